@@ -1,0 +1,222 @@
+"""Component records, and the registry in which they are found by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from .errors import PluginError, PluginLoadError, UsageError
+from .options import NoOptions, from_mapping, specs, suggest
+
+T = TypeVar("T", covariant=True)
+
+SOURCE_SYMMETRIC = "source-symmetric"
+"""Trait: the order of the sources does not matter (within rounding)."""
+
+IDENTITY_PRESERVING = "identity-preserving"
+"""Trait: of an objective; identical sources come back at the end of a run without a trajectory."""
+
+TRAITS = frozenset({SOURCE_SYMMETRIC, IDENTITY_PRESERVING})
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of component: its flag and recipe group, the hook that yields it, its title."""
+
+    group: str
+    hook: str
+    title: str
+
+
+ESTIMATOR = Kind("estimator", "fusionkit_noise_estimators", "noise estimator")
+WEIGHTING = Kind("weighting", "fusionkit_weightings", "weighting")
+OBJECTIVE = Kind("objective", "fusionkit_objectives", "objective")
+METRIC = Kind("metric", "fusionkit_metrics", "metric")
+KINDS = (ESTIMATOR, WEIGHTING, OBJECTIVE, METRIC)
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """Where and how a component is to compute; what every ``build`` receives.
+
+    Attributes
+    ----------
+    device
+        A torch device as text: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ``meta``.
+    precision
+        What the heavy inner computing of a network may use: ``float64``,
+        ``float32``, ``bfloat16`` or ``float16``. Inputs and outputs keep the
+        run's own dtype, which is float64 under ``float64`` and float32 otherwise.
+    """
+
+    device: str = "cpu"
+    precision: str = "float32"
+
+
+@dataclass(frozen=True)
+class Component(Generic[T]):
+    """What a plugin hands to the host: a name, and how to build the object behind it.
+
+    Attributes
+    ----------
+    name
+        Lower case, digits and hyphens: what people type after ``--weighting``.
+    summary
+        One line for ``fusionkit plugins``.
+    build
+        ``build(options, context)`` returns the object. Heavy imports (torch) and
+        loading of weights belong inside it, so that listing plugins stays quick.
+    options
+        A frozen dataclass whose fields are made with :func:`fusionkit.option`.
+    traits
+        What the component promises, from :data:`TRAITS`; the conformance kit
+        tests what is declared.
+    """
+
+    name: str
+    summary: str
+    build: Callable[[Any, BuildContext], T]
+    options: type = NoOptions
+    traits: frozenset[str] = field(default_factory=frozenset)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not re.fullmatch(
+            r"[a-z][a-z0-9]*(-[a-z0-9]+)*", self.name
+        ):
+            raise ValueError(
+                f"component name {self.name!r}: use lower-case letters, digits and hyphens"
+            )
+        if not self.summary or "\n" in self.summary:
+            raise ValueError(f"component {self.name}: its summary must be one line")
+        if not callable(self.build):
+            raise TypeError(f"component {self.name}: build is not callable")
+        unknown = sorted(set(self.traits) - TRAITS)
+        if unknown:
+            raise ValueError(f"component {self.name}: unknown traits {', '.join(unknown)}")
+        specs(self.options)
+
+
+@dataclass(frozen=True)
+class PluginInfo:
+    """One plugin as it was found: where it comes from and what became of it.
+
+    ``status`` is ``loaded``, ``failed`` (``error`` says why) or ``disabled``.
+    """
+
+    name: str
+    status: str
+    origin: str
+    distribution: str | None = None
+    version: str | None = None
+    error: str | None = None
+
+    @property
+    def source(self) -> str:
+        """The distribution and version, or the file, that it comes from."""
+        return f"{self.distribution} {self.version}" if self.distribution else self.origin
+
+
+@dataclass(frozen=True)
+class Provided:
+    """A component together with the plugin that provides it."""
+
+    kind: Kind
+    component: Component[Any]
+    plugin: PluginInfo
+
+    @property
+    def qualified(self) -> str:
+        """``provider:name``, which is never ambiguous."""
+        return f"{self.plugin.name}:{self.component.name}"
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        plugin = f"plugin {self.plugin.name}, {self.plugin.source}"
+        return f"{self.kind.title} {self.component.name} ({plugin})"
+
+    def make_options(self, values: Mapping[str, Any]) -> Any:
+        """Validate a mapping into this component's options object."""
+        return from_mapping(
+            self.component.options, values, f"{self.kind.title} {self.component.name}"
+        )
+
+    def build(self, options: Any, context: BuildContext) -> Any:
+        """Build the component; anything it raises is reported in its name."""
+        from .errors import FusionkitError
+
+        try:
+            return self.component.build(options, context)
+        except FusionkitError:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise PluginError(f"{self.label} could not be built: {reason}") from error
+
+
+class Registry:
+    """All components of one set of loaded plugins. Nothing in it depends on plugin order."""
+
+    def __init__(self, plugins: Iterable[PluginInfo], provided: Iterable[Provided]) -> None:
+        self.plugins = tuple(sorted(plugins, key=lambda plugin: plugin.name))
+        self._provided = tuple(sorted(provided, key=lambda p: (p.kind.group, p.qualified)))
+
+    def all(self, kind: Kind | None = None) -> tuple[Provided, ...]:
+        """Return the components of one kind, or of all, sorted by provider and name."""
+        return tuple(p for p in self._provided if kind is None or p.kind == kind)
+
+    def plugin(self, name: str) -> PluginInfo:
+        """Return a plugin by its name; raise UsageError with suggestions if there is none."""
+        for plugin in self.plugins:
+            if plugin.name == name:
+                return plugin
+        names = [plugin.name for plugin in self.plugins]
+        hint = suggest(name, names) or f" There are {', '.join(names)}."
+        raise UsageError(f"no plugin is called {name!r}.{hint}")
+
+    def find(self, kind: Kind, name: str) -> Provided:
+        """Find a component by its bare name or as ``provider:name``.
+
+        Raises
+        ------
+        UsageError
+            Nobody provides the name (the message suggests near ones), or two
+            plugins do (it lists them).
+        PluginLoadError
+            The plugin asked for is installed but failed to load, or is disabled.
+        """
+        provider, colon, bare = name.rpartition(":")
+        if colon:
+            self._require_loaded(provider, name)
+        matches = [
+            p
+            for p in self.all(kind)
+            if p.component.name == bare and (not colon or p.plugin.name == provider)
+        ]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            listed = " or ".join(p.qualified for p in matches)
+            raise UsageError(f"{kind.title} {name!r} is provided by several plugins: say {listed}")
+        known = [p.component.name for p in self.all(kind)] + [p.qualified for p in self.all(kind)]
+        hint = suggest(name, known) or f" There are {', '.join(sorted(set(known))) or 'none'}."
+        raise UsageError(f"unknown {kind.title} {name!r}.{hint}{self._failures()}")
+
+    def _require_loaded(self, provider: str, name: str) -> None:
+        plugin = next((p for p in self.plugins if p.name == provider), None)
+        if plugin is None or plugin.status == "loaded":
+            return
+        if plugin.status == "disabled":
+            raise PluginLoadError(f"{name}: plugin {plugin.name} ({plugin.source}) is disabled")
+        raise PluginLoadError(
+            f"{name}: plugin {plugin.name} ({plugin.source}) failed to load: {plugin.error}"
+        )
+
+    def _failures(self) -> str:
+        failed = [p for p in self.plugins if p.status == "failed"]
+        return "".join(
+            f" Plugin {p.name} ({p.source}), which may provide it, failed to load: {p.error}"
+            for p in failed
+        )

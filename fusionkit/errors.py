@@ -1,0 +1,35 @@
+"""What fusionkit raises, and the exit code that the command line gives for it.
+
+Every message is one line for the person who typed the command: it names the
+file, option or plugin, says what is wrong, and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class FusionkitError(Exception):
+    """Base of everything that fusionkit raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(FusionkitError):
+    """The request cannot be carried out as given: change the request."""
+
+    exit_code = 2
+
+
+class ImageError(UsageError):
+    """An image cannot be read, written, or fused with the others."""
+
+
+class PluginLoadError(UsageError):
+    """A plugin that the request needs could not be loaded."""
+
+
+class PluginError(FusionkitError):
+    """A plugin raised, or broke the contract of its protocol, during a run."""
+
+
+class FusionkitWarning(UserWarning):
+    """Something that the person should know about but that does not stop the run."""

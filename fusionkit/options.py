@@ -1,0 +1,255 @@
+"""Typed options: one frozen dataclass is the flags, the TOML table and the record.
+
+A component declares its options as a frozen dataclass whose every field has a
+default and a help text (:func:`option`). The same names, written with hyphens,
+are the command-line flags (``--weighting.window 7``), the recipe's keys
+(``[weighting] window = 7``) and the keys of a run's record.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from .errors import UsageError
+
+T = TypeVar("T")
+
+Scalar = bool | int | float | str
+_SCALARS = (bool, int, float, str)
+_YES = {"yes": True, "true": True, "on": True, "1": True}
+_NO = {"no": False, "false": False, "off": False, "0": False}
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    choices: Iterable[Any] | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+) -> Any:
+    """Declare one option: a dataclass field with its default, help and bounds.
+
+    Parameters
+    ----------
+    default
+        The value used when nothing is said. Its type is the field's annotation:
+        ``bool``, ``int``, ``float``, ``str``, ``Literal[...]`` of strings, or
+        ``tuple[T, ...]`` of one of the first four.
+    help
+        One sentence, shown by ``--help`` and ``fusionkit plugins``.
+    choices
+        The values allowed. A ``Literal`` annotation implies them.
+    minimum, maximum
+        Inclusive bounds of a number, or of each number of a tuple.
+    above
+        An exclusive lower bound.
+    """
+    metadata = {
+        "help": help,
+        "choices": None if choices is None else tuple(choices),
+        "minimum": minimum,
+        "maximum": maximum,
+        "above": above,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """The options of a component that has none."""
+
+
+@dataclass(frozen=True)
+class OptionSpec:
+    """One option as flags, TOML and JSON see it."""
+
+    field: str
+    type: type
+    many: bool
+    default: Any
+    help: str
+    choices: tuple[Any, ...] | None
+    minimum: float | None
+    maximum: float | None
+    above: float | None
+
+    @property
+    def name(self) -> str:
+        """The name in flags, recipes and records: the field's, with hyphens."""
+        return self.field.replace("_", "-")
+
+    @property
+    def kind(self) -> str:
+        """What a value looks like, for help texts: ``INT``, ``yes|no``, ``l1|l2`` ..."""
+        if self.choices is not None:
+            return "|".join(str(choice) for choice in self.choices)
+        word = {bool: "yes|no", int: "INT", float: "NUMBER", str: "TEXT"}[self.type]
+        return f"{word}[,{word}...]" if self.many else word
+
+    def parse(self, text: str) -> Any:
+        """Turn the text of a flag into a value; raise ValueError saying what is wrong."""
+        if self.many:
+            return self.check([self._parse_one(part) for part in text.split(",") if part.strip()])
+        return self.check(self._parse_one(text))
+
+    def check(self, value: Any) -> Any:
+        """Validate a value from TOML, JSON or Python; raise ValueError saying what is wrong."""
+        if not self.many:
+            return self._check_one(value)
+        if isinstance(value, str) or not isinstance(value, (list, tuple)):
+            raise ValueError(f"expects a list, not {value!r}")
+        return tuple(self._check_one(item) for item in value)
+
+    def _parse_one(self, text: str) -> Any:
+        text = text.strip()
+        if self.type is bool:
+            try:
+                return {**_YES, **_NO}[text.lower()]
+            except KeyError:
+                raise ValueError(f"expects yes or no, not {text!r}") from None
+        try:
+            return self.type(text)
+        except ValueError:
+            word = {int: "a whole number", float: "a number"}[self.type]
+            raise ValueError(f"expects {word}, not {text!r}") from None
+
+    def _check_one(self, value: Any) -> Any:
+        if self.type is float and type(value) is int:
+            value = float(value)
+        if type(value) is not self.type:
+            word = {bool: "yes or no", int: "a whole number", float: "a number", str: "text"}
+            raise ValueError(f"expects {word[self.type]}, not {value!r}")
+        if self.choices is not None and value not in self.choices:
+            listed = ", ".join(str(choice) for choice in self.choices)
+            raise ValueError(f"must be one of {listed}, not {value!r}")
+        if self.type in (int, float):
+            self._check_bounds(value)
+        return value
+
+    def _check_bounds(self, value: float) -> None:
+        if not math.isfinite(value):
+            raise ValueError(f"must be finite, not {value}")
+        if self.minimum is not None and value < self.minimum:
+            raise ValueError(f"must be at least {self.minimum}, not {value}")
+        if self.maximum is not None and value > self.maximum:
+            raise ValueError(f"must be at most {self.maximum}, not {value}")
+        if self.above is not None and value <= self.above:
+            raise ValueError(f"must be above {self.above}, not {value}")
+
+
+def specs(options: type) -> tuple[OptionSpec, ...]:
+    """Return the options that a dataclass declares, in order.
+
+    Raises
+    ------
+    TypeError
+        The class is not a frozen dataclass, or a field lacks a default or a
+        help text, has a type that flags cannot carry, or a default that its
+        own bounds refuse.
+    """
+    name = getattr(options, "__name__", repr(options))
+    if not (isinstance(options, type) and dataclasses.is_dataclass(options)):
+        raise TypeError(f"{name} is not a dataclass")
+    if not options.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise TypeError(f"{name} is not frozen: use @dataclass(frozen=True)")
+    hints = typing.get_type_hints(options)
+    found = []
+    for field in dataclasses.fields(options):
+        where = f"{name}.{field.name}"
+        if field.default is dataclasses.MISSING:
+            raise TypeError(f"{where} has no default: declare it with option(default, help)")
+        if not field.metadata.get("help"):
+            raise TypeError(f"{where} has no help text: declare it with option(default, help)")
+        if field.name == "name":
+            raise TypeError(f"{where}: 'name' is taken, it names the component in recipes")
+        found.append(_spec(field, hints[field.name], where))
+    return tuple(found)
+
+
+def _spec(field: dataclasses.Field[Any], annotation: Any, where: str) -> OptionSpec:
+    choices = field.metadata["choices"]
+    many = typing.get_origin(annotation) is tuple
+    if many:
+        inner = typing.get_args(annotation)
+        if len(inner) != 2 or inner[1] is not Ellipsis:
+            raise TypeError(f"{where}: write tuple[T, ...], not {annotation}")
+        annotation = inner[0]
+    if typing.get_origin(annotation) is Literal:
+        choices = typing.get_args(annotation)
+        annotation = type(choices[0])
+    if isinstance(annotation, types.UnionType) or annotation not in _SCALARS:
+        raise TypeError(f"{where}: an option is a bool, int, float, str or a tuple of one of them")
+    spec = OptionSpec(
+        field=field.name,
+        type=annotation,
+        many=many,
+        default=field.default,
+        help=field.metadata["help"],
+        choices=choices,
+        minimum=field.metadata["minimum"],
+        maximum=field.metadata["maximum"],
+        above=field.metadata["above"],
+    )
+    try:
+        spec.check(field.default)
+    except ValueError as error:
+        raise TypeError(f"{where}: its default {error}") from None
+    return spec
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean X?"`` for the nearest known names, or ``""``."""
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
+
+
+def from_mapping(options: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Build an options object from the values of a TOML table, JSON object or dict.
+
+    Parameters
+    ----------
+    options
+        The frozen dataclass.
+    values
+        Keys with hyphens or underscores; what is absent keeps its default.
+    where
+        What messages call it, for example ``weighting dig``.
+
+    Raises
+    ------
+    UsageError
+        An unknown key (with a suggestion), or a value of the wrong type or out
+        of bounds, or refused by the dataclass's own ``__post_init__``.
+    """
+    known = {spec.name: spec for spec in specs(options)}
+    checked = {}
+    for key, value in values.items():
+        name = key.replace("_", "-")
+        if name not in known:
+            listed = f" It has {', '.join(known)}." if known else " It has none."
+            raise UsageError(f"{where} has no option {name!r}.{suggest(name, known) or listed}")
+        try:
+            checked[known[name].field] = known[name].check(value)
+        except ValueError as error:
+            raise UsageError(f"{where}: {name} {error}") from None
+    try:
+        return options(**checked)
+    except ValueError as error:  # a dataclass's own check of how its fields go together
+        raise UsageError(f"{where}: {error}") from None
+
+
+def to_mapping(options: Any) -> dict[str, Any]:
+    """Return every option of an options object by its hyphenated name, JSON-ready."""
+    values = {spec.name: getattr(options, spec.field) for spec in specs(type(options))}
+    return {
+        name: list(value) if isinstance(value, tuple) else value for name, value in values.items()
+    }
