@@ -1,0 +1,77 @@
+"""Checks of what plugins return: shapes at once, values on the device until the loop ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import FusionkitError, PluginError
+
+SIMPLEX_TOLERANCE = 1e-3
+"""How far from 1 the weights of a pixel may sum: float32 softmax and division stay far within."""
+
+
+class Checks:
+    """Flags on the device, one per check, read back once.
+
+    Reading a value from a GPU waits for it; a flag per tensor and one read
+    after the loop cost nothing and still name the first culprit.
+    """
+
+    def __init__(self) -> None:
+        self._flags: list[Tensor] = []
+        self._complaints: list[str] = []
+
+    def finite(self, tensor: Tensor, complaint: str) -> None:
+        """Note that ``tensor`` must be finite."""
+        self._note(torch.isfinite(tensor).all(), complaint)
+
+    def simplex(self, weights: Tensor, who: str, where: str) -> None:
+        """Note that ``weights`` (K, ...) must be finite, non-negative and sum to one over K."""
+        self.finite(weights, f"{who} returned weights that are not finite {where}")
+        self._note((weights >= 0).all(), f"{who} returned negative weights {where}")
+        off = (weights.sum(0) - 1).abs() <= SIMPLEX_TOLERANCE
+        self._note(
+            off.all(), f"{who} returned weights that do not sum to 1 over the sources {where}"
+        )
+
+    def verify(self) -> None:
+        """Read the flags; raise PluginError for the first that failed."""
+        if not self._flags or self._flags[0].device.type == "meta":
+            return
+        passed = torch.stack(self._flags).cpu().tolist()
+        for good, complaint in zip(passed, self._complaints, strict=True):
+            if not good:
+                raise PluginError(complaint)
+
+    def _note(self, flag: Tensor, complaint: str) -> None:
+        self._flags.append(flag)
+        self._complaints.append(complaint)
+
+
+def check_shape(value: Any, shape: Sequence[int], who: str, what: str) -> None:
+    """Raise PluginError unless ``value`` is a floating tensor of this shape."""
+    if not isinstance(value, Tensor):
+        raise PluginError(f"{who} returned {type(value).__name__} for {what}, not a tensor")
+    if tuple(value.shape) != tuple(shape):
+        raise PluginError(
+            f"{who} returned {what} of shape {tuple(value.shape)}, expected {tuple(shape)}"
+        )
+    if not value.is_floating_point():
+        raise PluginError(f"{who} returned {what} of {value.dtype}, expected floating point")
+
+
+@contextmanager
+def blame(who: str, where: str = "") -> Iterator[None]:
+    """Report whatever a plugin raises in its name; running out of memory is nobody's fault."""
+    try:
+        yield
+    except (FusionkitError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise PluginError(f"{who} failed{' ' + where if where else ''}: {reason}") from error

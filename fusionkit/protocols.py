@@ -1,0 +1,193 @@
+"""What the objects that plugins build must do. Structural: nothing needs to be inherited.
+
+Notation: K sources, B images in the batch, C channels of the noise estimator,
+H x W pixels; values in [-1, 1]; steps i = 0 ... N-1, levels i = 0 ... N, of which
+level N is clean. Importing this module imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .run import Run
+
+
+@runtime_checkable
+class NoiseEstimator(Protocol):
+    """A pretrained unconditional variance-preserving diffusion model.
+
+    With ``a = sqrt(alpha_bar[t])`` and ``s = sqrt(1 - alpha_bar[t])`` it was
+    trained on ``x = a * x0 + s * eps``, x0 in [-1, 1], and returns its estimate
+    of eps. Equal inputs give equal outputs; images of a batch do not interact.
+    """
+
+    channels: int
+    """C, 1 or 3. Grey sources are replicated to three channels and averaged back."""
+
+    multiple_of: int
+    """Height and width must be multiples of this; the host pads by mirroring, and crops back."""
+
+    alpha_bar: Tensor
+    """(T,) float64 on the CPU, strictly decreasing, in (0, 1); continuous models tabulate 1000."""
+
+    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        """Estimate the noise.
+
+        ``x`` is (B, C, H, W), ``t`` is (B,) int64 on the same device, indices
+        into ``alpha_bar``. The result has the shape and dtype of ``x``; a
+        network that computes in a lower precision casts inside.
+        """
+        ...
+
+
+class Step:
+    """What a weighting and an objective see of one sampling step.
+
+    Attributes
+    ----------
+    run
+        The run: sources, levels, noise, source estimates.
+    index
+        i, from 0 to ``run.steps - 1``.
+    previous
+        The corrected clean estimate of the step before, (B, C, H, W), or None.
+    provisional
+        True for the one call that is made before sampling, when a run starts
+        from a noised initial fusion: ``x`` and ``x0`` are then the plain mean
+        of the sources, the only estimate there is. Do not store state from it.
+    """
+
+    __slots__ = ("_x", "_x0", "index", "previous", "provisional", "run")
+
+    def __init__(
+        self,
+        run: Run,
+        index: int,
+        x: Tensor | None,
+        x0: Tensor | None,
+        previous: Tensor | None = None,
+        provisional: bool = False,
+    ) -> None:
+        self.run = run
+        self.index = index
+        self._x = x
+        self._x0 = x0
+        self.previous = previous
+        self.provisional = provisional
+
+    @property
+    def x(self) -> Tensor:
+        """The noisy fused image at level ``index``, (B, C, H, W)."""
+        return self._of_trajectory(self._x, "x")
+
+    @property
+    def x0(self) -> Tensor:
+        """Its clean estimate before correction, (B, C, H, W), in about [-1, 1]."""
+        return self._of_trajectory(self._x0, "x0")
+
+    @property
+    def has_trajectory(self) -> bool:
+        """Whether ``x`` and ``x0`` exist: not in a target-only run."""
+        return self._x0 is not None
+
+    @property
+    def sigma(self) -> float:
+        """The noise level s/a of this step."""
+        return self.run.sigma[self.index]
+
+    def _of_trajectory(self, tensor: Tensor | None, name: str) -> Tensor:
+        if tensor is None:
+            raise RuntimeError(
+                f"step.{name} was read, but the component declares uses_trajectory = False"
+            )
+        return tensor
+
+
+@runtime_checkable
+class StartedWeighting(Protocol):
+    """A weighting in one run; a plain function will do. All state of the run lives here."""
+
+    def __call__(self, step: Step) -> Tensor:
+        """Return the weights of this step: (K, B, 1, H, W), >= 0, summing to 1 over K."""
+        ...
+
+
+@runtime_checkable
+class Weighting(Protocol):
+    """How much each source guides each pixel, step by step. Immutable and reusable.
+
+    Two members are optional. ``uses_trajectory`` (default True): False promises
+    that ``step.x``, ``step.x0`` and ``step.previous`` are never read.
+    ``plan(run) -> Sequence[int] | None``: the increasing indices of the steps
+    to run, None for all; the only place where values may be read back to the host.
+    """
+
+    def start(self, run: Run) -> StartedWeighting:
+        """Begin a run: do here what is done once."""
+        ...
+
+
+@runtime_checkable
+class StartedObjective(Protocol):
+    """An objective in one run. All state of the run lives here."""
+
+    def initial(self, weights: Tensor) -> Tensor:
+        """Return a first fusion from weights alone: (B, C, H, W) in [-1, 1].
+
+        Called at most once, before the first ``rectify``, when the run starts
+        from a noised initial fusion.
+        """
+        ...
+
+    def rectify(self, step: Step, weights: Tensor) -> Tensor:
+        """Return ``step.x0`` corrected towards the sources, (B, C, H, W)."""
+        ...
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """How weighted sources correct the clean estimate. Immutable and reusable.
+
+    ``uses_trajectory`` is optional, as for :class:`Weighting`. Where neither
+    component uses the trajectory, the noise estimator is not evaluated on it,
+    and the record calls the run "target only".
+    """
+
+    def start(self, run: Run) -> StartedObjective:
+        """Begin a run: do here what is done once."""
+        ...
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """A measure of a fused image against its sources."""
+
+    higher_is_better: bool
+    convention: str
+    """The definition in one line, since toolkits disagree: units, window, base of the logarithm."""
+
+    sources: str | int
+    """``"any"``, or the only number of sources that it is defined for."""
+
+    def __call__(self, fused: Tensor, sources: Tensor) -> Tensor:
+        """Measure ``fused`` (B, 1, H, W) against ``sources`` (K, B, 1, H, W); return (B,).
+
+        Both are float64 BT.601 luma in [0, 255], not rounded.
+        """
+        ...
+
+
+def uses_trajectory(component: Any) -> bool:
+    """Whether a weighting or objective reads the fused trajectory (True unless it says no)."""
+    return bool(getattr(component, "uses_trajectory", True))
+
+
+def planned_steps(weighting: Any, run: Run) -> Sequence[int] | None:
+    """Ask a weighting for its plan, if it has one."""
+    plan = getattr(weighting, "plan", None)
+    steps: Sequence[int] | None = plan(run) if plan is not None else None
+    return steps

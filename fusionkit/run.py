@@ -1,0 +1,196 @@
+"""One run over one batch: what weightings and objectives may ask the host for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from .checks import Checks, blame, check_shape
+from .protocols import NoiseEstimator
+from .schedule import Schedule
+
+PIXELS_PER_PASS = 2**20
+"""How many pixels at most go through the estimator at once (at least one image does)."""
+
+
+class Run:
+    """The sources, levels, noise and estimates of one run. Components receive it in ``start``.
+
+    Attributes
+    ----------
+    sources : Tensor
+        (K, B, C, H, W) in [-1, 1]; do not write to it.
+    seeds : tuple of int
+        (B,), one per image.
+    steps : int
+        N.
+    a, s, sigma : tuple of float
+        (N + 1,) each: level i is x_i = a[i] x0 + s[i] eps, sigma = s / a; the
+        last are 1, 0, 0. Plain floats, so that the loop reads nothing from a device.
+    timesteps : tuple of int
+        (N,) indices into the estimator's schedule.
+    nfe : int
+        Images passed through the noise estimator so far, everybody's included.
+    """
+
+    def __init__(
+        self,
+        sources: Tensor,
+        seeds: Sequence[int],
+        estimator: NoiseEstimator,
+        schedule: Schedule,
+        *,
+        memory_budget: int = 2**28,
+        checks: Checks | None = None,
+        estimator_name: str = "noise estimator",
+    ) -> None:
+        self.sources = sources
+        self.seeds = tuple(seeds)
+        self.schedule = schedule
+        self.steps = schedule.steps
+        self.a, self.s, self.sigma = schedule.a, schedule.s, schedule.sigma
+        self.timesteps = schedule.timesteps
+        self.nfe = 0
+        self.checks = checks if checks is not None else Checks()
+        self._estimator = estimator
+        self._estimator_name = estimator_name
+        self._budget = memory_budget
+        self._held: dict[int, Tensor] = {}  # by time step, so that a plan's subset keeps them
+        self._announced: set[int] = set()
+        self._source_noise: Tensor | None = None
+        height, width = sources.shape[-2:]
+        multiple = estimator.multiple_of
+        self._rows = _mirrored(height, multiple, sources.device)
+        self._columns = _mirrored(width, multiple, sources.device)
+
+    def noise(self, purpose: str, index: int = 0) -> Tensor:
+        """Return standard normal noise (B, C, H, W), the same for the same key.
+
+        The key is (the image's seed, ``purpose``, ``index``), so no component
+        can disturb another's draws. Begin ``purpose`` with your plugin's name.
+        Drawn on the CPU in float32: every device and batch gets the same numbers.
+        """
+        shape = self.sources.shape[2:]
+        drawn = [
+            torch.randn(shape, generator=_generator(seed, purpose, index)) for seed in self.seeds
+        ]
+        return torch.stack(drawn).to(self.sources.device, self.sources.dtype)
+
+    def clean_estimate(self, x: Tensor, level: int) -> Tensor:
+        """Return the clean estimate (x - s eps) / a of noisy images at one level (Tweedie).
+
+        ``x`` is (M, C, H, W) for any M; M is added to ``nfe``. At level N, which
+        is clean, it returns ``x`` and counts nothing.
+        """
+        if level == self.steps:
+            return x
+        return self._clean_estimates(x, [level] * len(x))
+
+    def announce(self, levels: Iterable[int]) -> None:
+        """Say which levels' source estimates will be asked for, so that they are batched."""
+        self._announced.update(self.timesteps[i] for i in levels if i < self.steps)
+
+    def source_estimate(self, level: int) -> Tensor:
+        """Return the clean estimate of every source noised to a level, (K, B, C, H, W).
+
+        One noise field per image serves all levels and sources, so the order of
+        the sources cannot matter. Computed once for all components, together
+        with announced later levels as far as memory allows, and released when
+        the sampler has passed the level: at step i, ask for levels >= i only
+        (an earlier one is computed anew, and counted). Level N returns the sources.
+        """
+        if level == self.steps:
+            return self.sources
+        wanted = self.timesteps[level]
+        if wanted not in self._held:
+            levels = [level, *self._ahead(level)]
+            sources, noise = self.sources, self._noise_of_sources()
+            noisy = torch.stack([self.a[i] * sources + self.s[i] * noise for i in levels])
+            per_level = noisy[0, :, :, 0, 0, 0].numel()
+            estimates = self._clean_estimates(
+                noisy.flatten(0, 2), [i for i in levels for _ in range(per_level)]
+            ).view_as(noisy)
+            self._held.update({self.timesteps[i]: estimates[n] for n, i in enumerate(levels)})
+        return self._held[wanted]
+
+    def subset(self, keep: Sequence[int]) -> Run:
+        """Return this run with only some of its steps; estimates made so far are kept."""
+        run = Run(
+            self.sources,
+            self.seeds,
+            self._estimator,
+            self.schedule.subset(keep),
+            memory_budget=self._budget,
+            checks=self.checks,
+            estimator_name=self._estimator_name,
+        )
+        run.nfe = self.nfe
+        run._source_noise = self._source_noise
+        run._held = {t: held for t, held in self._held.items() if t in run.timesteps}
+        return run
+
+    def release_before(self, level: int) -> None:
+        """Forget the source estimates of the levels before this one; the sampler calls it."""
+        kept = set(self.timesteps[level:])
+        self._held = {t: held for t, held in self._held.items() if t in kept}
+
+    def _ahead(self, level: int) -> list[int]:
+        """Announced later levels that fit into the memory budget together with this one."""
+        later = [
+            i
+            for i in range(level + 1, self.steps)
+            if self.timesteps[i] in self._announced and self.timesteps[i] not in self._held
+        ]
+        size = self.sources.numel() * self.sources.element_size()
+        room = self._budget // size - len(self._held) - 1
+        return later[: max(0, room)]
+
+    def _noise_of_sources(self) -> Tensor:
+        if self._source_noise is None:
+            self._source_noise = self.noise("fusionkit/sources")
+        return self._source_noise
+
+    def _clean_estimates(self, x: Tensor, levels: Sequence[int]) -> Tensor:
+        """Clean estimates of (M, C, H, W), image m at ``levels[m]``: the one place that counts."""
+        check_shape(x, (len(levels), *self.sources.shape[2:]), "a component", "images to estimate")
+        self.nfe += len(levels)
+        size = max(1, PIXELS_PER_PASS // (len(self._rows) * len(self._columns)))
+        parts = [
+            self._one_pass(x[n : n + size], levels[n : n + size]) for n in range(0, len(x), size)
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _one_pass(self, x: Tensor, levels: Sequence[int]) -> Tensor:
+        height, width = x.shape[-2:]
+        t = torch.tensor([self.timesteps[i] for i in levels], device=x.device)
+        padded = x
+        if (len(self._rows), len(self._columns)) != (height, width):
+            padded = x[..., self._rows, :][..., self._columns]
+        where = f"at noise level {' '.join(f'{self.sigma[i]:.4g}' for i in sorted(set(levels)))}"
+        with blame(self._estimator_name, where):
+            eps = self._estimator(padded, t)
+        check_shape(eps, padded.shape, self._estimator_name, "noise")
+        self.checks.finite(eps, f"{self._estimator_name} returned noise that is not finite {where}")
+        eps = eps[..., :height, :width].to(x.dtype)
+        if len(set(levels)) == 1:
+            return (x - self.s[levels[0]] * eps) / self.a[levels[0]]
+        shape = (len(levels), 1, 1, 1)
+        a = torch.tensor([self.a[i] for i in levels], device=x.device, dtype=x.dtype).view(shape)
+        s = torch.tensor([self.s[i] for i in levels], device=x.device, dtype=x.dtype).view(shape)
+        return (x - s * eps) / a
+
+
+def _generator(seed: int, purpose: str, index: int) -> torch.Generator:
+    key = f"{seed}\n{purpose}\n{index}".encode()
+    digest = hashlib.sha256(key).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def _mirrored(size: int, multiple: int, device: torch.device) -> Tensor:
+    """Return indices that pad up to a multiple, mirrored at the far edge as often as needed."""
+    padded = -(-size // multiple) * multiple
+    index = torch.arange(padded, device=device) % (2 * size)
+    return torch.minimum(index, 2 * size - 1 - index)
