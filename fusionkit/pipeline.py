@@ -1,0 +1,356 @@
+"""Composing components, named or built, into one pipeline from sources to a fused image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Unpack
+
+import torch
+from torch import Tensor
+
+from .checks import Checks
+from .components import BuildContext, Kind, Provided, Registry
+from .errors import FusionkitError, PluginError, UsageError
+from .options import to_mapping
+from .plugins import load_plugins
+from .protocols import NoiseEstimator, Objective, Weighting, uses_trajectory
+from .recipe import (
+    DEFAULT_TASK,
+    RECIPE_KINDS,
+    Layer,
+    choose,
+    merge,
+    read_recipe,
+    resolve_settings,
+    task_recipe,
+)
+from .run import Run
+from .sampler import SampledStep, sample
+from .schedule import Schedule, check_timesteps, choose_timesteps
+from .settings import Settings, SettingsDict
+
+_PROTOCOLS = {"estimator": NoiseEstimator, "weighting": Weighting, "objective": Objective}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A built component in its place in a pipeline.
+
+    ``provided`` is None, and ``table`` holds only the class name, where the
+    caller handed over an object of its own.
+    """
+
+    built: Any
+    label: str
+    table: Mapping[str, Any]
+    provided: Provided | None = None
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What a pipeline returns.
+
+    Attributes
+    ----------
+    image
+        (B, C, H, W) in about [-1, 1], C that of the sources given.
+    weights
+        (K, B, 1, H, W), the weights averaged over the steps.
+    nfe
+        Images passed through the noise estimator, per image of the batch.
+    steps
+        Steps run; fewer than asked for if the weighting's plan skipped some.
+    target_only
+        Whether the fused trajectory was left out, since nothing depended on it.
+    """
+
+    image: Tensor
+    weights: Tensor
+    nfe: float
+    steps: int
+    target_only: bool
+
+
+class Pipeline:
+    """A noise estimator, a weighting and an objective, composed: call it, or iterate its steps.
+
+    Made by :func:`compose`. Holds no state of a run, and can be used again and again.
+    """
+
+    def __init__(
+        self,
+        estimator: Part,
+        weighting: Part,
+        objective: Part,
+        settings: Settings,
+        context: BuildContext,
+    ) -> None:
+        self.parts = {"estimator": estimator, "weighting": weighting, "objective": objective}
+        self.settings = settings
+        self.context = context
+        self.device = torch.device(context.device)
+        self.dtype = torch.float64 if context.precision == "float64" else torch.float32
+        self.alpha_bar = _checked_alpha_bar(estimator)
+        self.schedule = Schedule.of(self.alpha_bar, self._timesteps())
+
+    @property
+    def channels(self) -> int:
+        """The channels of the noise estimator, 1 or 3."""
+        return int(self.parts["estimator"].built.channels)
+
+    @property
+    def target_only(self) -> bool:
+        """Whether neither component looks at the fused trajectory, which is then left out."""
+        used = (self.parts[group].built for group in ("weighting", "objective"))
+        return not any(uses_trajectory(built) for built in used)
+
+    def as_recipe(self, seed: int | None = None) -> dict[str, Any]:
+        """Return the resolved recipe, every setting and option spelled out, JSON-ready."""
+        settings = self.settings if seed is None else replace(self.settings, seed=seed)
+        tables = {group: dict(part.table) for group, part in self.parts.items()}
+        return {**to_mapping(settings), **tables}
+
+    def __call__(
+        self,
+        sources: Tensor,
+        seed: int | Sequence[int] | None = None,
+        on_step: Callable[[SampledStep], None] | None = None,
+    ) -> Fused:
+        """Fuse a batch.
+
+        Parameters
+        ----------
+        sources
+            (K, B, C, H, W) in [-1, 1], K >= 2, C the estimator's channels or 1:
+            grey is replicated, and the result averaged back.
+        seed
+            One for all images, or one per image. Default: the settings'. The same
+            image with the same seed gets the same noise in any batch.
+        on_step
+            Called with every finished step.
+
+        Raises
+        ------
+        UsageError
+            The sources have a shape that cannot be fused.
+        PluginError
+            A component raised, or returned a wrong shape, values that are not
+            finite, or weights off the simplex; it names plugin, step and level.
+        """
+        last: SampledStep | None = None
+        weights: Tensor | None = None
+        for done in self.steps(sources, seed):
+            weights = done.weights if weights is None else weights + done.weights
+            last = done
+            if on_step is not None:
+                on_step(done)
+        assert last is not None
+        assert weights is not None
+        run = last.step.run
+        image = last.corrected
+        if sources.shape[2] != image.shape[1]:
+            image = image.mean(1, keepdim=True)
+        return Fused(
+            image=image,
+            weights=weights / run.steps,
+            nfe=run.nfe / sources.shape[1],
+            steps=run.steps,
+            target_only=self.target_only,
+        )
+
+    def steps(
+        self, sources: Tensor, seed: int | Sequence[int] | None = None
+    ) -> Iterator[SampledStep]:
+        """Fuse a batch, yielding every finished step; arguments and errors as for a call.
+
+        What components returned is checked once the steps are exhausted.
+        """
+        self._check_sources(sources)
+        K, B, C, H, W = sources.shape
+        prepared = sources.to(self.device, self.dtype)
+        if self.channels != C:
+            prepared = prepared.expand(K, B, self.channels, H, W)
+        checks = Checks()
+        run = Run(
+            prepared,
+            self._seeds(seed, B),
+            self.parts["estimator"].built,
+            self.schedule,
+            checks=checks,
+            estimator_name=self.parts["estimator"].label,
+        )
+        yield from sample(
+            run,
+            self.parts["weighting"].built,
+            self.parts["objective"].built,
+            from_noise=self.settings.start_at == 1.0,
+            eta=self.settings.eta,
+            weighting_name=self.parts["weighting"].label,
+            objective_name=self.parts["objective"].label,
+        )
+        checks.verify()
+
+    def _check_sources(self, sources: Tensor) -> None:
+        shape = tuple(sources.shape)
+        if sources.ndim != 5:
+            raise UsageError(f"sources must be (K, B, C, H, W), not {shape}")
+        if shape[0] < 2:
+            raise UsageError("one source only: fusion needs at least two")
+        if shape[2] not in (1, self.channels):
+            raise UsageError(
+                f"sources have {shape[2]} channels, the estimator {self.channels}: fuse "
+                "luminance, or choose an estimator for colour"
+            )
+
+    def _seeds(self, seed: int | Sequence[int] | None, batch: int) -> tuple[int, ...]:
+        seed = self.settings.seed if seed is None else seed
+        seeds = (seed,) * batch if isinstance(seed, int) else tuple(seed)
+        if len(seeds) != batch:
+            raise UsageError(f"{len(seeds)} seeds for a batch of {batch}")
+        return seeds
+
+    def _timesteps(self) -> tuple[int, ...]:
+        settings = self.settings
+        if settings.timesteps:
+            return check_timesteps(settings.timesteps, len(self.alpha_bar))
+        return choose_timesteps(self.alpha_bar, settings.steps, settings.start_at, settings.spacing)
+
+
+def compose(
+    *,
+    task: str | None = None,
+    recipe: str | Path | Layer | None = None,
+    estimator: str | Mapping[str, Any] | NoiseEstimator | None = None,
+    weighting: str | Mapping[str, Any] | Weighting | None = None,
+    objective: str | Mapping[str, Any] | Objective | None = None,
+    registry: Registry | None = None,
+    **settings: Unpack[SettingsDict],
+) -> Pipeline:
+    """Compose a pipeline of components, each a name, a table or an object.
+
+    Parameters
+    ----------
+    task
+        A recipe that comes with fusionkit (:func:`fusionkit.tasks`); default ``general``.
+    recipe
+        In its place, a TOML file, the record of a run, or a mapping of the same form.
+    estimator, weighting, objective
+        A name (``"dig"``, ``"dig:dig"``), a table (``{"name": "dig", "window": 7}``; without
+        a name, options for the recipe's choice), or an object that does what
+        the protocol says. Default: the recipe's choice.
+    registry
+        Where names are looked up; default: all installed plugins.
+    **settings
+        See :class:`fusionkit.Settings`; they override the recipe's.
+
+    Returns
+    -------
+    Pipeline
+
+    Raises
+    ------
+    UsageError
+        An unknown name, option or value, with a suggestion where one is near.
+    PluginError
+        A component could not be built.
+
+    Examples
+    --------
+    >>> pipe = compose(weighting={"name": "dig", "window": 7}, steps=6)  # doctest: +SKIP
+    >>> fused = pipe(sources, seed=0)                                    # doctest: +SKIP
+    """
+    if task is not None and recipe is not None:
+        raise UsageError("give a task or a recipe, not both")
+    base = _base_layer(task, recipe)
+    said: dict[str, Any] = {"estimator": estimator, "weighting": weighting, "objective": objective}
+    objects = {
+        group: value
+        for group, value in said.items()
+        if value is not None and not isinstance(value, (str, Mapping))
+    }
+    named = {k: v for k, v in said.items() if v is not None and k not in objects}
+    merged = merge(base, named, settings)
+    resolved = resolve_settings(merged)
+    context = BuildContext(*_device_and_precision(resolved))
+    if registry is None and len(objects) < len(said):
+        registry = load_plugins()
+    parts = {}
+    for kind in RECIPE_KINDS:
+        if kind.group in objects:
+            parts[kind.group] = _part_of_object(kind, objects[kind.group])
+        else:
+            assert registry is not None
+            parts[kind.group] = _part_by_name(kind, merged.get(kind.group, {}), registry, context)
+    return Pipeline(parts["estimator"], parts["weighting"], parts["objective"], resolved, context)
+
+
+def _base_layer(task: str | None, recipe: str | Path | Layer | None) -> Layer:
+    if recipe is None:
+        return task_recipe(task or DEFAULT_TASK)
+    given = recipe if isinstance(recipe, Mapping) else read_recipe(recipe)
+    # A recipe may say only what it changes; the rest is the default task's.
+    return merge(task_recipe(DEFAULT_TASK), given)
+
+
+def _part_by_name(
+    kind: Kind, table: Mapping[str, Any], registry: Registry, context: BuildContext
+) -> Part:
+    choice = choose(kind, table, registry)
+    built = choice.provided.build(choice.options, context)
+    if not isinstance(built, _PROTOCOLS[kind.group]):
+        raise PluginError(
+            f"{choice.provided.label} built a {type(built).__name__}, which does not do what "
+            f"fusionkit.protocols.{_PROTOCOLS[kind.group].__name__} says"
+        )
+    return Part(built, choice.provided.label, choice.as_table(), choice.provided)
+
+
+def _part_of_object(kind: Kind, built: Any) -> Part:
+    protocol = _PROTOCOLS[kind.group]
+    if not isinstance(built, protocol):
+        raise UsageError(
+            f"{kind.group}: {built!r} is neither a name, a table, nor an object that does what "
+            f"fusionkit.protocols.{protocol.__name__} says"
+        )
+    name = f"{type(built).__module__}.{type(built).__qualname__}"
+    return Part(built, f"{kind.title} {type(built).__name__}", {"name": f"<{name}>"})
+
+
+def _device_and_precision(settings: Settings) -> tuple[str, str]:
+    device = settings.device
+    if device == "auto":
+        available = torch.cuda.is_available(), torch.backends.mps.is_available()
+        device = "cuda" if available[0] else "mps" if available[1] else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise UsageError(f"unknown device {device!r}: auto, cpu, cuda, cuda:N or mps") from None
+    missing = (kind == "cuda" and not torch.cuda.is_available()) or (
+        kind == "mps" and not torch.backends.mps.is_available()
+    )
+    if missing:
+        raise UsageError(f"device {device} is not available here; use --device cpu or auto")
+    if kind == "mps" and settings.precision == "float64":
+        raise UsageError("device mps has no float64; use --device cpu")
+    if settings.precision != "auto":
+        return device, settings.precision
+    if kind != "cuda":
+        return device, "float32"
+    return device, "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+
+
+def _checked_alpha_bar(estimator: Part) -> tuple[float, ...]:
+    """Read the schedule back to the host, once, before any run."""
+    try:
+        values = tuple(float(value) for value in estimator.built.alpha_bar)
+    except (TypeError, ValueError, RuntimeError, FusionkitError) as error:
+        raise PluginError(f"{estimator.label}: alpha_bar cannot be read: {error}") from error
+    decreasing = all(b < a for a, b in pairwise(values))
+    if not values or not decreasing or values[0] >= 1 or values[-1] <= 0:
+        raise PluginError(
+            f"{estimator.label}: alpha_bar must decrease strictly and lie between 0 and 1"
+        )
+    return values
