@@ -1,0 +1,66 @@
+"""First-party plugin: DIG, guidance weighted by diffusion information gains (arXiv 2503.18627)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from fusionkit import SOURCE_SYMMETRIC, BuildContext, Component, Weighting, hookimpl, option
+
+if TYPE_CHECKING:
+    from .dig import Dig
+
+
+@dataclass(frozen=True)
+class DigOptions:
+    """Options of the ``dig`` weighting."""
+
+    loss: Literal["l2", "l1", "gradient", "ssim"] = option(
+        "l2", "What measures how far a source's clean estimate is from the source."
+    )
+    granularity: Literal["pixel", "region", "image"] = option(
+        "region", "One gain per pixel, per window around each pixel, or per image."
+    )
+    window: int = option(11, "Side in pixels of a region, odd.", minimum=1)
+    dynamic: bool = option(
+        True, "New weights as denoising proceeds; no: their gain over all steps."
+    )
+    activation: Literal["power", "softmax", "hard"] = option(
+        "power",
+        "From gains to weights: gain^scale, exp(scale * gain), or all to the largest. "
+        "softmax with scale 1 is the published formula.",
+    )
+    scale: float = option(4.0, "How sharply the weights follow the gains.", above=0, maximum=1e6)
+    stride: int = option(1, "S: renew the gains every S steps.", minimum=1)
+
+    def __post_init__(self) -> None:
+        if self.window % 2 == 0:
+            raise ValueError(f"window must be odd, not {self.window}")
+
+
+def _dig(options: DigOptions, context: BuildContext) -> Dig:
+    from .dig import Dig
+
+    return Dig(
+        loss=options.loss,
+        window={"pixel": 1, "region": options.window, "image": 0}[options.granularity],
+        dynamic=options.dynamic,
+        activation=options.activation,
+        scale=options.scale,
+        stride=options.stride,
+    )
+
+
+@hookimpl
+def fusionkit_weightings() -> Iterable[Component[Weighting]]:
+    """Return the weighting of this plugin."""
+    return [
+        Component(
+            "dig",
+            "diffusion information gains: weigh each source by what denoising recovers of it",
+            _dig,
+            DigOptions,
+            frozenset({SOURCE_SYMMETRIC}),
+        )
+    ]

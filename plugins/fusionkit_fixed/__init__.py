@@ -1,0 +1,68 @@
+"""First-party plugin: ``fixed`` weights, the same at every pixel and step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fusionkit import (
+    SOURCE_SYMMETRIC,
+    BuildContext,
+    Component,
+    Run,
+    StartedWeighting,
+    UsageError,
+    Weighting,
+    hookimpl,
+    option,
+)
+
+
+@dataclass(frozen=True)
+class FixedOptions:
+    """Options of the ``fixed`` weighting."""
+
+    weights: tuple[float, ...] = option(
+        (), "One weight per source, scaled to sum to 1; none for equal weights.", minimum=0
+    )
+
+    def __post_init__(self) -> None:
+        if self.weights and sum(self.weights) <= 0:
+            raise ValueError("weights must not all be zero")
+
+
+class Fixed:
+    """The same weights everywhere: the baseline that a dynamic weighting has to beat."""
+
+    uses_trajectory = False
+
+    def __init__(self, weights: tuple[float, ...] = ()) -> None:
+        self.weights = weights
+
+    def start(self, run: Run) -> StartedWeighting:
+        """Lay the weights out once; every step returns the same (K, B, 1, H, W) tensor."""
+        K, B, _, H, W = run.sources.shape
+        shares = self.weights or (1.0,) * K
+        if len(shares) != K:
+            raise UsageError(f"weighting fixed: {len(shares)} weights for {K} sources")
+        weights = run.sources.new_tensor(shares) / sum(shares)
+        everywhere = weights.view(K, 1, 1, 1, 1).expand(K, B, 1, H, W)
+        return lambda step: everywhere
+
+
+def _fixed(options: FixedOptions, context: BuildContext) -> Fixed:
+    return Fixed(options.weights)
+
+
+@hookimpl
+def fusionkit_weightings() -> Iterable[Component[Weighting]]:
+    """Return the weighting of this plugin."""
+    return [
+        Component(
+            "fixed",
+            "the same weight for a source at every pixel and step; equal by default",
+            _fixed,
+            FixedOptions,
+            frozenset({SOURCE_SYMMETRIC}),
+        )
+    ]
