@@ -1,0 +1,139 @@
+"""fusionkit: image fusion with pretrained diffusion priors, from interchangeable plugins.
+
+    fused = fusionkit.fuse(["ir.png", "vi.png"], weighting="dig")
+    fused.save("fused.png")
+
+Importing this package imports no torch; what needs it is imported on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+from .components import (
+    ESTIMATOR,
+    IDENTITY_PRESERVING,
+    KINDS,
+    METRIC,
+    OBJECTIVE,
+    SOURCE_SYMMETRIC,
+    WEIGHTING,
+    BuildContext,
+    Component,
+    Kind,
+    PluginInfo,
+    Provided,
+    Registry,
+)
+from .errors import (
+    FusionkitError,
+    FusionkitWarning,
+    ImageError,
+    PluginError,
+    PluginLoadError,
+    UsageError,
+)
+from .hookspecs import hookimpl
+from .options import NoOptions, option
+from .plugins import load_plugins
+
+if TYPE_CHECKING:
+    from .bases import StartedEnergy, StartedTarget, proximal_weights
+    from .fusion import Result, fuse
+    from .pipeline import Fused, Pipeline, compose
+    from .protocols import (
+        Metric,
+        NoiseEstimator,
+        Objective,
+        StartedObjective,
+        StartedWeighting,
+        Step,
+        Weighting,
+    )
+    from .recipe import tasks
+    from .run import Run
+    from .sampler import SampledStep
+    from .settings import Settings
+
+# Imported when first asked for: most of these need torch, or files of the package.
+_LATER = {
+    "StartedEnergy": "bases",
+    "StartedTarget": "bases",
+    "proximal_weights": "bases",
+    "Result": "fusion",
+    "fuse": "fusion",
+    "Fused": "pipeline",
+    "Pipeline": "pipeline",
+    "compose": "pipeline",
+    "Metric": "protocols",
+    "NoiseEstimator": "protocols",
+    "Objective": "protocols",
+    "StartedObjective": "protocols",
+    "StartedWeighting": "protocols",
+    "Step": "protocols",
+    "Weighting": "protocols",
+    "tasks": "recipe",
+    "Run": "run",
+    "SampledStep": "sampler",
+    "Settings": "settings",
+}
+
+__all__ = [
+    "ESTIMATOR",
+    "IDENTITY_PRESERVING",
+    "KINDS",
+    "METRIC",
+    "OBJECTIVE",
+    "SOURCE_SYMMETRIC",
+    "WEIGHTING",
+    "BuildContext",
+    "Component",
+    "Fused",
+    "FusionkitError",
+    "FusionkitWarning",
+    "ImageError",
+    "Kind",
+    "Metric",
+    "NoOptions",
+    "NoiseEstimator",
+    "Objective",
+    "Pipeline",
+    "PluginError",
+    "PluginInfo",
+    "PluginLoadError",
+    "Provided",
+    "Registry",
+    "Result",
+    "Run",
+    "SampledStep",
+    "Settings",
+    "StartedEnergy",
+    "StartedObjective",
+    "StartedTarget",
+    "StartedWeighting",
+    "Step",
+    "UsageError",
+    "Weighting",
+    "__version__",
+    "compose",
+    "fuse",
+    "hookimpl",
+    "load_plugins",
+    "option",
+    "proximal_weights",
+    "tasks",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_LATER[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,256 @@
+"""Fusing real images: paths, arrays or tensors in, an image of their kind and a record out."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .components import Registry
+from .errors import FusionkitWarning, UsageError
+from .imaging import (
+    ColourPlan,
+    OutputFormat,
+    Picture,
+    check_destination,
+    check_output,
+    check_same_size,
+    common_alpha,
+    from_unit,
+    full_scale,
+    output_format,
+    parse_range,
+    picture_from_array,
+    plan_colour,
+    read_picture,
+    write_picture,
+    write_text,
+)
+from .pipeline import Pipeline, compose
+from .protocols import NoiseEstimator, Objective, Weighting
+from .recipe import Layer
+from .record import make_record, record_text
+from .sampler import SampledStep
+from .settings import Settings, SettingsDict
+
+Source = str | os.PathLike[str] | NDArray[Any] | Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A fused image and how it was made.
+
+    Attributes
+    ----------
+    image
+        An array (H, W) or (H, W, C), C = 2 and 4 with alpha last; a tensor (H, W) or
+        (C, H, W) where all sources were tensors. Its dtype is that of the
+        deepest source, its range the sources' own (:func:`fusionkit.imaging.output_format`).
+    record
+        JSON-ready: recipe, plugins, inputs, colour plan, NFE, time, libraries.
+    """
+
+    image: NDArray[Any] | Tensor
+    record: dict[str, Any]
+    pixels: NDArray[Any]
+    alpha: NDArray[Any] | None
+    icc: bytes | None
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Write the image, and the record beside it (``out.png`` gets ``out.png.json``).
+
+        Raises
+        ------
+        UsageError
+            The file exists and ``overwrite`` is false, the folder is missing or not
+            writable, or the format cannot hold the image's depth or alpha.
+        """
+        record_path = record_path_of(path)
+        check_destination(record_path, overwrite=overwrite)
+        write_picture(path, self.pixels, self.alpha, self.icc, overwrite=overwrite)
+        write_text(record_path, record_text(self.record), overwrite=overwrite)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """K registered sources of one scene, read, checked, and planned for fusion."""
+
+    pictures: tuple[Picture, ...]
+    plan: ColourPlan
+    alpha: NDArray[Any] | None
+    format: OutputFormat
+    as_tensor: bool
+    keeps_axis: bool
+
+    @classmethod
+    def load(cls, sources: Sequence[Source], settings: Settings) -> Scene:
+        """Read and check the sources; raise ImageError naming the one that cannot be used."""
+        if isinstance(sources, (str, os.PathLike)) or len(sources) < 2:
+            raise UsageError("one source only: fusion needs at least two images of one scene")
+        ranges = dict(parse_range(text, len(sources)) for text in settings.range)
+        pictures = tuple(_picture(s, k, ranges.get(k)) for k, s in enumerate(sources))
+        check_same_size(pictures)
+        return cls(
+            pictures,
+            plan_colour(pictures, settings.chroma, settings.stretch),
+            common_alpha(pictures),
+            output_format(pictures, settings.depth),
+            as_tensor=all(isinstance(source, Tensor) for source in sources),
+            keeps_axis=all(_has_channel_axis(source) for source in sources),
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the person should know about the sources."""
+        return tuple(note for picture in self.pictures for note in picture.notes)
+
+    def check_output(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Raise, before anything is computed, if the result could not be written there."""
+        height, width = self.pictures[0].shape
+        check_output(
+            path,
+            self.format.dtype,
+            self.alpha is not None,
+            size=(height, width),
+            overwrite=overwrite,
+        )
+        check_destination(record_path_of(path), overwrite=overwrite)
+
+    def fuse(
+        self,
+        pipeline: Pipeline,
+        seed: int | None = None,
+        on_step: Callable[[SampledStep], None] | None = None,
+    ) -> Result:
+        """Fuse luminance with a pipeline, attach colour and alpha, return in the output's depth."""
+        began = time.perf_counter()
+        luma = torch.from_numpy(self.plan.luma)[:, None, None] * 2 - 1
+        fused = pipeline(luma, seed, on_step)
+        image = ((fused.image[0, 0] + 1) / 2).cpu().numpy()
+        weights = fused.weights[:, 0, 0].cpu().numpy()
+        unit = self.plan.attach(image, weights)
+        pixels = from_unit(unit, self.format.dtype, self.format.low, self.format.high)
+        alpha = None
+        if self.alpha is not None:
+            alpha = from_unit(self.alpha, self.format.dtype, *full_scale(self.format.dtype))
+        record = make_record(
+            pipeline,
+            fused,
+            seed=pipeline.settings.seed if seed is None else seed,
+            pictures=self.pictures,
+            colour=self.plan.record(),
+            output=self.format,
+            notes=self.notes,
+            seconds=time.perf_counter() - began,
+        )
+        return Result(self._like_sources(pixels, alpha), record, pixels, alpha, self.plan.icc)
+
+    def _like_sources(
+        self, pixels: NDArray[Any], alpha: NDArray[Any] | None
+    ) -> NDArray[Any] | Tensor:
+        image = pixels
+        if alpha is not None:
+            image = np.dstack([pixels, alpha])
+        elif self.keeps_axis and pixels.ndim == 2:
+            image = pixels[..., np.newaxis]
+        if not self.as_tensor:
+            return image
+        return torch.from_numpy(np.moveaxis(image, -1, 0).copy() if image.ndim == 3 else image)
+
+
+def fuse(
+    sources: Sequence[Source],
+    *,
+    task: str | None = None,
+    recipe: str | Path | Layer | None = None,
+    estimator: str | Mapping[str, Any] | NoiseEstimator | None = None,
+    weighting: str | Mapping[str, Any] | Weighting | None = None,
+    objective: str | Mapping[str, Any] | Objective | None = None,
+    registry: Registry | None = None,
+    pipeline: Pipeline | None = None,
+    on_step: Callable[[SampledStep], None] | None = None,
+    **settings: Unpack[SettingsDict],
+) -> Result:
+    """Fuse registered images of one scene.
+
+    Parameters
+    ----------
+    sources
+        At least two, of one size: paths; arrays (H, W) or (H, W, C); tensors
+        (H, W) or (C, H, W). C is 1 to 4: grey, grey + alpha, RGB, RGBA. Integers
+        span their dtype's range, floats [0, 1]; ``range`` says otherwise.
+    task, recipe, estimator, weighting, objective, registry, **settings
+        See :func:`fusionkit.compose` and :class:`fusionkit.Settings`.
+    pipeline
+        A composed pipeline in their place, to fuse many scenes with one set of
+        loaded models; only ``seed`` may then be given beside it.
+    on_step
+        Called with every finished step.
+
+    Returns
+    -------
+    Result
+        ``image`` in the sources' own dtype and layout, ``record``, ``save(path)``.
+
+    Raises
+    ------
+    ImageError
+        A source cannot be read, or the sources do not go together.
+    UsageError
+        An unknown name, option or value.
+    PluginError
+        A component failed or broke its contract during the run.
+
+    Warns
+    -----
+    FusionkitWarning
+        For what the person should know of a source, such as a range hardly used.
+    """
+    seed = settings.get("seed")
+    if pipeline is None:
+        pipeline = compose(
+            task=task,
+            recipe=recipe,
+            estimator=estimator,
+            weighting=weighting,
+            objective=objective,
+            registry=registry,
+            **settings,
+        )
+    elif set(settings) - {"seed"} or any((task, recipe, estimator, weighting, objective)):
+        raise UsageError("a pipeline is already composed: only seed may be given beside it")
+    scene = Scene.load(sources, pipeline.settings)
+    for note in scene.notes:
+        warnings.warn(note, FusionkitWarning, stacklevel=2)
+    return scene.fuse(pipeline, seed, on_step)
+
+
+def record_path_of(path: str | os.PathLike[str]) -> str:
+    """Return where the record of an output goes: ``out.png`` -> ``out.png.json``."""
+    return os.fspath(path) + ".json"
+
+
+def _picture(source: Source, index: int, value_range: tuple[float, float] | None) -> Picture:
+    if isinstance(source, (str, os.PathLike)):
+        return read_picture(source, value_range, index)
+    array = source.detach().cpu().numpy() if isinstance(source, Tensor) else source
+    return picture_from_array(
+        array,
+        f"source {index + 1}",
+        value_range,
+        channels_first=isinstance(source, Tensor),
+        index=index,
+    )
+
+
+def _has_channel_axis(source: Source) -> bool:
+    return not isinstance(source, (str, os.PathLike)) and source.ndim == 3

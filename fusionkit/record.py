@@ -1,0 +1,102 @@
+"""The record of a run: everything needed to know how an image was made, and to make it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ._version import __version__
+from .imaging import OutputFormat, Picture
+
+if TYPE_CHECKING:
+    from .pipeline import Fused, Part, Pipeline
+
+
+def make_record(
+    pipeline: Pipeline,
+    fused: Fused,
+    *,
+    seed: int,
+    pictures: Sequence[Picture],
+    colour: dict[str, Any],
+    output: OutputFormat,
+    notes: Sequence[str],
+    seconds: float,
+) -> dict[str, Any]:
+    """Return the record of one fused image; its ``recipe`` is what ``--recipe`` accepts."""
+    return {
+        "fusionkit": __version__,
+        "recipe": pipeline.as_recipe(seed),
+        "components": {group: _provenance(part) for group, part in pipeline.parts.items()},
+        "inputs": [_input(picture) for picture in pictures],
+        "output": {"dtype": output.dtype.name, "range": [output.low, output.high]},
+        "colour": colour,
+        "run": {
+            "timesteps": list(pipeline.schedule.timesteps),
+            "steps": fused.steps,
+            "nfe": fused.nfe,
+            "target_only": fused.target_only,
+            "seconds": round(seconds, 3),
+        },
+        "environment": environment(pipeline.context.device, pipeline.context.precision),
+        "warnings": list(notes),
+    }
+
+
+def record_text(record: dict[str, Any]) -> str:
+    """Return the record as the text of its file."""
+    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+
+
+def environment(device: str, precision: str) -> dict[str, Any]:
+    """Return what bit-for-bit repetition depends on beside the recipe and the inputs."""
+    kind = torch.device(device).type
+    return {
+        "device": device,
+        "device_name": torch.cuda.get_device_name(device) if kind == "cuda" else platform.machine(),
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "platform": platform.platform(terse=True),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def _provenance(part: Part) -> dict[str, Any]:
+    entry: dict[str, Any] = {"name": part.table["name"]}
+    if part.provided is not None:
+        plugin = part.provided.plugin
+        entry["plugin"] = plugin.name
+        entry["distribution"] = plugin.distribution
+        entry["version"] = plugin.version
+        if plugin.distribution is None:
+            entry["file"] = plugin.origin
+            with open(plugin.origin, "rb") as file:
+                entry["sha256"] = hashlib.sha256(file.read()).hexdigest()
+    # An estimator with weights says which: a name and version alone do not pin them.
+    weights = getattr(part.built, "weights_sha256", None)
+    if weights is not None:
+        entry["weights_sha256"] = weights
+    return entry
+
+
+def _input(picture: Picture) -> dict[str, Any]:
+    digest = picture.sha256
+    if digest is None:
+        digest = hashlib.sha256(np.ascontiguousarray(picture.pixels).tobytes()).hexdigest()
+    return {
+        "name": picture.name,
+        "sha256": digest,
+        "width": picture.width,
+        "height": picture.height,
+        "layout": picture.layout,
+        "dtype": picture.dtype.name,
+        "range": [picture.low, picture.high],
+    }
