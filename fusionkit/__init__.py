@@ -47,13 +47,13 @@ if TYPE_CHECKING:
         Metric,
         NoiseEstimator,
         Objective,
+        Run,
         StartedObjective,
         StartedWeighting,
         Step,
         Weighting,
     )
     from .recipe import tasks
-    from .run import Run
     from .sampler import SampledStep
     from .settings import Settings
 
@@ -75,7 +75,7 @@ _LATER = {
     "Step": "protocols",
     "Weighting": "protocols",
     "tasks": "recipe",
-    "Run": "run",
+    "Run": "protocols",
     "SampledStep": "sampler",
     "Settings": "settings",
 }

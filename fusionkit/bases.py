@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .protocols import Step
-    from .run import Run
+    from .protocols import Run, Step
 
 
 def proximal_weights(run: Run, strength: float) -> tuple[float, ...]:

@@ -95,6 +95,14 @@ class OptionSpec:
         word = {bool: "yes|no", int: "INT", float: "NUMBER", str: "TEXT"}[self.type]
         return f"{word}[,{word}...]" if self.many else word
 
+    def as_text(self, value: Any) -> str:
+        """Write a value as a flag takes it; the empty tuple as ``none``, for help texts."""
+        if self.many:
+            return ",".join(map(str, value)) or "none"
+        if self.type is bool:
+            return "yes" if value else "no"
+        return str(value)
+
     def parse(self, text: str) -> Any:
         """Turn the text of a flag into a value; raise ValueError saying what is wrong."""
         if self.many:
@@ -131,7 +139,7 @@ class OptionSpec:
         if self.choices is not None and value not in self.choices:
             listed = ", ".join(str(choice) for choice in self.choices)
             raise ValueError(f"must be one of {listed}, not {value!r}")
-        if self.type in (int, float):
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
             self._check_bounds(value)
         return value
 

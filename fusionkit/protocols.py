@@ -7,13 +7,11 @@ level N is clean. Importing this module imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from .run import Run
 
 
 @runtime_checkable
@@ -40,6 +38,69 @@ class NoiseEstimator(Protocol):
         ``x`` is (B, C, H, W), ``t`` is (B,) int64 on the same device, indices
         into ``alpha_bar``. The result has the shape and dtype of ``x``; a
         network that computes in a lower precision casts inside.
+        """
+        ...
+
+
+class Run(Protocol):
+    """One run over one batch: what a weighting or objective may ask the host for.
+
+    Attributes
+    ----------
+    sources : Tensor
+        (K, B, C, H, W) in [-1, 1]; do not write to it.
+    seeds : tuple of int
+        (B,), one per image.
+    steps : int
+        N.
+    a, s, sigma : tuple of float
+        (N + 1,) each: level i is x_i = a[i] x0 + s[i] eps, sigma = s / a; the
+        last are 1, 0, 0. Plain floats, so that the loop reads nothing from a device.
+    timesteps : tuple of int
+        (N,) indices into the estimator's schedule.
+    nfe : int
+        Images passed through the noise estimator so far, everybody's included.
+    """
+
+    sources: Tensor
+    seeds: tuple[int, ...]
+    steps: int
+    a: tuple[float, ...]
+    s: tuple[float, ...]
+    sigma: tuple[float, ...]
+    timesteps: tuple[int, ...]
+    nfe: int
+
+    def noise(self, purpose: str, index: int = 0) -> Tensor:
+        """Return standard normal noise (B, C, H, W), the same for the same key.
+
+        The key is (the image's seed, ``purpose``, ``index``), so no component
+        can disturb another's draws. Begin ``purpose`` with your plugin's name.
+        Drawn on the CPU in float32: every device and batch gets the same numbers.
+        """
+        ...
+
+    def clean_estimate(self, x: Tensor, level: int) -> Tensor:
+        """Return the clean estimate (x - s eps) / a of noisy images at one level (Tweedie).
+
+        ``x`` is (M, C, H, W) for any M; M is added to ``nfe``. At level N, which
+        is clean, it returns ``x`` and counts nothing.
+        """
+        ...
+
+    def announce(self, levels: Iterable[int]) -> None:
+        """Say which levels' source estimates will be asked for, so that they are batched."""
+        ...
+
+    def source_estimate(self, level: int) -> Tensor:
+        """Return the clean estimate of every source noised to a level, (K, B, C, H, W).
+
+        One noise field per image serves all levels and sources, so the order of
+        the sources cannot matter. Computed once for all components, together
+        with announced later levels as far as memory allows, and released when
+        the sampler has passed the level: at step i, ask for levels >= i only
+        (an earlier one is computed anew, and counted). Level N returns the
+        sources. Do not write to it.
         """
         ...
 

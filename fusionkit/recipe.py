@@ -77,14 +77,16 @@ def read_recipe(path: str | Path) -> Layer:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"recipe {path} cannot be read: {error}") from None
     try:
-        if Path(path).suffix != ".json":
-            return tomllib.loads(text)
-        content = json.loads(text)
+        content = json.loads(text) if Path(path).suffix == ".json" else tomllib.loads(text)
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise UsageError(f"recipe {path} is not valid: {error}") from None
     recipe = content.get("recipe", content) if isinstance(content, dict) else None
     if not isinstance(recipe, dict):
         raise UsageError(f"recipe {path} holds no recipe: expected a JSON object")
+    known = [*(spec.name for spec in specs(Settings)), *(kind.group for kind in RECIPE_KINDS)]
+    for key in recipe:
+        if key.replace("_", "-") not in known:
+            raise UsageError(f"recipe {path}: unknown key {key!r}.{suggest(key, known)}")
     return recipe
 
 
@@ -127,8 +129,4 @@ def resolve_settings(layer: Layer) -> Settings:
     """Validate the settings of a merged recipe, naming an unknown key."""
     groups = [kind.group for kind in RECIPE_KINDS]
     values = {key: value for key, value in layer.items() if key not in groups}
-    known = [spec.name for spec in specs(Settings)]
-    for key in values:
-        if key not in known:
-            raise UsageError(f"unknown setting {key!r}.{suggest(key, [*known, *groups])}")
     return from_mapping(Settings, values, "settings")

@@ -1,4 +1,4 @@
-"""One run over one batch: what weightings and objectives may ask the host for."""
+"""One run over one batch: the sources, their noise, and all evaluations of the estimator."""
 
 from __future__ import annotations
 
@@ -17,23 +17,22 @@ PIXELS_PER_PASS = 2**20
 
 
 class Run:
-    """The sources, levels, noise and estimates of one run. Components receive it in ``start``.
+    """The host's :class:`fusionkit.protocols.Run`: estimates are made, counted and kept here.
 
-    Attributes
+    Parameters
     ----------
-    sources : Tensor
-        (K, B, C, H, W) in [-1, 1]; do not write to it.
-    seeds : tuple of int
-        (B,), one per image.
-    steps : int
-        N.
-    a, s, sigma : tuple of float
-        (N + 1,) each: level i is x_i = a[i] x0 + s[i] eps, sigma = s / a; the
-        last are 1, 0, 0. Plain floats, so that the loop reads nothing from a device.
-    timesteps : tuple of int
-        (N,) indices into the estimator's schedule.
-    nfe : int
-        Images passed through the noise estimator so far, everybody's included.
+    sources
+        (K, B, C, H, W) in [-1, 1], C the estimator's channels.
+    seeds
+        (B,).
+    estimator, estimator_name
+        The noise estimator, and what messages call it.
+    schedule
+        The levels.
+    memory_budget
+        Bytes of source estimates to hold at most (one level always is).
+    checks
+        Where the flags of what the estimator returns are gathered.
     """
 
     def __init__(
@@ -67,12 +66,7 @@ class Run:
         self._columns = _mirrored(width, multiple, sources.device)
 
     def noise(self, purpose: str, index: int = 0) -> Tensor:
-        """Return standard normal noise (B, C, H, W), the same for the same key.
-
-        The key is (the image's seed, ``purpose``, ``index``), so no component
-        can disturb another's draws. Begin ``purpose`` with your plugin's name.
-        Drawn on the CPU in float32: every device and batch gets the same numbers.
-        """
+        """Return standard normal noise (B, C, H, W), keyed by (seed, purpose, index)."""
         shape = self.sources.shape[2:]
         drawn = [
             torch.randn(shape, generator=_generator(seed, purpose, index)) for seed in self.seeds
@@ -80,28 +74,17 @@ class Run:
         return torch.stack(drawn).to(self.sources.device, self.sources.dtype)
 
     def clean_estimate(self, x: Tensor, level: int) -> Tensor:
-        """Return the clean estimate (x - s eps) / a of noisy images at one level (Tweedie).
-
-        ``x`` is (M, C, H, W) for any M; M is added to ``nfe``. At level N, which
-        is clean, it returns ``x`` and counts nothing.
-        """
+        """Return the clean estimates of noisy images (M, C, H, W) at one level, and count them."""
         if level == self.steps:
             return x
         return self._clean_estimates(x, [level] * len(x))
 
     def announce(self, levels: Iterable[int]) -> None:
-        """Say which levels' source estimates will be asked for, so that they are batched."""
+        """Note levels to be batched with earlier ones."""
         self._announced.update(self.timesteps[i] for i in levels if i < self.steps)
 
     def source_estimate(self, level: int) -> Tensor:
-        """Return the clean estimate of every source noised to a level, (K, B, C, H, W).
-
-        One noise field per image serves all levels and sources, so the order of
-        the sources cannot matter. Computed once for all components, together
-        with announced later levels as far as memory allows, and released when
-        the sampler has passed the level: at step i, ask for levels >= i only
-        (an earlier one is computed anew, and counted). Level N returns the sources.
-        """
+        """Return the clean estimate of every source noised to a level, (K, B, C, H, W)."""
         if level == self.steps:
             return self.sources
         wanted = self.timesteps[level]

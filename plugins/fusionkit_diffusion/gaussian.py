@@ -74,7 +74,8 @@ class GaussianEstimator:
         spectrum = self.spectrum(x.shape[-2], x.shape[-1], x.dtype, x.device)
         gain = (1 - alpha_bar).sqrt() / (alpha_bar * spectrum + (1 - alpha_bar))
         eps: Tensor = torch.fft.irfft2(torch.fft.rfft2(x) * gain, s=x.shape[-2:])
-        return eps[..., :height, :width]
+        cropped: Tensor = eps[..., :height, :width]
+        return cropped
 
     def _spectrum(
         self, height: int, width: int, dtype: torch.dtype, device: torch.device

@@ -1,0 +1,84 @@
+"""The command line: one small module a command, imported when that command is given."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from .._version import __version__
+from ..errors import FusionkitError
+from ..options import suggest
+
+COMMANDS = {
+    "run": "fuse registered images of one scene, or folders of them",
+    "plugins": "list plugins and their components, with options",
+    "doctor": "check this installation: versions, device, plugins, conformance",
+}
+
+_HELP = """\
+usage: fusionkit COMMAND ...
+
+Image fusion with pretrained diffusion priors, from interchangeable plugins.
+
+commands:
+{commands}
+
+options:
+  -h, --help     show this help, or that of a command
+  --version      show the version
+
+examples:
+  fusionkit run ir.png vi.png -o fused.png
+  fusionkit run near.jpg far.jpg -o fused.png --weighting dig --weighting.window 7
+  fusionkit run --weighting dig --help
+  fusionkit plugins dig
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code: 0, 1 (something failed) or 2 (usage).
+
+    Set ``FUSIONKIT_DEBUG=1`` to get tracebacks in the place of one-line messages.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(given)
+    except FusionkitError as error:
+        if os.environ.get("FUSIONKIT_DEBUG") == "1":
+            raise
+        return complain(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return complain("interrupted", 130)
+    except BrokenPipeError:  # the reader of our output, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (MemoryError, RuntimeError) as error:
+        # torch reports an exhausted GPU, and a CPU's allocator, as RuntimeErrors.
+        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
+            raise
+        return complain("out of memory: use smaller images, or another --device", 1)
+
+
+def complain(message: str, code: int) -> int:
+    """Print one line on stderr, and return the exit code."""
+    print(f"fusionkit: error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _dispatch(given: list[str]) -> int:
+    if not given or given[0] in ("-h", "--help"):
+        width = max(map(len, COMMANDS))
+        lines = (f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items())
+        print(_HELP.format(commands="\n".join(lines)), end="")
+        return 0 if given else 2
+    command, *rest = given
+    if command == "--version":
+        print(f"fusionkit {__version__}")
+        return 0
+    if command not in COMMANDS:
+        hint = suggest(command, COMMANDS) or f" There are {', '.join(COMMANDS)}."
+        return complain(f"unknown command {command!r}.{hint}", 2)
+    code: int = importlib.import_module(f".{command}", __name__).main(rest)
+    return code

@@ -1,0 +1,167 @@
+"""Options as flags: the dataclasses of settings and components, in argparse."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+from ..components import Kind, Provided, Registry
+from ..errors import UsageError
+from ..options import OptionSpec, specs, suggest
+from ..plugins import load_plugins
+from ..settings import Settings
+
+# Settings whose flag may be given several times, adding up.
+_REPEATED = {"range"}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that raises UsageError, one line, in the place of printing usage."""
+
+    def __init__(self, **keywords: Any) -> None:
+        super().__init__(
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **keywords,
+        )
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, and suggest the nearest flag for one that is unknown."""
+        given, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            near = suggest(unknown[0].split("=")[0], self._option_string_actions)
+            self.error(f"unknown argument {unknown[0]!r}.{near}")
+        return given
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+class _Value:
+    """Parses one flag's text by its option spec; argparse shows the ValueError's own words."""
+
+    def __init__(self, spec: OptionSpec) -> None:
+        self.spec = spec
+
+    def __call__(self, text: str) -> Any:
+        try:
+            return self.spec.parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def add_plugin_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say which plugins are loaded."""
+    group = parser.add_argument_group("plugins")
+    group.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="load this Python file as a plugin too",
+    )
+    group.add_argument(
+        "--no-plugin",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="do not load this plugin, named by itself or its distribution",
+    )
+
+
+def load_plugins_from(arguments: Sequence[str]) -> Registry:
+    """Load plugins as the flags among the arguments say, before anything else is parsed."""
+    parser = Parser(add_help=False)
+    add_plugin_flags(parser)
+    known, _ = parser.parse_known_args(arguments)
+    return load_plugins(disabled=known.no_plugin, inline=known.plugin)
+
+
+def add_setting_flags(parser: argparse.ArgumentParser) -> None:
+    """Add a flag for every setting; what is not given is absent from the namespace."""
+    group = parser.add_argument_group("settings")
+    for spec in specs(Settings):
+        flag = f"--{spec.name}"
+        if spec.type is bool:
+            group.add_argument(
+                flag,
+                action=argparse.BooleanOptionalAction,
+                default=argparse.SUPPRESS,
+                help=_help(spec),
+            )
+        elif spec.name in _REPEATED:
+            group.add_argument(
+                flag, action="append", default=argparse.SUPPRESS, metavar="K:LO,HI", help=spec.help
+            )
+        else:
+            _add_value(group, flag, spec)
+
+
+def add_component_flags(parser: argparse.ArgumentParser, provided: Provided) -> None:
+    """Add the flags of a selected component's own options: ``--weighting.window`` and so on."""
+    found = specs(provided.component.options)
+    if not found:
+        return
+    group = parser.add_argument_group(f"options of {provided.kind.title} {provided.qualified}")
+    for spec in found:
+        _add_value(group, f"--{provided.kind.group}.{spec.name}", spec)
+
+
+def given_settings(namespace: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that were given as flags, by name."""
+    names = {spec.field: spec.name for spec in specs(Settings)}
+    return {names[field]: value for field, value in vars(namespace).items() if field in names}
+
+
+def given_options(namespace: argparse.Namespace, kind: Kind) -> dict[str, Any]:
+    """Return the options of a component of this kind that were given as flags, by name."""
+    prefix = f"{kind.group}."
+    return {
+        key.removeprefix(prefix): value
+        for key, value in vars(namespace).items()
+        if key.startswith(prefix)
+    }
+
+
+def refuse_unselected(
+    arguments: Iterable[str], selected: dict[str, Provided], registry: Registry
+) -> None:
+    """Raise UsageError for an option of a component that is not selected, naming whose it is."""
+    for argument in arguments:
+        flag = argument.split("=", 1)[0]
+        group, dot, name = flag.removeprefix("--").partition(".")
+        if not flag.startswith("--") or not dot or group not in selected:
+            continue
+        chosen = selected[group]
+        own = [spec.name for spec in specs(chosen.component.options)]
+        if name in own:
+            continue
+        owners = [
+            p.component.name
+            for p in registry.all(chosen.kind)
+            if name in [spec.name for spec in specs(p.component.options)]
+        ]
+        if owners:
+            raise UsageError(
+                f"{flag} is an option of {group} {' and '.join(owners)}, but {group} "
+                f"{chosen.component.name} is selected: give --{group} {owners[0]}, or leave it out"
+            )
+        hint = suggest(name, own) or (f" It has {', '.join(own)}." if own else " It has none.")
+        raise UsageError(f"{group} {chosen.component.name} has no option {name!r}.{hint}")
+
+
+def _add_value(group: Any, flag: str, spec: OptionSpec) -> None:
+    group.add_argument(
+        flag,
+        type=_Value(spec),
+        default=argparse.SUPPRESS,
+        dest=flag.removeprefix("--") if "." in flag else spec.field,
+        metavar=spec.kind,
+        help=_help(spec),
+    )
+
+
+def _help(spec: OptionSpec) -> str:
+    return f"{spec.help} (default: {spec.as_text(spec.default)})".replace("%", "%%")

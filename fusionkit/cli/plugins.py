@@ -1,0 +1,97 @@
+"""``fusionkit plugins``: what is installed, what it provides, and with which options."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+from ..components import PluginInfo, Provided, Registry
+from ..options import specs
+from .arguments import Parser, add_plugin_flags, load_plugins_from
+
+_EXAMPLES = """\
+examples:
+  fusionkit plugins            all plugins and their components
+  fusionkit plugins dig        one plugin, with the options of its components
+  fusionkit plugins --json     the same for programs
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit code."""
+    parser = Parser(
+        prog="fusionkit plugins",
+        description="List plugins and their components.",
+        epilog=_EXAMPLES,
+    )
+    parser.add_argument("name", nargs="?", metavar="NAME", help="one plugin, in full")
+    parser.add_argument("--json", action="store_true", help="print JSON, options included")
+    add_plugin_flags(parser)
+    given = parser.parse_args(arguments)
+    registry = load_plugins_from(arguments)
+    plugins = [registry.plugin(given.name)] if given.name else list(registry.plugins)
+    if given.json:
+        print(json.dumps([_as_json(plugin, registry) for plugin in plugins], indent=2))
+    else:
+        for plugin in plugins:
+            print(_as_text(plugin, registry, with_options=given.name is not None))
+    return 0
+
+
+def _of(plugin: PluginInfo, registry: Registry) -> list[Provided]:
+    return [provided for provided in registry.all() if provided.plugin == plugin]
+
+
+def _as_text(plugin: PluginInfo, registry: Registry, with_options: bool) -> str:
+    lines = [f"{plugin.name}  {plugin.source}  {plugin.status}"]
+    if plugin.error:
+        lines += textwrap.wrap(plugin.error, 96, initial_indent="    ", subsequent_indent="    ")
+    for provided in _of(plugin, registry):
+        component = provided.component
+        lines.append(f"    {provided.kind.group:<9}  {component.name:<12}  {component.summary}")
+        if not with_options:
+            continue
+        for spec in specs(component.options):
+            flag = f"--{provided.kind.group}.{spec.name} {spec.kind}"
+            default = spec.as_text(spec.default)
+            lines += [f"        {flag}", f"            {spec.help} (default: {default})"]
+        if component.traits:
+            lines.append(f"        traits: {', '.join(sorted(component.traits))}")
+    return "\n".join(lines)
+
+
+def _as_json(plugin: PluginInfo, registry: Registry) -> dict[str, Any]:
+    return {
+        "name": plugin.name,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "origin": plugin.origin,
+        "status": plugin.status,
+        "error": plugin.error,
+        "components": [_component_as_json(provided) for provided in _of(plugin, registry)],
+    }
+
+
+def _component_as_json(provided: Provided) -> dict[str, Any]:
+    component = provided.component
+    return {
+        "kind": provided.kind.group,
+        "name": component.name,
+        "summary": component.summary,
+        "traits": sorted(component.traits),
+        "options": [
+            {
+                "name": spec.name,
+                "type": f"list of {spec.type.__name__}" if spec.many else spec.type.__name__,
+                "default": list(spec.default) if spec.many else spec.default,
+                "choices": spec.choices,
+                "minimum": spec.minimum,
+                "maximum": spec.maximum,
+                "above": spec.above,
+                "help": spec.help,
+            }
+            for spec in specs(component.options)
+        ],
+    }

@@ -1,0 +1,228 @@
+"""``fusionkit run``: fuse files, or folders of files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..batch import pair_folders
+from ..components import Provided, Registry
+from ..errors import FusionkitError, UsageError
+from ..recipe import (
+    DEFAULT_TASK,
+    RECIPE_KINDS,
+    merge,
+    read_recipe,
+    resolve_settings,
+    task_recipe,
+    tasks,
+)
+from . import complain
+from .arguments import (
+    Parser,
+    add_component_flags,
+    add_plugin_flags,
+    add_setting_flags,
+    given_options,
+    given_settings,
+    load_plugins_from,
+    refuse_unselected,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..pipeline import Pipeline
+    from ..sampler import SampledStep
+    from ..settings import Settings
+
+_EXAMPLES = """\
+examples:
+  fusionkit run ir.png vi.png -o fused.png
+  fusionkit run near.jpg mid.jpg far.jpg -o fused.png --weighting dig --weighting.window 7
+  fusionkit run ir/ vi/ -o fused/                      images paired by name
+  fusionkit run a.tif b.tif -o fused.tif --range 1:0,4095
+  fusionkit run a.png b.png -o again.png --recipe fused.png.json
+  fusionkit run --weighting fixed --help               the options of fixed too
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit code."""
+    registry = load_plugins_from(arguments)
+    layers = _first_pass(arguments)
+    selected = {
+        kind.group: registry.find(kind, str(layers.get(kind.group, {}).get("name")))
+        for kind in RECIPE_KINDS
+    }
+    refuse_unselected(arguments, selected, registry)
+    parser = _parser(selected)
+    given = parser.parse_args(arguments)
+    tables = {
+        kind.group: {"name": selected[kind.group].qualified, **given_options(given, kind)}
+        for kind in RECIPE_KINDS
+    }
+    recipe = merge(_qualified(layers, selected), given_settings(given), tables)
+    if given.output is None:
+        raise UsageError("say where the fused image goes: -o OUT")
+    if len(given.sources) < 2:
+        raise UsageError("one source only: fusion needs at least two images of one scene")
+    folders = [Path(source).is_dir() for source in given.sources]
+    if any(folders) and not all(folders):
+        raise UsageError("sources are all files, or all folders, not some of each")
+    run = _run_folders if all(folders) else _run_files
+    return run(given, recipe, registry)
+
+
+def _first_pass(arguments: Sequence[str]) -> dict[str, Any]:
+    """Merge what selects components: task or recipe, then flags. All else waits for the second."""
+    parser = Parser(prog="fusionkit run", add_help=False)
+    _add_selection(parser)
+    known, _ = parser.parse_known_args(arguments)
+    if known.task and known.recipe:
+        raise UsageError("give --task or --recipe, not both")
+    base = task_recipe(known.task or DEFAULT_TASK)
+    if known.recipe:
+        base = merge(base, read_recipe(known.recipe))
+    named = {kind.group: getattr(known, kind.group) for kind in RECIPE_KINDS}
+    return merge(base, {group: name for group, name in named.items() if name})
+
+
+def _qualified(layers: dict[str, Any], selected: dict[str, Provided]) -> dict[str, Any]:
+    """Spell the selected components' names in full, so that later layers match them."""
+    tables = {
+        group: {**layers.get(group, {}), "name": provided.qualified}
+        for group, provided in selected.items()
+    }
+    return {**layers, **tables}
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what to run")
+    group.add_argument("--task", metavar="NAME", help=f"a recipe of ours: {', '.join(tasks())}")
+    group.add_argument(
+        "--recipe", metavar="FILE", help="a recipe (TOML), or the record of a run (JSON)"
+    )
+    for kind in RECIPE_KINDS:
+        group.add_argument(
+            f"--{kind.group}", metavar="NAME", help=f"the {kind.title}; see fusionkit plugins"
+        )
+
+
+def _parser(selected: dict[str, Provided]) -> Parser:
+    parser = Parser(
+        prog="fusionkit run",
+        description="Fuse registered images of one scene, or folders of them paired by name.",
+        epilog=_EXAMPLES,
+        usage="fusionkit run SOURCE SOURCE [SOURCE ...] -o OUT [options]",
+    )
+    parser.add_argument(
+        "sources", nargs="*", metavar="SOURCE", help="two or more images of one size, or folders"
+    )
+    parser.add_argument("-o", "--output", metavar="OUT", help="the fused image, or a folder")
+    parser.add_argument("--overwrite", action="store_true", help="replace what exists")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar, no warnings")
+    _add_selection(parser)
+    for provided in selected.values():
+        add_component_flags(parser, provided)
+    add_setting_flags(parser)
+    add_plugin_flags(parser)
+    return parser
+
+
+def _run_files(given: argparse.Namespace, recipe: dict[str, Any], registry: Registry) -> int:
+    from ..imaging import check_destination
+
+    check_destination(given.output, overwrite=given.overwrite)
+    settings = resolve_settings(recipe)
+    _fuse_one(given.sources, given.output, given, settings, _loader(recipe, registry))
+    return 0
+
+
+def _run_folders(given: argparse.Namespace, recipe: dict[str, Any], registry: Registry) -> int:
+    pairing = pair_folders(given.sources)
+    output = Path(given.output)
+    try:
+        output.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{output}: this folder cannot be made: {error.strerror}") from None
+    settings, load = resolve_settings(recipe), _loader(recipe, registry)
+    problems = 0
+    for stem, why in pairing.problems.items():
+        problems += complain(f"{stem}: {why}", 1)
+    for stem, sources in pairing.scenes.items():
+        try:
+            suffix = ".npy" if sources[0].suffix.lower() == ".npy" else _lossless(sources)
+            target = str(output / f"{stem}{suffix}")
+            _fuse_one([str(source) for source in sources], target, given, settings, load)
+        except FusionkitError as error:
+            problems += complain(f"{stem}: {error}", 1)
+    total = len(pairing.scenes) + len(pairing.problems)
+    if problems:
+        print(f"fusionkit: {total - problems} of {total} fused, {problems} failed", file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _lossless(sources: Sequence[Path]) -> str:
+    """Return the output's extension: TIFF, which holds every depth, if a source is one."""
+    tiff = any(source.suffix.lower() in (".tif", ".tiff") for source in sources)
+    return ".tif" if tiff else ".png"
+
+
+def _loader(recipe: dict[str, Any], registry: Registry) -> Callable[[], Pipeline]:
+    """Return a function that composes the pipeline when first called, and keeps it.
+
+    What is wrong with the images shows without waiting for a model to load.
+    """
+    held: list[Pipeline] = []
+
+    def load() -> Pipeline:
+        if not held:
+            from ..pipeline import compose
+
+            held.append(compose(recipe=recipe, registry=registry))
+        return held[0]
+
+    return load
+
+
+def _fuse_one(
+    sources: Sequence[str],
+    output: str,
+    given: argparse.Namespace,
+    settings: Settings,
+    load: Callable[[], Pipeline],
+) -> None:
+    from ..fusion import Scene
+
+    scene = Scene.load(sources, settings)
+    scene.check_output(output, overwrite=given.overwrite)
+    if not given.quiet:
+        for note in scene.notes:
+            print(f"fusionkit: warning: {note}", file=sys.stderr)
+    pipeline = load()
+    with _progress(pipeline.schedule.steps, output, given.quiet) as on_step:
+        result = scene.fuse(pipeline, on_step=on_step)
+    result.save(output, overwrite=given.overwrite)
+
+
+@contextmanager
+def _progress(
+    steps: int, output: str, quiet: bool
+) -> Iterator[Callable[[SampledStep], None] | None]:
+    """Show a bar on stderr, at a terminal only."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=steps, desc=Path(output).name, unit="step", leave=False) as bar:
+
+        def advance(step: SampledStep) -> None:
+            bar.update()
+
+        yield advance
