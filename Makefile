@@ -1,0 +1,30 @@
+# Two commands for a fresh machine: make demo, make test.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: setup demo test lint clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/python docs/demo.py pair demo
+	$(BIN)/fusionkit run demo/near.png demo/far.png -o demo/fused.png --weighting dig --overwrite
+	$(BIN)/python docs/demo.py picture demo
+	@echo "See demo/fused.png, and demo/comparison.png beside its sources."
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf .venv build demo *.egg-info .mypy_cache .ruff_cache .pytest_cache
