@@ -53,16 +53,19 @@ class Checks:
         self._complaints.append(complaint)
 
 
-def check_shape(value: Any, shape: Sequence[int], who: str, what: str) -> None:
+def check_shape(
+    value: Any, shape: Sequence[int], who: str, what: str, where: str = ""
+) -> None:
     """Raise PluginError unless ``value`` is a floating tensor of this shape."""
+    at = f" {where}" if where else ""
     if not isinstance(value, Tensor):
-        raise PluginError(f"{who} returned {type(value).__name__} for {what}, not a tensor")
+        raise PluginError(f"{who} returned {type(value).__name__} for {what}, not a tensor{at}")
     if tuple(value.shape) != tuple(shape):
         raise PluginError(
-            f"{who} returned {what} of shape {tuple(value.shape)}, expected {tuple(shape)}"
+            f"{who} returned {what} of shape {tuple(value.shape)}, expected {tuple(shape)}{at}"
         )
     if not value.is_floating_point():
-        raise PluginError(f"{who} returned {what} of {value.dtype}, expected floating point")
+        raise PluginError(f"{who} returned {what} of {value.dtype}, expected floating point{at}")
 
 
 @contextmanager

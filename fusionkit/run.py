@@ -155,7 +155,7 @@ class Run:
         where = f"at noise level {' '.join(f'{self.sigma[i]:.4g}' for i in sorted(set(levels)))}"
         with blame(self._estimator_name, where):
             eps = self._estimator(padded, t)
-        check_shape(eps, padded.shape, self._estimator_name, "noise")
+        check_shape(eps, padded.shape, self._estimator_name, "noise", where)
         self.checks.finite(eps, f"{self._estimator_name} returned noise that is not finite {where}")
         eps = eps[..., :height, :width].to(x.dtype)
         if len(set(levels)) == 1:

@@ -77,7 +77,7 @@ def sample(
         with blame(weighting_name, where):
             weights = weigh(step)
         K, B, _, H, W = run.sources.shape
-        check_shape(weights, (K, B, 1, H, W), weighting_name, "weights")
+        check_shape(weights, (K, B, 1, H, W), weighting_name, "weights", where)
         run.checks.simplex(weights, weighting_name, where)
         return weights
 
@@ -103,7 +103,7 @@ def sample(
         where = f"at step {i + 1} of {run.steps} (noise level {run.sigma[i]:.4g})"
         with blame(objective_name, where):
             corrected = fusion.rectify(step, weights)
-        check_shape(corrected, run.sources.shape[1:], objective_name, "a corrected estimate")
+        check_shape(corrected, run.sources.shape[1:], objective_name, "an estimate", where)
         run.checks.finite(
             corrected, f"{objective_name} returned an estimate that is not finite {where}"
         )

@@ -74,14 +74,13 @@ class GaussianEstimator:
         spectrum = self.spectrum(x.shape[-2], x.shape[-1], x.dtype, x.device)
         gain = (1 - alpha_bar).sqrt() / (alpha_bar * spectrum + (1 - alpha_bar))
         eps: Tensor = torch.fft.irfft2(torch.fft.rfft2(x) * gain, s=x.shape[-2:])
-        cropped: Tensor = eps[..., :height, :width]
-        return cropped
+        return eps[..., :height, :width]
 
     def _spectrum(
         self, height: int, width: int, dtype: torch.dtype, device: torch.device
     ) -> Tensor:
         rows = torch.fft.fftfreq(height, dtype=torch.float64).view(-1, 1)
         columns = torch.fft.fftfreq(width, dtype=torch.float64)
-        power = (rows**2 + columns**2 + self._least**2) ** (-self._exponent / 2)
+        power: Tensor = (rows**2 + columns**2 + self._least**2) ** (-self._exponent / 2)
         power = power * (self._variance / power.mean())
         return power[:, : width // 2 + 1].to(device, dtype)

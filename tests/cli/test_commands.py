@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from fusionkit import __version__
+from fusionkit.cli import COMMANDS, main
+
+NO_TORCH = """
+import sys
+from fusionkit.cli import main
+code = main({arguments!r})
+assert "torch" not in sys.modules, "torch was imported"
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--help"], 0),
+        ([], 2),
+        (["--version"], 0),
+        (["plugins"], 0),
+        (["plugins", "--json"], 0),
+        (["plugins", "dig"], 0),
+        (["run", "--help"], 0),
+        (["run", "--weighting", "dig", "--help"], 0),
+        (["run", "a.png", "b.png", "-o", "c.png", "--bogus"], 2),
+        (["run", "a.png", "b.png", "-o", "c.png", "--weighting", "nope"], 2),
+        (["run", "a.png", "b.png", "-o", "c.png", "--weighting.window", "even"], 2),
+        (["nonsense"], 2),
+    ],
+)
+def test_light_commands_import_no_torch(arguments, code):
+    done = subprocess.run(
+        [sys.executable, "-c", NO_TORCH.format(arguments=arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"fusionkit {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_examples(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    assert "examples:" in shown
+    assert f"fusionkit {command}" in shown
+
+
+def test_run_help_shows_the_options_of_what_is_selected(capsys):
+    with pytest.raises(SystemExit):
+        main(["run", "--weighting", "dig", "--help"])
+    shown = capsys.readouterr().out
+    assert "--weighting.window INT" in shown
+    assert "--objective.strength" in shown
+    assert "--weighting.weights" not in shown
+    with pytest.raises(SystemExit):
+        main(["run", "--weighting", "fixed", "--help"])
+    shown = capsys.readouterr().out
+    assert "--weighting.weights" in shown
+    assert "--weighting.window INT" not in shown
+
+
+def test_plugins_lists_components_and_options(capsys):
+    assert main(["plugins"]) == 0
+    listed = capsys.readouterr().out
+    for name in ("gaussian", "dig", "fixed", "mse", "increments", "fusionkit-imaging"):
+        assert name in listed
+    assert main(["plugins", "dig"]) == 0
+    shown = capsys.readouterr().out
+    assert "--weighting.window INT" in shown
+    assert "source-symmetric" in shown
+    assert "gaussian" not in shown
+
+
+def test_plugins_json(capsys):
+    assert main(["plugins", "--json"]) == 0
+    plugins = {plugin["name"]: plugin for plugin in json.loads(capsys.readouterr().out)}
+    assert plugins["fixed"]["status"] == "loaded"
+    (component,) = plugins["dig"]["components"]
+    options = {option["name"]: option for option in component["options"]}
+    assert options["window"]["type"] == "int"
+    assert options["activation"]["choices"] == ["power", "softmax", "hard"]
+
+
+def test_plugins_shows_disabled_and_unknown(capsys):
+    assert main(["plugins", "--no-plugin", "dig"]) == 0
+    assert "disabled" in capsys.readouterr().out
+    assert main(["plugins", "digg"]) == 2
+    assert "Did you mean dig" in capsys.readouterr().err
+
+
+def test_doctor_finds_this_installation_in_order(capsys):
+    assert main(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    assert "torch" in shown
+    assert "weighting dig:dig" in shown
+    assert "FAIL" not in shown
+
+
+def test_doctor_reports_a_component_that_breaks_its_contract(tmp_path, capsys):
+    plugin = tmp_path / "lopsided.py"
+    plugin.write_text(
+        "from fusionkit import Component, hookimpl\n"
+        "class Lopsided:\n"
+        "    def start(self, run):\n"
+        "        return lambda step: run.sources[:, :, :1] * 0 + 0.7\n"
+        "@hookimpl\n"
+        "def fusionkit_weightings():\n"
+        "    return [Component('lopsided', 'sums to 1.4', lambda options, context: Lopsided())]\n"
+    )
+    assert main(["doctor", "--plugin", str(plugin)]) == 1
+    shown = capsys.readouterr().out
+    assert "FAIL  weighting lopsided:lopsided" in shown
+
+
+def test_debug_shows_the_traceback(monkeypatch):
+    monkeypatch.setenv("FUSIONKIT_DEBUG", "1")
+    from fusionkit import UsageError
+
+    with pytest.raises(UsageError):
+        main(["plugins", "nope"])

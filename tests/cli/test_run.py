@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fusionkit.cli import main
+from tests.conftest import real_scenes
+
+BROKEN = {
+    "raises": ("def start(self, run): raise RuntimeError('boom')", "boom"),
+    "nan": (
+        "def start(self, run): return lambda step: step.run.sources[:, :, :1] * float('nan')",
+        "not finite",
+    ),
+    "shape": ("def start(self, run): return lambda step: step.run.sources[:1]", "shape"),
+    "off": (
+        "def start(self, run): return lambda step: step.run.sources[:, :, :1] * 0 + 0.4",
+        "do not sum to 1",
+    ),
+    "negative": (
+        "def start(self, run): return lambda step: (step.run.sources[:, :, :1] * 0 + 1) * "
+        "step.run.sources.new_tensor([2.0, -1.0]).view(-1, 1, 1, 1, 1)",
+        "negative",
+    ),
+}
+
+
+def plugin_file(folder: Path, name: str, body: str) -> str:
+    path = folder / f"{name}.py"
+    path.write_text(
+        "from fusionkit import Component, hookimpl\n"
+        f"class Broken:\n    {body}\n"
+        "@hookimpl\n"
+        "def fusionkit_weightings():\n"
+        f"    return [Component('{name}', 'broken', lambda options, context: Broken())]\n"
+    )
+    return str(path)
+
+
+def fails(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> str:
+    """Run the command, expecting one line on stderr and this exit code; return the line."""
+    assert main(list(arguments)) == code
+    captured = capsys.readouterr()
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("fusionkit: error: ")
+    assert "Traceback" not in captured.err
+    return lines[0]
+
+
+def test_fuses_two_images_and_writes_a_record(pair, tmp_path):
+    out = tmp_path / "fused.png"
+    assert main(["run", *pair, "-o", str(out), "--weighting", "dig"]) == 0
+    fused = np.asarray(Image.open(out)).astype(float)
+    left, right = (np.asarray(Image.open(path)).astype(float) for path in pair)
+    assert fused.shape == left.shape
+    # Each half follows the source that is sharp there.
+    assert abs(fused - left)[:, :20].mean() < 0.2 * abs(left - right)[:, :20].mean()
+    assert abs(fused - right)[:, 32:].mean() < 0.2 * abs(left - right)[:, 32:].mean()
+    record = json.loads((tmp_path / "fused.png.json").read_text())
+    assert record["recipe"]["weighting"]["name"] == "dig:dig"
+    assert record["run"]["nfe"] == 30.0
+    assert [entry["name"] for entry in record["inputs"]] == list(pair)
+
+
+def test_same_seed_same_bytes_and_the_record_reproduces_them(pair, tmp_path):
+    first, second, third, other = (tmp_path / f"{n}.png" for n in range(4))
+    flags = ["--weighting", "dig", "--weighting.window", "5", "--start-at", "0.7", "--eta", "0.5"]
+    assert main(["run", *pair, "-o", str(first), "--seed", "3", *flags]) == 0
+    assert main(["run", *pair, "-o", str(second), "--seed", "3", *flags]) == 0
+    assert main(["run", *pair, "-o", str(third), "--recipe", f"{first}.json"]) == 0
+    assert main(["run", *pair, "-o", str(other), "--seed", "4", *flags]) == 0
+    assert first.read_bytes() == second.read_bytes() == third.read_bytes()
+    assert first.read_bytes() != other.read_bytes()
+
+
+def test_flags_override_a_recipe_and_another_component_drops_its_options(pair, tmp_path):
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('steps = 4\nseed = 9\n[weighting]\nname = "dig"\nwindow = 7\n')
+    out = tmp_path / "a.png"
+    assert main(["run", *pair, "-o", str(out), "--recipe", str(recipe), "--steps", "3"]) == 0
+    said = json.loads(Path(f"{out}.json").read_text())["recipe"]
+    assert (said["steps"], said["seed"], said["weighting"]["window"]) == (3, 9, 7)
+    out = tmp_path / "b.png"
+    flags = ["--recipe", str(recipe), "--weighting", "fixed"]
+    assert main(["run", *pair, "-o", str(out), *flags]) == 0
+    said = json.loads(Path(f"{out}.json").read_text())["recipe"]
+    assert said["weighting"] == {"name": "fixed:fixed", "weights": []}
+
+
+def test_existing_output_is_kept_unless_told(pair, tmp_path, capsys):
+    out = tmp_path / "fused.png"
+    out.write_bytes(b"precious")
+    line = fails(capsys, 2, "run", *pair, "-o", str(out))
+    assert "fused.png" in line
+    assert "--overwrite" in line
+    assert out.read_bytes() == b"precious"
+    assert main(["run", *pair, "-o", str(out), "--overwrite"]) == 0
+    assert Image.open(out).size == (52, 40)
+
+
+def test_an_existing_record_is_kept_too(pair, tmp_path, capsys):
+    record = tmp_path / "fused.png.json"
+    record.write_text("precious")
+    assert "fused.png.json" in fails(capsys, 2, "run", *pair, "-o", str(tmp_path / "fused.png"))
+    assert record.read_text() == "precious"
+    assert not (tmp_path / "fused.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--weighting", "dgi"], "Did you mean dig"),
+        (["--objective", "nothing-like-it"], "There are"),
+        (["--weighting", "fixed", "--weighting.window", "7"], "weighting dig"),
+        (["--weighting.windw", "7"], "Did you mean window"),
+        (["--weighting.window", "x"], "whole number"),
+        (["--weighting.window", "4"], "must be odd"),
+        (["--weighting", "fixed", "--weighting.weights", "1,2,3"], "3 weights for 2 sources"),
+        (["--steps", "0"], "at least 1"),
+        (["--steps", "2000"], "at most 1000"),
+        (["--start-at", "0"], "above 0"),
+        (["--task", "infared"], "unknown task"),
+        (["--recipe", "missing.toml"], "does not exist"),
+        (["--task", "general", "--recipe", "x.toml"], "not both"),
+        (["--no-plugin", "dgi"], "Did you mean dig"),
+        (["--weighting", "dig", "--no-plugin", "dig"], "unknown weighting 'dig'"),
+        (["--weighting", "dig:dig", "--no-plugin", "dig"], "disabled"),
+        (["--plugin", "missing.py"], "does not exist"),
+        (["--device", "cuda:99"], "not available"),
+        (["--device", "toaster"], "unknown device"),
+        (["--chroma", "3"], "3"),
+        (["--range", "3:0,1"], "no source 3"),
+        (["--wieghting", "dig"], "Did you mean --weighting"),
+        (["--bogus"], "--bogus"),
+    ],
+)
+def test_bad_requests_are_one_line(pair, tmp_path, capsys, flags, expected):
+    out = tmp_path / "fused.png"
+    assert expected in fails(capsys, 2, "run", *pair, "-o", str(out), *flags)
+    assert not out.exists()
+
+
+def test_bad_sources(pair, tmp_path, capsys):
+    out = str(tmp_path / "out.png")
+    good = pair[0]
+    whole = Path(good).read_bytes()
+    empty, text, cut, jpeg = (tmp_path / name for name in ("e.png", "t.png", "c.png", "c.jpg"))
+    empty.write_bytes(b"")
+    text.write_text("not an image\n" * 20)
+    cut.write_bytes(whole[: len(whole) // 2])
+    Image.open(good).save(tmp_path / "whole.jpg")
+    jpeg.write_bytes((tmp_path / "whole.jpg").read_bytes()[:-200])
+    small = tmp_path / "small.png"
+    Image.open(good).crop((0, 0, 20, 20)).save(small)
+    huge = tmp_path / "huge.png"
+    # The size is in the header; nothing else needs to be there to be refused.
+    huge.write_bytes(whole[:16] + (50000).to_bytes(4, "big") * 2 + whole[24:])
+    for bad in (empty, text, cut, jpeg, small, huge, tmp_path / "missing.png"):
+        assert bad.name in fails(capsys, 2, "run", good, str(bad), "-o", out)
+    assert "at least two" in fails(capsys, 2, "run", good, "-o", out)
+    assert not Path(out).exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused(tmp_path, capsys, value):
+    import tifffile
+
+    image = np.full((16, 16), 0.5, np.float32)
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    image[3, 4] = value
+    tifffile.imwrite(tmp_path / "b.tif", image)
+    paths = [str(tmp_path / name) for name in ("a.tif", "b.tif")]
+    assert "b.tif" in fails(capsys, 2, "run", *paths, "-o", str(tmp_path / "out.tif"))
+
+
+def test_bad_outputs(pair, tmp_path, capsys):
+    assert "-o OUT" in fails(capsys, 2, "run", *pair)
+    assert "nowhere" in fails(capsys, 2, "run", *pair, "-o", str(tmp_path / "nowhere" / "o.png"))
+    assert "folder" in fails(capsys, 2, "run", *pair, "-o", str(tmp_path))
+    assert "o.xyz" in fails(capsys, 2, "run", *pair, "-o", str(tmp_path / "o.xyz"))
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder nobody can write to")
+def test_read_only_folder(pair, capsys):
+    # Permissions do not stop root; the kernel's own file system does.
+    assert "/proc/self/o.png" in fails(capsys, 2, "run", *pair, "-o", "/proc/self/o.png")
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_plugin_stops_the_run_and_leaves_nothing(pair, tmp_path, capsys, name):
+    body, expected = BROKEN[name]
+    plugin = plugin_file(tmp_path, name, body)
+    out = tmp_path / "out.png"
+    line = fails(capsys, 1, "run", *pair, "-o", str(out), "--plugin", plugin, "--weighting", name)
+    assert f"weighting {name}" in line
+    assert f"plugin {name}" in line
+    assert expected in line
+    if name != "raises":
+        assert "step 1 of 10" in line
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("out")) == []
+
+
+def test_a_plugin_that_raises_on_import_is_named(pair, tmp_path, capsys):
+    plugin = tmp_path / "bad.py"
+    plugin.write_text("raise ValueError('no such luck')\n")
+    line = fails(capsys, 2, "run", *pair, "-o", str(tmp_path / "o.png"), "--plugin", str(plugin))
+    assert "bad" in line
+    assert "no such luck" in line
+
+
+def test_an_inline_plugin_runs_and_is_in_the_record(pair, tmp_path):
+    plugin = plugin_file(
+        tmp_path,
+        "second",
+        "def start(self, run): return lambda step: (run.sources[:, :, :1] * 0 + 1) * "
+        "run.sources.new_tensor([0.0, 1.0]).view(-1, 1, 1, 1, 1)",
+    )
+    out = tmp_path / "o.png"
+    flags = ["--plugin", plugin, "--weighting", "second", "--objective.strength", "0"]
+    assert main(["run", *pair, "-o", str(out), *flags]) == 0
+    assert (np.asarray(Image.open(out)) == np.asarray(Image.open(pair[1]))).all()
+    record = json.loads((tmp_path / "o.png.json").read_text())
+    assert record["components"]["weighting"]["file"] == plugin
+    assert len(record["components"]["weighting"]["sha256"]) == 64
+    assert record["run"]["target_only"] is False  # a plain function may read the trajectory
+
+
+def test_folders_are_paired_by_stem(pair, tmp_path, capsys):
+    near, far, out = (tmp_path / name for name in ("near", "far", "out"))
+    near.mkdir()
+    far.mkdir()
+    for stem in ("1", "2", "3"):
+        Image.open(pair[0]).save(near / f"{stem}.png")
+        Image.open(pair[1]).save(far / f"{stem}.bmp")
+    (far / "2.bmp").write_bytes(b"")
+    Image.open(pair[0]).save(near / "lonely.png")
+    Image.open(pair[0]).save(near / "3.jpg")
+    assert main(["run", str(near), str(far), "-o", str(out), "--steps", "2"]) == 1
+    error = capsys.readouterr().err
+    assert sorted(path.name for path in out.iterdir()) == ["1.png", "1.png.json"]
+    assert "2: " in error
+    assert "lonely: no image of this name" in error
+    assert "3: " in error
+    assert "1 of 4 fused, 3 failed" in error
+    assert "Traceback" not in error
+
+
+def test_folders_without_a_pair_and_mixed_with_files(pair, tmp_path, capsys):
+    a, b = tmp_path / "a", tmp_path / "b"
+    a.mkdir()
+    b.mkdir()
+    assert "no image" in fails(capsys, 2, "run", str(a), str(b), "-o", str(tmp_path / "o"))
+    assert "all folders" in fails(capsys, 2, "run", str(a), pair[0], "-o", str(tmp_path / "o"))
+    assert not (tmp_path / "o").exists()
+
+
+def test_sixteen_bits_and_colour_come_back(tmp_path):
+    import tifffile
+
+    generator = np.random.default_rng(0)
+    colour = generator.integers(0, 65536, (31, 33, 3), dtype=np.uint16)
+    grey = generator.integers(0, 65536, (31, 33), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "vi.tif", colour, photometric="rgb")
+    tifffile.imwrite(tmp_path / "ir.tif", grey)
+    sources = [str(tmp_path / name) for name in ("ir.tif", "vi.tif")]
+    assert main(["run", *sources, "-o", str(tmp_path / "o.tif"), "--steps", "2"]) == 0
+    fused = tifffile.imread(tmp_path / "o.tif")
+    assert fused.dtype == np.uint16
+    assert fused.shape == colour.shape
+    record = json.loads((tmp_path / "o.tif.json").read_text())
+    assert record["colour"]["chroma"] == "source 2"
+
+
+def test_a_narrow_source_gets_a_warning(pair, tmp_path, capsys):
+    dim = tmp_path / "dim.png"
+    Image.fromarray((np.asarray(Image.open(pair[0])) // 16).astype(np.uint8)).save(dim)
+    arguments = ["run", str(dim), pair[1], "--steps", "1"]
+    assert main([*arguments, "-o", str(tmp_path / "a.png")]) == 0
+    assert "fusionkit: warning: " in capsys.readouterr().err
+    assert main([*arguments, "-o", str(tmp_path / "b.png"), "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+    assert json.loads((tmp_path / "b.png.json").read_text())["warnings"]
+
+
+def test_a_progress_bar_is_shown_at_a_terminal_only(pair, tmp_path, capsys, monkeypatch):
+    assert main(["run", *pair, "-o", str(tmp_path / "a.png"), "--steps", "2"]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert main(["run", *pair, "-o", str(tmp_path / "b.png"), "--steps", "2"]) == 0
+    assert "b.png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tno", "roadscene", "rgb-nir", "lytro", "lytro3", "mefb", "classic", "ct-mri", "pet-mri"],
+)
+def test_one_scene_of_every_real_set(name, tmp_path, capsys):
+    scenes = real_scenes()
+    if not scenes:
+        pytest.skip("no image data here (FUSIONKIT_DATA)")
+    sources = [str(path) for path in scenes[name]]
+    assert main(["run", *sources, "-o", str(tmp_path / "o.png"), "--steps", "4"]) == 0
+    fused = Image.open(tmp_path / "o.png")
+    first = Image.open(sources[0])
+    assert fused.size == first.size
+    if any(Image.open(path).mode == "RGB" for path in sources):
+        assert fused.mode == "RGB"

@@ -1,0 +1,50 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def data_folder() -> Path | None:
+    """Return the folder of real image pairs, if there is one."""
+    given = os.environ.get("FUSIONKIT_DATA")
+    folder = Path(given) if given else REPOSITORY.parent / "shared"
+    return folder if (folder / "data" / "sources").is_dir() else None
+
+
+def real_scenes() -> dict[str, list[Path]]:
+    """Return the first scene of every set of ``sources/TASK/SET/PAIR_ROLE.ext``."""
+    folder = data_folder()
+    if folder is None:
+        return {}
+    scenes = {}
+    for set_folder in sorted((folder / "data" / "sources").glob("*/*")):
+        by_pair = defaultdict(list)
+        for path in sorted(set_folder.iterdir()):
+            by_pair[path.stem.rpartition("_")[0]].append(path)
+        scenes[set_folder.name] = by_pair[min(by_pair)]
+    return scenes
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[str, str]:
+    """Two small grey PNGs of one scene, each sharp in one half."""
+    rows, columns = np.mgrid[:40, :52]
+    scene = 127 + 60 * np.sin(columns / 2.0) + 40 * np.cos(rows / 3.0)
+    smooth = np.full_like(scene, scene.mean())
+    left = np.where(columns < 26, scene, smooth)
+    right = np.where(columns < 26, smooth, scene)
+    paths = []
+    for name, image in (("left", left), ("right", right)):
+        path = tmp_path / f"{name}.png"
+        Image.fromarray(image.round().astype(np.uint8)).save(path)
+        paths.append(str(path))
+    return paths[0], paths[1]

@@ -1,0 +1,153 @@
+"""The documentation is run: its commands, its Python, its tutorial. Hooks must all be in it."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from fusionkit import hookspecs, protocols
+from fusionkit.cli import main
+from fusionkit.components import KINDS
+from tests.conftest import REPOSITORY
+
+BLOCK = re.compile(r"^```(\w+)(?: ([^\n]*))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+TUTORIAL = REPOSITORY / "docs" / "tutorial-plugin.md"
+
+
+def blocks(page: Path) -> list[tuple[str, str, str]]:
+    """Return (language, what follows it, text) of every fenced block."""
+    return [(a, b or "", text) for a, b, text in BLOCK.findall(page.read_text("utf-8"))]
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A folder with every image that the documentation names."""
+    generator = np.random.default_rng(1)
+    rows, columns = np.mgrid[:24, :32]
+
+    def image(name: str, colour: bool) -> None:
+        scene = 120 + 60 * np.sin(columns / generator.uniform(1, 4)) + rows * 2
+        stack = np.stack([scene, scene * 0.8, scene * 0.6], -1) if colour else scene
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(stack.clip(0, 255).astype(np.uint8)).save(tmp_path / name)
+
+    for name in ("ir.png", "infrared/07.png", "infrared/08.png"):
+        image(name, colour=False)
+    for name in ("vi", "near", "far", "under", "mid", "over", "visible/07", "visible/08"):
+        image(f"{name}.png", colour=True)
+    tifffile.imwrite(tmp_path / "thermal.tif", (rows * 150).astype(np.uint16))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_line(line: str) -> None:
+    """Run one documented command in this process; it must succeed."""
+    program, *arguments = shlex.split(line, comments=True)
+    assert program == "fusionkit"
+    try:
+        code = main(arguments)
+    except SystemExit as ended:  # --help
+        code = ended.code
+    assert not code, line
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p != TUTORIAL], ids=lambda p: p.name)
+def test_documented_commands_and_code_run(page, desk):
+    commands = 0
+    for language, _, text in blocks(page):
+        if language == "toml" and "steps" in text:
+            (desk / "mine.toml").write_text(text)
+        if language == "python" and "conformance" not in text:
+            exec(compile(text, str(page), "exec"), {})
+        for line in text.splitlines() if language == "sh" else []:
+            if line.startswith("fusionkit "):
+                run_line(line)
+                commands += 1
+    if page.name in ("README.md", "command-line.md"):
+        assert commands > 5
+
+
+def test_the_tutorial(desk, monkeypatch, capsys):
+    for language, about, text in blocks(TUTORIAL):
+        title = re.match(r'title="(.+)"', about)
+        if title:
+            (desk / title[1]).write_text(text)
+        if title and title[1] == "look.py":
+            exec(compile(text, "look.py", "exec"), {})
+        if language != "sh":
+            continue
+        if about == "installed":
+            install(desk, monkeypatch)
+        for line in text.splitlines():
+            run_line(line)
+    assert {"fused.png", "sharp.png", "again.png"} <= {path.name for path in desk.iterdir()}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "test_contrast.py"],
+        cwd=desk,
+        env={**os.environ, "PYTHONPATH": str(desk)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"\b[1-9]\d* passed", done.stdout)
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do what ``pip install -e .`` does, as far as entry points are concerned."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text())
+    name, version = project["project"]["name"], project["project"]["version"]
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    points = project["project"]["entry-points"]["fusionkit"]
+    lines = [f"{key} = {value}" for key, value in points.items()]
+    (info / "entry_points.txt").write_text("[fusionkit]\n" + "\n".join(lines) + "\n")
+    monkeypatch.syspath_prepend(str(folder))
+
+
+def test_every_hook_is_in_the_reference():
+    page = (REPOSITORY / "docs" / "hooks.md").read_text("utf-8")
+    specs = [
+        (name, function)
+        for name, function in inspect.getmembers(hookspecs, inspect.isfunction)
+        if name.startswith("fusionkit_")
+    ]
+    assert {name for name, _ in specs} == {kind.hook for kind in KINDS}
+    for name, function in specs:
+        returns = inspect.signature(function).return_annotation
+        assert f"`{name}() -> {returns}`" in page
+
+
+@pytest.mark.parametrize(
+    "protocol",
+    [protocols.NoiseEstimator, protocols.Weighting, protocols.Objective, protocols.Metric,
+     protocols.StartedObjective, protocols.Step, protocols.Run],
+    ids=lambda protocol: protocol.__name__,
+)  # fmt: skip
+def test_every_member_of_the_contract_is_in_the_reference(protocol):
+    page = (REPOSITORY / "docs" / "hooks.md").read_text("utf-8")
+    members = set(getattr(protocol, "__annotations__", {})) | {
+        name for name in vars(protocol) if not name.startswith("_")
+    }
+    for member in members:
+        assert re.search(rf"`[^`]*\b{member}\b[^`]*`", page), member
+
+
+def test_links_in_the_documentation_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"

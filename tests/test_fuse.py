@@ -1,0 +1,177 @@
+"""fusionkit.fuse: what goes in comes out, in kind, depth, layout and range."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import fusionkit
+from fusionkit import FusionkitWarning, ImageError, UsageError
+
+SIZE = (25, 30)
+QUICK = {"steps": 2, "weighting": "fixed", "objective": "mse"}
+
+
+def random_image(seed: int, dtype: type, channels: int = 0) -> np.ndarray:
+    values = np.random.default_rng(seed).random((*SIZE, channels) if channels else SIZE)
+    if np.issubdtype(dtype, np.floating):
+        return values.astype(dtype)
+    return (values * np.iinfo(dtype).max).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("channels", [0, 1, 3])
+def test_arrays_come_back_in_their_own_dtype_and_layout(dtype, channels):
+    sources = [random_image(seed, dtype, channels) for seed in (1, 2)]
+    image = fusionkit.fuse(sources, **QUICK).image
+    assert isinstance(image, np.ndarray)
+    assert image.dtype == dtype
+    assert image.shape == sources[0].shape
+
+
+@pytest.mark.parametrize("channels", [None, 1, 2, 3, 4])
+def test_tensors_come_back_as_tensors_channels_first(channels):
+    shape = SIZE if channels is None else (channels, *SIZE)
+    sources = [torch.rand(shape, generator=torch.Generator().manual_seed(s)) for s in (1, 2)]
+    for source in sources:
+        if channels in (2, 4):
+            source[-1] = 0.5
+    image = fusionkit.fuse(sources, **QUICK).image
+    assert isinstance(image, torch.Tensor)
+    assert image.dtype == torch.float32
+    assert tuple(image.shape) == shape
+    if channels in (2, 4):
+        assert (image[-1] == 0.5).all()
+
+
+def test_inputs_are_not_changed_and_the_result_is_the_callers_own():
+    source = random_image(1, np.float32)
+    before = source.copy()
+    first = fusionkit.fuse([source, source], **QUICK).image
+    first[:] = 7
+    assert (source == before).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_identical_sources_come_back(dtype):
+    source = random_image(3, dtype)
+    image = fusionkit.fuse([source, source], objective={"strength": 0}).image
+    scale = 1 if dtype is np.float32 else np.iinfo(dtype).max
+    # Half a level of rounding for integers, and the float32 of the computation itself.
+    tolerance = 1e-5 if dtype is np.float32 else max(1.0, 1e-5 * scale)
+    assert np.abs(image.astype(float) - source.astype(float)).max() <= tolerance
+
+
+def test_mixed_depths_give_the_deepest():
+    image = fusionkit.fuse([random_image(1, np.uint8), random_image(2, np.uint16)], **QUICK).image
+    assert image.dtype == np.uint16
+    assert image.max() > 40000
+
+
+def test_twelve_bits_stay_twelve_bits():
+    sources = [random_image(seed, np.uint16) // 16 for seed in (1, 2)]
+    result = fusionkit.fuse(sources, range=["1:0,4095", "2:0,4095"], **QUICK)
+    assert result.image.dtype == np.uint16
+    assert 2000 < result.image.max() <= 4095
+    assert result.record["output"] == {"dtype": "uint16", "range": [0.0, 4095.0]}
+
+
+def test_the_record_says_what_was_done():
+    sources = [random_image(1, np.uint8), random_image(2, np.uint8, 3)]
+    record = fusionkit.fuse(sources, seed=5, weighting={"window": 5}, steps=3).record
+    json.dumps(record)
+    assert record["recipe"]["seed"] == 5
+    assert record["recipe"]["weighting"]["window"] == 5
+    assert record["colour"]["chroma"] == "source 2"
+    assert record["run"]["nfe"] == 9.0
+    assert [entry["layout"] for entry in record["inputs"]] == ["grey", "rgb"]
+    assert record["components"]["weighting"]["distribution"] == "fusionkit-imaging"
+
+
+def test_a_record_is_a_recipe():
+    sources = [random_image(1, np.uint8), random_image(2, np.uint8)]
+    result = fusionkit.fuse(sources, seed=5, steps=3, eta=1.0)
+    again = fusionkit.fuse(sources, recipe=result.record["recipe"])
+    assert (again.image == result.image).all()
+
+
+def test_objects_of_ones_own_are_named_in_the_record():
+    class Half:
+        def start(self, run):
+            K, B, _, H, W = run.sources.shape
+            return lambda step: run.sources.new_full((K, B, 1, H, W), 1 / K)
+
+    record = fusionkit.fuse([random_image(s, np.uint8) for s in (1, 2)], weighting=Half()).record
+    assert record["components"]["weighting"]["name"].endswith("Half>")
+
+
+def test_one_pipeline_serves_many_scenes():
+    pipe = fusionkit.compose(**QUICK)
+    pairs = [[random_image(a, np.uint8), random_image(b, np.uint8)] for a, b in ((1, 2), (3, 4))]
+    once = [fusionkit.fuse(pair, pipeline=pipe, seed=2).image for pair in pairs]
+    alone = [fusionkit.fuse(pair, seed=2, **QUICK).image for pair in pairs]
+    assert all((a == b).all() for a, b in zip(once, alone, strict=True))
+    with pytest.raises(UsageError, match="only seed"):
+        fusionkit.fuse(pairs[0], pipeline=pipe, steps=3)
+
+
+def test_a_callback_sees_every_step():
+    seen = []
+    fusionkit.fuse(
+        [random_image(1, np.uint8), random_image(2, np.uint8)],
+        on_step=lambda done: seen.append(done.step.index),
+        steps=4,
+    )
+    assert seen == [0, 1, 2, 3]
+
+
+def test_save_writes_image_and_record_and_overwrites_nothing(tmp_path):
+    result = fusionkit.fuse([random_image(1, np.uint8), random_image(2, np.uint8)], **QUICK)
+    result.save(tmp_path / "o.png")
+    assert (np.asarray(Image.open(tmp_path / "o.png")) == result.image).all()
+    assert json.loads((tmp_path / "o.png.json").read_text()) == result.record
+    with pytest.raises(UsageError, match="overwrite"):
+        result.save(tmp_path / "o.png")
+    result.save(tmp_path / "o.png", overwrite=True)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_cannot_be_fused():
+    good = random_image(1, np.uint8)
+    with pytest.raises(UsageError, match="at least two"):
+        fusionkit.fuse([good])
+    with pytest.raises(UsageError, match="at least two"):
+        fusionkit.fuse("image.png")
+    with pytest.raises(ImageError, match="25"):
+        fusionkit.fuse([good, good[:-1]])
+    with pytest.raises(ImageError, match="source 2"):
+        fusionkit.fuse([good, np.full(SIZE, np.nan, np.float32)])
+    with pytest.raises(ImageError):
+        fusionkit.fuse([good, np.zeros((2, 3, 4, 5), np.uint8)])
+
+
+def test_a_narrow_source_warns():
+    narrow = random_image(1, np.uint8) // 20
+    with pytest.warns(FusionkitWarning, match="source 1"):
+        fusionkit.fuse([narrow, random_image(2, np.uint8)], **QUICK)
+
+
+@pytest.mark.parametrize("size", [(2, 2), (2, 7), (3, 3), (31, 17), (64, 64)])
+def test_any_size_comes_back_uncropped(size):
+    sources = [np.random.default_rng(s).random(size).astype(np.float32) for s in (1, 2)]
+    for start_at in (1.0, 0.5):
+        image = fusionkit.fuse(sources, start_at=start_at, steps=3).image
+        assert image.shape == size
+        assert np.isfinite(image).all()
+
+
+def test_up_to_six_sources_in_any_order_give_one_image():
+    sources = [random_image(seed, np.uint8) for seed in range(6)]
+    for count in range(2, 7):
+        forth = fusionkit.fuse(sources[:count], steps=3).image.astype(int)
+        back = fusionkit.fuse(sources[:count][::-1], steps=3).image.astype(int)
+        assert np.abs(forth - back).max() <= 1
