@@ -1,0 +1,49 @@
+"""Reading and writing images, value ranges, and the way colour goes through a fusion."""
+
+from fusionkit.imaging.colour import (
+    CHROMA_RULES,
+    ColourPlan,
+    check_same_size,
+    common_alpha,
+    plan_colour,
+)
+from fusionkit.imaging.picture import Picture, picture_from_array
+from fusionkit.imaging.read import DEFAULT_MAX_PIXELS, read_picture
+from fusionkit.imaging.values import (
+    DEPTHS,
+    OutputFormat,
+    from_unit,
+    full_scale,
+    output_format,
+    parse_range,
+)
+from fusionkit.imaging.write import (
+    atomic_write,
+    check_destination,
+    check_output,
+    write_picture,
+    write_text,
+)
+
+__all__ = [
+    "CHROMA_RULES",
+    "DEFAULT_MAX_PIXELS",
+    "DEPTHS",
+    "ColourPlan",
+    "OutputFormat",
+    "Picture",
+    "atomic_write",
+    "check_destination",
+    "check_output",
+    "check_same_size",
+    "common_alpha",
+    "from_unit",
+    "full_scale",
+    "output_format",
+    "parse_range",
+    "picture_from_array",
+    "plan_colour",
+    "read_picture",
+    "write_picture",
+    "write_text",
+]

@@ -1,0 +1,109 @@
+"""JPEG, BMP and WebP, through Pillow.
+
+The plugin classes are called directly: `PIL.Image.open` would probe other formats and unwrap
+multi-picture JPEGs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fusionkit.imaging._raw import Decoded, Raw, exif_orientation, upright
+from fusionkit.imaging.picture import split_alpha
+
+if TYPE_CHECKING:
+    from PIL.ImageFile import ImageFile
+
+_DIRECT_MODES = ("L", "LA", "RGB", "RGBA")
+
+
+def decode_jpeg(raw: Raw) -> Decoded:
+    """Decode the first picture of a JPEG file."""
+    from PIL.JpegImagePlugin import JpegImageFile
+
+    with raw.decoding("JPEG"), _own_rules():
+        return _decode(raw, JpegImageFile(BytesIO(raw.data)))
+
+
+def decode_bmp(raw: Raw) -> Decoded:
+    """Decode a Windows bitmap."""
+    from PIL.BmpImagePlugin import BmpImageFile
+
+    with raw.decoding("BMP"), _own_rules():
+        return _decode(raw, BmpImageFile(BytesIO(raw.data)))
+
+
+def decode_webp(raw: Raw) -> Decoded:
+    """Decode a still WebP."""
+    from PIL.WebPImagePlugin import WebPImageFile
+
+    # Pillow allocates the canvas while opening, so the header is read here first.
+    raw.check_size(*_webp_size(raw))
+    with raw.decoding("WebP"), _own_rules():
+        image = WebPImageFile(BytesIO(raw.data))
+        if image.n_frames > 1:
+            raise raw.error("this WebP is an animation: save the one frame you mean")
+        return _decode(raw, image)
+
+
+def _decode(raw: Raw, image: ImageFile) -> Decoded:
+    """Decode an opened file; only its header has been read so far."""
+    raw.check_size(*image.size)
+    image.load()
+    notes: tuple[str, ...] = ()
+    icc = image.info.get("icc_profile")
+    if image.mode in _DIRECT_MODES:
+        samples = np.asarray(image)
+    elif image.mode == "1":
+        samples = np.asarray(image.convert("L"))
+    elif image.mode == "P":
+        samples = np.asarray(image.convert("RGB"))
+    elif image.mode == "CMYK":
+        samples = np.asarray(image.convert("RGB"))
+        notes += ("converted from CMYK to RGB without a colour profile",)
+        icc = None  # it describes the inks
+    else:
+        raise raw.error(f"pixels of kind {image.mode} are not supported: save it as PNG or TIFF")
+    orientation, exif_notes = exif_orientation(image.info.get("exif"))
+    pixels, alpha = split_alpha(upright(samples, orientation))
+    return Decoded(pixels, alpha, icc, notes + exif_notes)
+
+
+@contextlib.contextmanager
+def _own_rules() -> Iterator[None]:
+    """Set Pillow's global switches while the codec lock is held.
+
+    Truncated files are an error even where another library told Pillow to accept them, and
+    the size limit is ours, checked against each header, not Pillow's.
+    """
+    from PIL import Image, ImageFile
+
+    before = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
+    ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = False, None
+    try:
+        yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = before
+
+
+def _webp_size(raw: Raw) -> tuple[int, int]:
+    """Width and height from the first chunk (RFC 9649, 2.5 to 2.7)."""
+    kind, body = raw.data[12:16], raw.data[20:30]
+    if len(body) < 10:
+        raise raw.damaged("WebP")
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        return (
+            int.from_bytes(body[6:8], "little") & 0x3FFF,
+            int.from_bytes(body[8:10], "little") & 0x3FFF,
+        )
+    raise raw.damaged("WebP", "it has no image chunk")

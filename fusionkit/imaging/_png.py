@@ -1,0 +1,78 @@
+"""PNG, through libpng, which keeps 16 bits in every colour type."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+from fusionkit.imaging._raw import Decoded, Raw, exif_orientation, upright
+from fusionkit.imaging.picture import split_alpha
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_ESSENTIAL = ("IHDR", "PLTE", "tRNS", "IDAT", "IEND")
+_MAX_PROFILE = 16 * 2**20  # a compressed profile may expand without bound
+
+
+def decode_png(raw: Raw) -> Decoded:
+    """Decode any PNG; low depths come as full-scale uint8, palettes as RGB, tRNS as alpha."""
+    import imagecodecs
+
+    chunks, essential = _chunks(raw)
+    width, height = struct.unpack(">II", chunks["IHDR"][:8])
+    raw.check_size(width, height)
+    if "acTL" in chunks and int.from_bytes(chunks["acTL"][:4], "big") > 1:
+        raise raw.error("this PNG is an animation: save the one frame you mean")
+    with raw.decoding("PNG"):
+        samples = imagecodecs.png_decode(essential)
+        icc = _profile(chunks["iCCP"]) if "iCCP" in chunks else None
+        orientation, notes = exif_orientation(chunks.get("eXIf"))
+    pixels, alpha = split_alpha(upright(samples, orientation))
+    return Decoded(pixels, alpha, icc, notes)
+
+
+def _chunks(raw: Raw) -> tuple[dict[str, bytes], bytes]:
+    """Walk the whole chunk list, which also shows a file that was cut or altered.
+
+    Returns the first chunk of each kind but IDAT, and a PNG of the chunks that make the pixels
+    only: libpng prints warnings about odd ones among the others.
+    """
+    chunks: dict[str, bytes] = {}
+    essential = [SIGNATURE]
+    at = len(SIGNATURE)
+    while "IEND" not in chunks:
+        if at + 12 > len(raw.data):
+            raise raw.damaged("PNG")
+        (length,) = struct.unpack_from(">I", raw.data, at)
+        end = at + 12 + length
+        if end > len(raw.data):
+            raise raw.damaged("PNG")
+        chunk = raw.data[at:end]
+        kind = chunk[4:8].decode("latin-1")
+        if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
+            raise raw.damaged("PNG", f"the checksum of its {kind!r} chunk is wrong")
+        if kind != "IDAT":
+            chunks.setdefault(kind, chunk[8:-4])
+        if kind in _ESSENTIAL:
+            essential.append(chunk)
+        at = end
+    if len(chunks.get("IHDR", b"")) != 13:
+        raise raw.damaged("PNG", "it has no header chunk")
+    return chunks, b"".join(essential)
+
+
+def _profile(chunk: bytes) -> bytes:
+    """Unpack an iCCP chunk: name, 0, compression method, zlib stream."""
+    _, _, packed = chunk.partition(b"\0")
+    unpacker = zlib.decompressobj()
+    profile = unpacker.decompress(packed[1:], _MAX_PROFILE)
+    if not unpacker.eof:
+        raise ValueError("the colour profile does not unpack")
+    return profile
+
+
+def insert_profile(png: bytes, icc: bytes) -> bytes:
+    """Put an iCCP chunk behind the header of an encoded PNG, before any image data."""
+    after_header = len(SIGNATURE) + 12 + 13
+    body = b"iCCP" + b"ICC Profile\0\0" + zlib.compress(icc, 9)
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:after_header] + chunk + png[after_header:]

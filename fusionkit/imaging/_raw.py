@@ -1,0 +1,105 @@
+"""What the decoders of the single formats take and give."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fusionkit.errors import ImageError
+
+MAX_PIXELS_VARIABLE = "FUSIONKIT_MAX_PIXELS"
+
+_codec_lock = threading.RLock()
+
+
+@dataclass(frozen=True)
+class Raw:
+    """The bytes of an image file, and the name that messages call it by."""
+
+    name: str
+    data: bytes
+    max_pixels: int
+
+    def error(self, what: str) -> ImageError:
+        """Make an error about this file."""
+        return ImageError(f"{self.name}: {what}")
+
+    def damaged(self, format_name: str, cause: object = None) -> ImageError:
+        """Make the error for a file that does not decode."""
+        reason = " ".join(str(cause).split()) if cause is not None else "it ends too early"
+        return self.error(
+            f"this {format_name} file is damaged or truncated ({reason[:120]}): get it anew"
+        )
+
+    def check_size(self, width: int, height: int) -> None:
+        """Refuse what the header claims before anything of that size is decoded."""
+        if width * height > self.max_pixels:
+            raise self.error(
+                f"the header claims {width}x{height} pixels, over the limit of {self.max_pixels}: "
+                f"if that is right, raise the limit with the environment variable "
+                f"{MAX_PIXELS_VARIABLE}"
+            )
+
+    @contextlib.contextmanager
+    def decoding(self, format_name: str) -> Iterator[None]:
+        """Run a codec: whatever it raises becomes one ImageError, whatever it warns is dropped.
+
+        Codecs raise nearly every built-in exception on malformed data, so all are caught.
+        The lock is held because warning filters are global to the process.
+        """
+        with _codec_lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                yield
+            except ImageError:
+                raise
+            except MemoryError:
+                raise self.error("there is not enough memory to decode it") from None
+            except Exception as cause:
+                raise self.damaged(format_name, cause or type(cause).__name__) from cause
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a decoder found. `notes` are phrases without the file's name."""
+
+    pixels: NDArray[Any]
+    alpha: NDArray[Any] | None
+    icc: bytes | None = None
+    notes: tuple[str, ...] = ()
+    stored_range: tuple[float, float] | None = None
+
+
+def upright(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn (H, W, ...) samples upright by their Exif or TIFF orientation (tag 274), 1 to 8.
+
+    The tag names the edges of the scene where the first row and the first column lie
+    (Exif 2.32, 4.6.4): 5 to 8 have them swapped. Other values are taken as 1.
+    """
+    if orientation in (5, 6, 7, 8):
+        samples = samples.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        samples = samples[::-1]
+    if orientation in (2, 3, 6, 7):
+        samples = samples[:, ::-1]
+    return samples
+
+
+def exif_orientation(exif: bytes | None) -> tuple[int, tuple[str, ...]]:
+    """Read the orientation out of an Exif block, with a note if the block is malformed."""
+    from PIL import Image
+
+    if not exif:
+        return 1, ()
+    tags = Image.Exif()
+    try:
+        tags.load(exif)
+        return int(tags.get(0x0112, 1)), ()
+    except Exception:  # a broken block raises nearly anything, and the pixels are still good
+        return 1, ("its Exif block is malformed, so the image is taken to be upright",)

@@ -1,0 +1,281 @@
+"""What is fused and how colour comes back: fuse luma, then re-attach chroma inside the gamut.
+
+Luma is BT.601 full range, Y = 0.299 R + 0.587 G + 0.114 B (Rec. ITU-R BT.601-7, 2.5.1).
+Chroma is carried as the offset d = RGB - Y, whose own luma is zero, so that Yf + g d has
+luma Yf for every g. A colour that would leave [0, 1] is desaturated (g < 1), never clipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit.errors import ImageError, UsageError
+from fusionkit.imaging.picture import Picture
+from fusionkit.imaging.values import full_scale, to_unit
+
+CHROMA_RULES = ("auto", "weights", "distance", "none")
+"""What ``--chroma`` accepts beside a source number."""
+
+
+@dataclass(frozen=True, eq=False)
+class ColourPlan:
+    """What is fused, and how the result gets its colour. Made by `plan_colour`.
+
+    Parameters
+    ----------
+    luma : array of float32, (K, H, W)
+        What is fused, in [0, 1].
+    kind : str
+        "grey", "one colour source" or "several colour sources".
+    chroma : str
+        The rule in force: "none", "source K" (from 1), "weights" or "distance".
+    layout : int
+        Channels of the result, 1 or 3.
+    icc : bytes or None
+        The profile that describes the result: that of the sources the result takes its
+        channels from, where they agree on one of the right number of channels.
+    offsets : mapping of int to array of float32, (H, W, 3)
+        RGB - Y of the sources, counted from 0, that give chroma.
+    """
+
+    luma: NDArray[np.float32]
+    kind: str
+    chroma: str
+    layout: int
+    icc: bytes | None
+    offsets: Mapping[int, NDArray[np.float32]]
+
+    def attach(
+        self, luma: NDArray[Any], weights: NDArray[Any] | None = None
+    ) -> NDArray[np.float64]:
+        """Give the fused luma its colour.
+
+        Parameters
+        ----------
+        luma : array, (H, W)
+            Fused luma in [0, 1]; values outside are clipped.
+        weights : array, (K, H, W), non-negative
+            The fusion weights of all sources; needed by the rule "weights" only.
+
+        Returns
+        -------
+        array of float64, (H, W) or (H, W, 3) by `layout`
+            In [0, 1], of luma `luma`.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit the plan, or weights are needed and missing.
+        """
+        if luma.shape != self.luma.shape[1:]:
+            raise ValueError(f"luma of shape {luma.shape}, planned for {self.luma.shape[1:]}")
+        fused = np.clip(luma.astype(np.float64), 0.0, 1.0)
+        if self.layout == 1:
+            return fused
+        if not self.offsets:
+            return np.repeat(fused[..., np.newaxis], 3, axis=-1)
+        return into_gamut(fused, self._offset(weights))
+
+    def record(self) -> dict[str, Any]:
+        """Colour decisions for the run record, JSON-able; sources count from 1."""
+        return {
+            "kind": self.kind,
+            "chroma": self.chroma,
+            "chroma_sources": [source + 1 for source in self.offsets],
+            "channels": self.layout,
+            "luma": "BT.601 full range",
+        }
+
+    def _offset(self, weights: NDArray[Any] | None) -> NDArray[np.float64]:
+        """Combine the sources' chroma offsets; (H, W, 3)."""
+        offsets = [offset.astype(np.float64) for offset in self.offsets.values()]
+        if len(offsets) == 1:
+            return offsets[0]
+        if self.chroma == "distance":
+            shares = np.stack([chroma_distance(offset) for offset in offsets])
+        else:
+            if weights is None or weights.shape != self.luma.shape:
+                raise ValueError(f"chroma by weights needs weights of shape {self.luma.shape}")
+            shares = weights[list(self.offsets)].astype(np.float64)
+        total = shares.sum(axis=0)
+        # No colour source has a say here: they share it equally.
+        shares = np.where(total > 0, shares / np.where(total > 0, total, 1.0), 1 / len(offsets))
+        combined = np.zeros_like(offsets[0])
+        for share, offset in zip(shares, offsets, strict=True):
+            combined += share[..., np.newaxis] * offset
+        return combined
+
+
+def plan_colour(
+    pictures: Sequence[Picture], chroma: str = "auto", stretch: bool = False
+) -> ColourPlan:
+    """Decide what is fused and where the colour of the result comes from.
+
+    Parameters
+    ----------
+    pictures : sequence of Picture
+        The K sources, of one size.
+    chroma : str
+        ``"auto"``: one colour source gives its chroma, several share by the fusion weights.
+        ``"weights"``: by the fusion weights, renormalised over the colour sources.
+        ``"distance"``: by each source's distance from neutral, pixel by pixel, as is usual
+        for multi-exposure fusion. ``"none"``: grey output. ``"1"`` to ``"K"``: that source's.
+        With grey content only, the first three fuse grey and keep the richest stored layout.
+    stretch : bool
+        Map each source's own minimum and maximum to 0 and 1.
+
+    Raises
+    ------
+    ImageError
+        If the sizes differ, or the source that should give its chroma is grey.
+    UsageError
+        If `chroma` is none of the rules and no source number.
+    """
+    check_same_size(pictures)
+    colour = [source for source, picture in enumerate(pictures) if picture.is_colour]
+    kind = ("grey", "one colour source", "several colour sources")[min(len(colour), 2)]
+    rule, givers = _resolve(pictures, chroma, colour)
+    layout = 1 if chroma == "none" else max(picture.channels for picture in pictures)
+
+    luma = np.empty((len(pictures), *pictures[0].shape), np.float32)
+    offsets = {}
+    for source, picture in enumerate(pictures):
+        unit = picture.unit(stretch)
+        if picture.is_colour:
+            luma64 = luma_of(unit)
+            luma[source] = luma64
+            if source in givers:
+                offsets[source] = (unit - luma64[..., np.newaxis]).astype(np.float32)
+        else:
+            # Equal channels are their own luma.
+            luma[source] = unit if unit.ndim == 2 else unit[..., 0]
+    described_by = [pictures[source] for source in givers] or list(pictures)
+    return ColourPlan(luma, kind, rule, layout, _shared_icc(described_by, layout), offsets)
+
+
+def _resolve(pictures: Sequence[Picture], chroma: str, colour: list[int]) -> tuple[str, list[int]]:
+    """Resolve the option to the rule in force and the sources, from 0, that give chroma."""
+    if chroma not in CHROMA_RULES:
+        number = int(chroma) if chroma.isdecimal() else 0
+        if not 1 <= number <= len(pictures):
+            raise UsageError(
+                f"--chroma {chroma}: choose from {', '.join(CHROMA_RULES)}, "
+                f"or a source number from 1 to {len(pictures)}"
+            )
+        if number - 1 not in colour:
+            raise ImageError(
+                f"{pictures[number - 1].name}: source {number} is grey and has no chroma to give: "
+                "choose another --chroma"
+            )
+        return f"source {number}", [number - 1]
+    if chroma == "none" or not colour:
+        return "none", []
+    if len(colour) == 1:
+        return f"source {colour[0] + 1}", colour
+    return ("weights" if chroma == "auto" else chroma), colour
+
+
+def _shared_icc(pictures: Sequence[Picture], channels: int) -> bytes | None:
+    profiles = {picture.icc for picture in pictures}
+    profile = profiles.pop() if len(profiles) == 1 else None
+    return profile if profile and icc_channels(profile) == channels else None
+
+
+def icc_channels(profile: bytes) -> int | None:
+    """Channels that an ICC profile describes, 1 or 3; None for others (ICC.1:2022, 7.2.8)."""
+    return {b"GRAY": 1, b"RGB ": 3}.get(profile[16:20])
+
+
+def luma_of(rgb: NDArray[Any]) -> NDArray[np.float64]:
+    """BT.601 luma of (H, W, 3) RGB; (H, W), on the scale of the input."""
+    red, green, blue = np.moveaxis(rgb.astype(np.float64), -1, 0)
+    luma: NDArray[np.float64] = 0.299 * red + 0.587 * green + 0.114 * blue
+    return luma
+
+
+def chroma_distance(offset: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distance from neutral in the CbCr plane of BT.601; (H, W, 3) offsets to (H, W)."""
+    distance: NDArray[np.float64] = np.hypot(offset[..., 2] / 1.772, offset[..., 0] / 1.402)
+    return distance
+
+
+def into_gamut(luma: NDArray[np.float64], offset: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Add as much of the chroma as the gamut holds at this luma.
+
+    Parameters
+    ----------
+    luma : array of float64, (H, W)
+        In [0, 1].
+    offset : array of float64, (H, W, 3)
+        RGB - Y, of luma zero.
+
+    Returns
+    -------
+    array of float64, (H, W, 3)
+        luma + g offset in [0, 1], with the largest g in [0, 1] at each pixel.
+    """
+    luma = luma[..., np.newaxis]
+    room = np.where(offset > 0, 1.0 - luma, luma)
+    size = np.abs(offset)
+    gain = np.divide(room, size, out=np.ones_like(size), where=size > room)
+    result: NDArray[np.float64] = luma + gain.min(axis=-1, keepdims=True) * offset
+    # Rounding only: the gain keeps every channel inside up to the last bit.
+    return np.clip(result, 0.0, 1.0, out=result)
+
+
+def check_same_size(pictures: Sequence[Picture]) -> None:
+    """Raise an ImageError that lists every source's size unless all sizes are equal."""
+    if len({picture.shape for picture in pictures}) > 1:
+        sizes = ", ".join(f"{p.name} is {p.width}x{p.height}" for p in pictures)
+        raise ImageError(f"{sizes}: fusion needs registered images of one size")
+
+
+def common_alpha(pictures: Sequence[Picture]) -> NDArray[np.float64] | None:
+    """Alpha of the result: the one that all sources agree on.
+
+    A source without alpha counts as opaque. Two sources agree where their alphas differ by
+    no more than half a level of the coarser one.
+
+    Returns
+    -------
+    array of float64, (H, W), or None
+        In [0, 1], from the deepest source; None where no source stores alpha.
+
+    Raises
+    ------
+    ImageError
+        If two sources disagree; it names them.
+    """
+    check_same_size(pictures)
+    if all(picture.alpha is None for picture in pictures):
+        return None
+    # From coarse to fine: the last that stores alpha is the most exact.
+    ordered = sorted(pictures, key=_alpha_step, reverse=True)
+    alphas = [_unit_alpha(picture) for picture in ordered]
+    for (coarse, coarse_alpha), (fine, fine_alpha) in pairwise(zip(ordered, alphas, strict=True)):
+        allowed = _alpha_step(coarse) / 2 * (1 + 1e-9)
+        if np.abs(coarse_alpha - fine_alpha).max() > allowed:
+            raise ImageError(
+                f"{coarse.name} and {fine.name} differ in transparency: "
+                "give sources with the same alpha channel, or none"
+            )
+    stored = [alpha for p, alpha in zip(ordered, alphas, strict=True) if p.alpha is not None]
+    return stored[-1]
+
+
+def _unit_alpha(picture: Picture) -> NDArray[np.float64]:
+    if picture.alpha is None:
+        return np.ones(picture.shape)
+    return to_unit(picture.alpha, *full_scale(picture.alpha.dtype))
+
+
+def _alpha_step(picture: Picture) -> float:
+    """One level of a source's alpha in [0, 1] units; floats count as 16-bit levels."""
+    top = full_scale(picture.dtype)[1] if picture.dtype.kind != "f" else 65535.0
+    return 1.0 / top

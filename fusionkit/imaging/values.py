@@ -1,0 +1,156 @@
+"""Value ranges: from stored numbers to [0, 1] and back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fusionkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from fusionkit.imaging.picture import Picture
+
+DEPTHS = ("auto", "8", "16", "float")
+"""What ``--depth`` accepts."""
+
+_FORCED = {"8": np.uint8, "16": np.uint16, "float": np.float32}
+_SHALLOW_TO_DEEP = ("uint8", "uint16", "float16", "float32", "float64")
+
+
+@dataclass(frozen=True)
+class OutputFormat:
+    """How the fused image is stored: 0 is written as `low` and 1 as `high`."""
+
+    dtype: np.dtype[Any]
+    low: float
+    high: float
+
+
+def full_scale(dtype: DTypeLike) -> tuple[float, float]:
+    """Range that a depth stands for by itself: 0 to the maximum for integers, 0 to 1 for floats.
+
+    It is also the range of every alpha channel, whatever the range of the pixels beside it.
+    """
+    dtype = np.dtype(dtype)
+    return (0.0, 1.0) if dtype.kind == "f" else (0.0, float(np.iinfo(dtype).max))
+
+
+def to_unit(stored: NDArray[Any], low: float, high: float) -> NDArray[np.float64]:
+    """Map `low` to 0 and `high` to 1, and clip to [0, 1]."""
+    unit = (stored.astype(np.float64) - low) / (high - low)
+    return np.clip(unit, 0.0, 1.0, out=unit)
+
+
+def from_unit(unit: NDArray[Any], dtype: DTypeLike, low: float, high: float) -> NDArray[Any]:
+    """Store values of [0, 1] in a dtype: 0 becomes `low`, 1 becomes `high`.
+
+    Parameters
+    ----------
+    unit : array of float, any shape
+        Values in [0, 1]; those outside are clipped.
+    dtype : dtype
+        Integer or float. Integers are rounded half to even.
+    low, high : float
+        The stored values of 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        If `unit` holds a NaN or an infinity, which no image format may carry silently.
+    """
+    if not np.isfinite(unit).all():
+        raise ValueError("only finite values can be stored as an image")
+    dtype = np.dtype(dtype)
+    stored = low + np.clip(unit.astype(np.float64), 0.0, 1.0) * (high - low)
+    if dtype.kind == "f":
+        return stored.astype(dtype)
+    info = np.iinfo(dtype)
+    # The maximum of a 64-bit integer rounds up to a float64 that no longer fits the integer.
+    ceiling = float(info.max)
+    if int(ceiling) > info.max:
+        ceiling = math.nextafter(ceiling, 0.0)
+    return np.clip(np.rint(stored), float(info.min), ceiling).astype(dtype)
+
+
+def output_format(pictures: Sequence[Picture], depth: str = "auto") -> OutputFormat:
+    """Choose how the fused image is stored.
+
+    Parameters
+    ----------
+    pictures : sequence of Picture
+        The sources, at least one.
+    depth : {"auto", "8", "16", "float"}
+        ``"8"``, ``"16"`` and ``"float"`` force uint8, uint16 and float32 at full scale.
+        ``"auto"`` keeps dtype and range where all sources agree on both (12-bit data in,
+        12-bit data out); otherwise it takes the deepest dtype among them, at full scale, an
+        integer type other than uint8 and uint16 counting as uint16.
+
+    Raises
+    ------
+    UsageError
+        If `depth` is none of these.
+    """
+    if depth not in DEPTHS:
+        raise UsageError(f"unknown depth {depth!r}: choose from {', '.join(DEPTHS)}")
+    if depth in _FORCED:
+        return OutputFormat(np.dtype(_FORCED[depth]), *full_scale(_FORCED[depth]))
+    stored = {(picture.dtype, picture.low, picture.high) for picture in pictures}
+    if len(stored) == 1:
+        return OutputFormat(*stored.pop())
+    names = {name if name in _SHALLOW_TO_DEEP else "uint16" for name in _dtype_names(pictures)}
+    dtype = np.dtype(max(names, key=_SHALLOW_TO_DEEP.index))
+    return OutputFormat(dtype, *full_scale(dtype))
+
+
+def _dtype_names(pictures: Sequence[Picture]) -> set[str]:
+    return {picture.dtype.name for picture in pictures}
+
+
+def parse_range(text: str, count: int) -> tuple[int, tuple[float, float]]:
+    """Read a ``K:LO,HI`` option: the value range of one source.
+
+    Parameters
+    ----------
+    text : str
+        For example ``"2:0,4095"``. K counts from 1.
+    count : int
+        How many sources there are.
+
+    Returns
+    -------
+    index : int
+        The source, counted from 0.
+    value_range : (float, float)
+        LO and HI.
+
+    Raises
+    ------
+    UsageError
+        If the text is not of that form, there is no source K, or LO is not below HI.
+    """
+    number, colon, bounds = text.partition(":")
+    try:
+        if not colon:
+            raise ValueError
+        source = int(number)
+        low, high = (float(bound) for bound in bounds.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--range {text}: expected K:LO,HI, for example 2:0,4095 for source 2"
+        ) from None
+    if not 1 <= source <= count:
+        raise UsageError(f"--range {text}: there is no source {source}; K goes from 1 to {count}")
+    return source - 1, check_range((low, high), f"--range {text}")
+
+
+def check_range(value_range: tuple[float, float], what: str) -> tuple[float, float]:
+    """Return the range as floats, or raise a UsageError that begins with `what`."""
+    low, high = (float(bound) for bound in value_range)
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise UsageError(f"{what}: the range {low:g},{high:g} must be finite, with LO below HI")
+    return low, high

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def make(rng):
+    """Random samples of a dtype over its full scale; layouts by number of channels."""
+
+    def samples(dtype: str = "uint8", channels: int = 1, height: int = 7, width: int = 9):
+        shape = (height, width) if channels == 1 else (height, width, channels)
+        dtype = np.dtype(dtype)
+        if dtype.kind == "f":
+            return rng.random(shape).astype(dtype)
+        info = np.iinfo(dtype)
+        values = rng.integers(info.min, info.max, shape, dtype=dtype, endpoint=True)
+        values.flat[0], values.flat[-1] = info.min, info.max
+        return values
+
+    return samples

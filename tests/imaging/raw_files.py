@@ -1,0 +1,44 @@
+"""Image files made byte by byte, for what no encoder here writes."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(width, height, bits, colour_type, rows, *extra, interlace=0) -> bytes:
+    """A PNG of the given rows of packed samples; extra chunks go before the image data."""
+    header = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, interlace)
+    data = zlib.compress(b"".join(b"\0" + row for row in rows))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", header)
+        + b"".join(png_chunk(kind, body) for kind, body in extra)
+        + png_chunk(b"IDAT", data)
+        + png_chunk(b"IEND", b"")
+    )
+
+
+def png16(samples: np.ndarray, *extra) -> bytes:
+    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[1 if samples.ndim == 2 else samples.shape[2]]
+    rows = [row.astype(">u2").tobytes() for row in samples]
+    return png(samples.shape[1], samples.shape[0], 16, colour_type, rows, *extra)
+
+
+def exif(orientation: int) -> bytes:
+    """A TIFF-structured Exif block that holds an orientation only."""
+    return b"MM\0*\0\0\0\x08" + struct.pack(">HHHIHHI", 1, 274, 3, 1, orientation, 0, 0)
+
+
+def patched_bmp_or_jpeg(data: bytes, width: int, height: int) -> bytes:
+    """The same file, its header claiming another size."""
+    if data[:2] == b"BM":
+        return data[:18] + struct.pack("<ii", width, height) + data[26:]
+    start = data.index(b"\xff\xc0")  # baseline frame header: marker, length, precision, size
+    return data[: start + 5] + struct.pack(">HH", height, width) + data[start + 9 :]

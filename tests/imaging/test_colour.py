@@ -1,0 +1,331 @@
+"""Colour: luma is what was fused, chroma follows the plan and stays inside the gamut."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+from skimage import data
+
+from fusionkit.errors import ImageError, UsageError
+from fusionkit.imaging import (
+    check_same_size,
+    common_alpha,
+    from_unit,
+    full_scale,
+    picture_from_array,
+    plan_colour,
+    read_picture,
+)
+from fusionkit.imaging.colour import chroma_distance, into_gamut
+
+LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def picture(samples, name="a"):
+    return picture_from_array(samples, name)
+
+
+def levels_of_luma(stored, top):
+    return stored.astype(np.float64) @ LUMA if stored.ndim == 3 else stored.astype(np.float64)
+
+
+@pytest.fixture
+def photos():
+    """Two colour photographs and a grey one, of one size, uint8."""
+    side = (slice(100, 164), slice(100, 180))
+    return [data.astronaut()[side], data.coffee()[side], data.camera()[side]]
+
+
+@pytest.fixture
+def weights(rng):
+    raw = rng.random((3, 64, 80))
+    return raw / raw.sum(axis=0)
+
+
+# --- what is fused ---------------------------------------------------------------------------
+
+
+def test_luma_is_bt601(photos):
+    plan = plan_colour([picture(p) for p in photos])
+    assert plan.luma.dtype == np.float32
+    assert plan.luma.shape == (3, 64, 80)
+    np.testing.assert_allclose(plan.luma[0], photos[0] @ LUMA / 255, atol=1e-6)
+    np.testing.assert_allclose(plan.luma[2], photos[2] / 255, atol=1e-7)
+
+
+def test_luma_of_equal_channels_is_exact(make):
+    grey = make("uint16")
+    plan = plan_colour([picture(grey), picture(np.dstack([grey] * 3))])
+    np.testing.assert_array_equal(plan.luma[0], plan.luma[1])
+
+
+def test_luma_stays_in_range():
+    white = np.full((4, 4, 3), 255, np.uint8)
+    white[0, 0] = (255, 0, 0)
+    luma = plan_colour([picture(white)]).luma
+    assert luma.max() <= 1
+
+
+def test_stretch_comes_first():
+    samples = np.full((4, 4, 3), 100, np.uint8)
+    samples[0, 0], samples[0, 1] = (50, 50, 50), (150, 100, 50)
+    plan = plan_colour([picture(samples)], stretch=True)
+    np.testing.assert_allclose(plan.luma[0, 0, 0], 0, atol=1e-7)
+    np.testing.assert_allclose(plan.luma[0, 0, 1], np.array([1, 0.5, 0]) @ LUMA, atol=1e-6)
+    np.testing.assert_allclose(plan.attach(plan.luma[0])[0, 1], [1, 0.5, 0], atol=1e-6)
+
+
+# --- the rules -------------------------------------------------------------------------------
+
+
+def test_grey_only(make):
+    plan = plan_colour([picture(make()), picture(make())])
+    assert (plan.kind, plan.chroma, plan.layout) == ("grey", "none", 1)
+    fused = plan.luma.mean(axis=0)
+    np.testing.assert_allclose(plan.attach(fused), fused)
+
+
+@pytest.mark.parametrize("chroma", ["auto", "weights", "distance"])
+def test_grey_content_keeps_the_richest_layout(make, chroma):
+    grey = make()
+    plan = plan_colour([picture(grey), picture(np.dstack([grey] * 3))], chroma)
+    assert (plan.kind, plan.chroma, plan.layout) == ("grey", "none", 3)
+    result = plan.attach(plan.luma[0])
+    assert result.shape == (7, 9, 3)
+    assert (result == result[..., :1]).all()
+
+
+@pytest.mark.parametrize("chroma", ["auto", "weights", "distance", "1"])
+def test_one_colour_source_gives_its_chroma(photos, weights, chroma):
+    plan = plan_colour([picture(photos[0]), picture(photos[2])], chroma)
+    assert (plan.kind, plan.chroma, plan.layout) == ("one colour source", "source 1", 3)
+    result = plan.attach(plan.luma[0], weights[:2])
+    np.testing.assert_allclose(result, photos[0] / 255, atol=1e-6)
+
+
+def test_several_colour_sources(photos):
+    pictures = [picture(p) for p in photos]
+    plan = plan_colour(pictures)
+    assert (plan.kind, plan.chroma, plan.layout) == ("several colour sources", "weights", 3)
+    assert plan_colour(pictures, "distance").chroma == "distance"
+    assert plan_colour(pictures, "2").chroma == "source 2"
+    none = plan_colour(pictures, "none")
+    assert (none.kind, none.chroma, none.layout) == ("several colour sources", "none", 1)
+    assert none.attach(none.luma[0]).shape == (64, 80)
+
+
+def test_a_number_gives_that_source(photos):
+    plan = plan_colour([picture(p) for p in photos], "2")
+    np.testing.assert_allclose(plan.attach(plan.luma[1]), photos[1] / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("chroma", ["0", "4", "-1", "x", "", "1.0", "²"])
+def test_unknown_rule(photos, chroma):
+    with pytest.raises(UsageError, match="source number from 1 to 3"):
+        plan_colour([picture(p) for p in photos], chroma)
+
+
+def test_number_of_a_grey_source(photos):
+    with pytest.raises(ImageError, match="ir: source 3 is grey"):
+        plan_colour([picture(photos[0]), picture(photos[1]), picture(photos[2], "ir")], "3")
+
+
+def test_weights_are_renormalised_over_the_colour_sources(photos):
+    plan = plan_colour([picture(p) for p in photos])
+    weights = np.zeros((3, 64, 80))
+    weights[0], weights[2] = 0.1, 0.9
+    # The grey source has the larger weight, and still all the chroma is that of source 1.
+    np.testing.assert_allclose(plan.attach(plan.luma[0], weights), photos[0] / 255, atol=1e-6)
+
+
+def test_colour_sources_without_weight_share_equally(photos):
+    plan = plan_colour([picture(p) for p in photos])
+    nothing, equal = np.zeros((3, 64, 80)), np.ones((3, 64, 80))
+    nothing[2] = 1
+    np.testing.assert_array_equal(
+        plan.attach(plan.luma[2], nothing), plan.attach(plan.luma[2], equal)
+    )
+
+
+def test_distance_prefers_the_more_colourful():
+    vivid, dull = np.full((2, 2, 3), (200, 100, 100)), np.full((2, 2, 3), (120, 100, 100))
+    pictures = [picture(p.astype(np.uint8)) for p in (vivid, dull)]
+    plan = plan_colour(pictures, "distance")
+    result = plan.attach(np.full((2, 2), 0.5))[0, 0] - 0.5
+    d1, d2 = (p[0, 0] / 255 - p[0, 0] @ LUMA / 255 for p in (vivid, dull))
+    n1, n2 = (chroma_distance(d[None, None])[0, 0] for d in (d1, d2))
+    assert n1 == pytest.approx(5 * n2)
+    np.testing.assert_allclose(result, (5 * d1 + d2) / 6, atol=1e-6)
+
+
+def test_distance_where_all_are_neutral():
+    first, second = np.full((2, 2, 3), 90, np.uint8), np.full((2, 2, 3), 200, np.uint8)
+    first[0, 0] = second[0, 1] = (10, 20, 30)
+    plan = plan_colour([picture(first), picture(second)], "distance")
+    np.testing.assert_allclose(plan.attach(np.full((2, 2), 0.3))[1], 0.3, atol=1e-7)
+
+
+@pytest.mark.parametrize("chroma", ["weights", "distance"])
+def test_order_of_the_sources_does_not_matter(photos, weights, chroma):
+    fused = weights[0]
+    results = []
+    for order in itertools.permutations(range(3)):
+        plan = plan_colour([picture(photos[k]) for k in order], chroma)
+        results.append(plan.attach(fused, weights[list(order)]))
+    for other in results[1:]:
+        np.testing.assert_allclose(other, results[0], atol=1e-12)
+
+
+def test_missing_or_wrong_arrays(photos, weights):
+    plan = plan_colour([picture(p) for p in photos])
+    with pytest.raises(ValueError, match="weights of shape"):
+        plan.attach(plan.luma[0])
+    with pytest.raises(ValueError, match="weights of shape"):
+        plan.attach(plan.luma[0], weights[:2])
+    with pytest.raises(ValueError, match="luma of shape"):
+        plan.attach(plan.luma[0, 1:], weights)
+
+
+def test_record(photos):
+    plan = plan_colour([picture(photos[2]), picture(photos[0]), picture(photos[1])])
+    record = json.loads(json.dumps(plan.record()))
+    assert record["kind"] == "several colour sources"
+    assert record["chroma"] == "weights"
+    assert record["chroma_sources"] == [2, 3]
+    assert record["channels"] == 3
+
+
+# --- gamut and luma --------------------------------------------------------------------------
+
+CORNERS = np.array(list(itertools.product([0, 1], repeat=3)), float)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("saturated", [False, True])
+def test_luma_written_is_luma_fused(rng, dtype, saturated):
+    top = np.iinfo(dtype).max
+    colours = [
+        CORNERS[rng.integers(0, 8, (64, 64))] if saturated else rng.random((64, 64, 3))
+        for _ in range(3)
+    ]
+    plan = plan_colour([picture(from_unit(c, dtype, 0, top)) for c in colours])
+    fused = rng.random((64, 64)).astype(np.float32)
+    fused[0], fused[1] = 0, 1
+    weights = rng.random((3, 64, 64))
+    result = plan.attach(fused, weights / weights.sum(axis=0))
+    assert result.min() >= 0
+    assert result.max() <= 1
+    np.testing.assert_allclose(result @ LUMA, fused, atol=1e-7)
+    written = from_unit(result, dtype, 0, top)
+    assert np.abs(levels_of_luma(written, top) - fused.astype(np.float64) * top).max() <= 1
+    assert (written[0] == 0).all()
+    assert (written[1] == top).all()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("saturated", [False, True])
+def test_own_luma_with_own_chroma_is_the_source(rng, dtype, saturated):
+    top = np.iinfo(dtype).max
+    colours = CORNERS[rng.integers(0, 8, (32, 32))] if saturated else rng.random((32, 32, 3))
+    samples = from_unit(colours, dtype, 0, top)
+    plan = plan_colour([picture(samples)])
+    written = from_unit(plan.attach(plan.luma[0]), dtype, 0, top)
+    np.testing.assert_array_equal(written, samples)
+
+
+def test_photograph_comes_back(photos, weights):
+    for photo in photos[:2]:
+        plan = plan_colour([picture(photo)] * 3)
+        written = from_unit(plan.attach(plan.luma[1], weights), "uint8", 0, 255)
+        assert np.abs(written.astype(int) - photo).max() <= 1
+
+
+def test_colour_is_desaturated_not_clipped(rng):
+    offset = rng.random((40, 40, 3)) - 0.5
+    offset -= (offset @ LUMA)[..., None]
+    luma = rng.random((40, 40))
+    result = into_gamut(luma, offset)
+    chroma = result - luma[..., None]
+    # The hue stays: chroma is a multiple of the offset, by one gain for all three channels.
+    gain = (chroma * offset).sum(-1) / (offset**2).sum(-1)
+    np.testing.assert_allclose(chroma, gain[..., None] * offset, atol=1e-12)
+    assert gain.min() >= 0
+    assert gain.max() <= 1 + 1e-12
+    # And the gain is the largest: it is 1, or a channel touches the boundary.
+    touches = (np.minimum(result, 1 - result) < 1e-12).any(-1)
+    assert (touches | (gain > 1 - 1e-12)).all()
+    assert (gain < 0.99).any()
+
+
+# --- sizes, alpha, profile -------------------------------------------------------------------
+
+
+def test_same_size():
+    one, two = np.zeros((4, 6), np.uint8), np.zeros((5, 6), np.uint8)
+    check_same_size([picture(one), picture(np.dstack([one] * 3))])
+    for check in (check_same_size, plan_colour, common_alpha):
+        with pytest.raises(ImageError) as caught:
+            check([picture(one, "a.png"), picture(two, "b.png"), picture(one, "c.png")])
+        message = str(caught.value)
+        assert "a.png is 6x4, b.png is 6x5, c.png is 6x4" in message
+        assert "registered images of one size" in message
+
+
+def with_alpha(grey, alpha, name="a"):
+    return picture(np.dstack([grey, alpha.astype(grey.dtype)]), name)
+
+
+def test_no_alpha(make):
+    assert common_alpha([picture(make()), picture(make())]) is None
+
+
+def test_opaque_alpha_counts_as_none_and_is_kept(make):
+    grey = make()
+    alpha = common_alpha([picture(grey), with_alpha(grey, np.full_like(grey, 255))])
+    np.testing.assert_array_equal(alpha, np.ones((7, 9)))
+
+
+def test_alpha_is_kept_where_all_agree_at_every_depth(make):
+    shallow, deep = make("uint8"), make("uint16")
+    alpha = make("uint8")
+    pictures = [with_alpha(shallow, alpha), with_alpha(deep, alpha.astype(np.uint16) * 257)]
+    for order in (pictures, pictures[::-1]):
+        unit = common_alpha(order)
+        np.testing.assert_array_equal(
+            from_unit(unit, "uint16", *full_scale("uint16")), alpha.astype(np.uint16) * 257
+        )
+        np.testing.assert_array_equal(from_unit(unit, "uint8", 0, 255), alpha)
+
+
+def test_alpha_reduced_to_eight_bits_agrees_with_its_origin(make):
+    fine = make("uint16")
+    coarse = np.rint(fine / 257).astype(np.uint8)
+    pictures = [with_alpha(make("uint8"), coarse), with_alpha(make("uint16"), fine)]
+    np.testing.assert_array_equal(from_unit(common_alpha(pictures), "uint16", 0, 65535), fine)
+
+
+@pytest.mark.parametrize("opaque", [False, True])
+def test_alphas_that_differ(make, opaque):
+    alpha = np.full((7, 9), 255)
+    other = alpha.copy()
+    other[3, 3] = 254
+    second = picture(make(), "b.png") if opaque else with_alpha(make(), alpha, "b.png")
+    with pytest.raises(ImageError) as caught:
+        common_alpha([with_alpha(make(), other, "a.png"), second])
+    assert "a.png" in str(caught.value)
+    assert "b.png" in str(caught.value)
+    assert "transparency" in str(caught.value)
+
+
+def test_profile_of_the_result(tmp_path, make):
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(make("uint8", 3)).save(tmp_path / "vi.png", icc_profile=srgb)
+    visible, infrared = read_picture(tmp_path / "vi.png"), picture(make())
+    assert plan_colour([infrared, visible]).icc == srgb
+    assert plan_colour([infrared, visible], "none").icc is None
+    assert plan_colour([visible, picture(make("uint8", 3))]).icc is None
+    assert plan_colour([visible, picture(make("uint8", 3))], "1").icc == srgb
