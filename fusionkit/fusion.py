@@ -88,6 +88,7 @@ class Scene:
     plan: ColourPlan
     alpha: NDArray[Any] | None
     format: OutputFormat
+    stretched: bool
     as_tensor: bool
     keeps_axis: bool
 
@@ -104,6 +105,7 @@ class Scene:
             plan_colour(pictures, settings.chroma, settings.stretch),
             common_alpha(pictures),
             output_format(pictures, settings.depth),
+            stretched=settings.stretch,
             as_tensor=all(isinstance(source, Tensor) for source in sources),
             keeps_axis=all(_has_channel_axis(source) for source in sources),
         )
@@ -111,7 +113,10 @@ class Scene:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the person should know about the sources."""
-        return tuple(note for picture in self.pictures for note in picture.notes)
+        notes = [note for picture in self.pictures for note in picture.notes]
+        if not self.stretched:  # which is what the note on a narrow range suggests
+            notes += [p.narrow_note for p in self.pictures if p.narrow_note is not None]
+        return tuple(notes)
 
     def check_output(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Raise, before anything is computed, if the result could not be written there."""

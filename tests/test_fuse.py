@@ -158,6 +158,9 @@ def test_a_narrow_source_warns():
     narrow = random_image(1, np.uint8) // 20
     with pytest.warns(FusionkitWarning, match="source 1"):
         fusionkit.fuse([narrow, random_image(2, np.uint8)], **QUICK)
+    stretched = fusionkit.fuse([narrow, random_image(2, np.uint8)], stretch=True, **QUICK)
+    assert stretched.record["warnings"] == []
+    assert stretched.image.max() > 200
 
 
 @pytest.mark.parametrize("size", [(2, 2), (2, 7), (3, 3), (31, 17), (64, 64)])

@@ -45,20 +45,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _dispatch(given)
-    except FusionkitError as error:
-        if os.environ.get("FUSIONKIT_DEBUG") == "1":
+    except (FusionkitError, MemoryError, RuntimeError) as error:
+        explained = explain(error)
+        if explained is None or os.environ.get("FUSIONKIT_DEBUG") == "1":
             raise
-        return complain(str(error), error.exit_code)
+        return complain(str(explained), explained.exit_code)
     except KeyboardInterrupt:
         return complain("interrupted", 130)
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (MemoryError, RuntimeError) as error:
-        # torch reports an exhausted GPU, and a CPU's allocator, as RuntimeErrors.
-        if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
-            raise
-        return complain("out of memory: use smaller images, or another --device", 1)
+
+
+def explain(error: BaseException) -> FusionkitError | None:
+    """Return what to tell the person of an exception, or None if it is a bug of ours.
+
+    torch reports an exhausted GPU, and a CPU's allocator, as RuntimeErrors.
+    """
+    if isinstance(error, FusionkitError):
+        return error
+    if isinstance(error, MemoryError) or "memory" in str(error).lower():
+        return FusionkitError("out of memory: use smaller images, or another --device")
+    return None
 
 
 def complain(message: str, code: int) -> int:

@@ -21,7 +21,7 @@ from ..recipe import (
     task_recipe,
     tasks,
 )
-from . import complain
+from . import complain, explain
 from .arguments import (
     Parser,
     add_component_flags,
@@ -36,6 +36,7 @@ from .arguments import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..fusion import Scene
     from ..pipeline import Pipeline
     from ..sampler import SampledStep
     from ..settings import Settings
@@ -155,22 +156,26 @@ def _run_folders(given: argparse.Namespace, recipe: dict[str, Any], registry: Re
     for stem, why in pairing.problems.items():
         problems += complain(f"{stem}: {why}", 1)
     for stem, sources in pairing.scenes.items():
+        paths = [str(source) for source in sources]
         try:
-            suffix = ".npy" if sources[0].suffix.lower() == ".npy" else _lossless(sources)
-            target = str(output / f"{stem}{suffix}")
-            _fuse_one([str(source) for source in sources], target, given, settings, load)
-        except FusionkitError as error:
-            problems += complain(f"{stem}: {error}", 1)
+            _fuse_one(paths, str(output / stem), given, settings, load, name_by_content=True)
+        except (FusionkitError, MemoryError, RuntimeError) as error:
+            explained = explain(error)
+            if explained is None:
+                raise
+            problems += complain(f"{stem}: {explained}", 1)
     total = len(pairing.scenes) + len(pairing.problems)
     if problems:
         print(f"fusionkit: {total - problems} of {total} fused, {problems} failed", file=sys.stderr)
     return 1 if problems else 0
 
 
-def _lossless(sources: Sequence[Path]) -> str:
-    """Return the output's extension: TIFF, which holds every depth, if a source is one."""
-    tiff = any(source.suffix.lower() in (".tif", ".tiff") for source in sources)
-    return ".tif" if tiff else ".png"
+def _extension(sources: Sequence[str], scene: Scene) -> str:
+    """Return a lossless format of the sources' kind that holds the result's depth."""
+    kinds = {Path(source).suffix.lower() for source in sources}
+    if kinds == {".npy"}:
+        return ".npy"
+    return ".tif" if kinds & {".tif", ".tiff"} or scene.format.dtype.kind == "f" else ".png"
 
 
 def _loader(recipe: dict[str, Any], registry: Registry) -> Callable[[], Pipeline]:
@@ -196,10 +201,13 @@ def _fuse_one(
     given: argparse.Namespace,
     settings: Settings,
     load: Callable[[], Pipeline],
+    name_by_content: bool = False,
 ) -> None:
     from ..fusion import Scene
 
     scene = Scene.load(sources, settings)
+    if name_by_content:
+        output += _extension(sources, scene)
     scene.check_output(output, overwrite=given.overwrite)
     if not given.quiet:
         for note in scene.notes:
