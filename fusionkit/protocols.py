@@ -225,7 +225,12 @@ class Objective(Protocol):
 
 @runtime_checkable
 class Metric(Protocol):
-    """A measure of a fused image against its sources."""
+    """A measure of a fused image against its sources.
+
+    Two members are optional: ``bounds``, the least and greatest value that it can
+    take (a pair of floats, infinite where there is none), and ``reference``, the
+    paper that it comes from.
+    """
 
     higher_is_better: bool
     convention: str
