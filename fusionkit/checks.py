@@ -53,9 +53,7 @@ class Checks:
         self._complaints.append(complaint)
 
 
-def check_shape(
-    value: Any, shape: Sequence[int], who: str, what: str, where: str = ""
-) -> None:
+def check_shape(value: Any, shape: Sequence[int], who: str, what: str, where: str = "") -> None:
     """Raise PluginError unless ``value`` is a floating tensor of this shape."""
     at = f" {where}" if where else ""
     if not isinstance(value, Tensor):

@@ -1,4 +1,4 @@
-"""``fusionkit run``: fuse files, or folders of files."""
+"""``fusionkit run``: fuse the files of one scene, or many scenes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..batch import pair_folders
+from ..batch import find_scenes, holds_scenes
 from ..components import Provided, Registry
 from ..errors import FusionkitError, UsageError
 from ..recipe import (
@@ -46,6 +46,7 @@ examples:
   fusionkit run ir.png vi.png -o fused.png
   fusionkit run near.jpg mid.jpg far.jpg -o fused.png --weighting dig --weighting.window 7
   fusionkit run ir/ vi/ -o fused/                      images paired by name
+  fusionkit run scenes.csv -o fused/                   scenes listed in a manifest
   fusionkit run a.tif b.tif -o fused.tif --range 1:0,4095
   fusionkit run a.png b.png -o again.png --recipe fused.png.json
   fusionkit run --weighting fixed --help               the options of fixed too
@@ -70,12 +71,9 @@ def main(arguments: Sequence[str]) -> int:
     recipe = merge(_qualified(layers, selected), given_settings(given), tables)
     if given.output is None:
         raise UsageError("say where the fused image goes: -o OUT")
-    if len(given.sources) < 2:
-        raise UsageError("one source only: fusion needs at least two images of one scene")
-    folders = [Path(source).is_dir() for source in given.sources]
-    if any(folders) and not all(folders):
-        raise UsageError("sources are all files, or all folders, not some of each")
-    run = _run_folders if all(folders) else _run_files
+    if not given.sources:
+        raise UsageError("say what to fuse: two images or more, folders, or a manifest")
+    run = _run_scenes if holds_scenes(given.sources) else _run_files
     return run(given, recipe, registry)
 
 
@@ -122,7 +120,10 @@ def _parser(selected: dict[str, Provided]) -> Parser:
         usage="fusionkit run SOURCE SOURCE [SOURCE ...] -o OUT [options]",
     )
     parser.add_argument(
-        "sources", nargs="*", metavar="SOURCE", help="two or more images of one size, or folders"
+        "sources",
+        nargs="*",
+        metavar="SOURCE",
+        help="two or more images of one size, or folders of them",
     )
     parser.add_argument("-o", "--output", metavar="OUT", help="the fused image, or a folder")
     parser.add_argument("--overwrite", action="store_true", help="replace what exists")
@@ -144,8 +145,8 @@ def _run_files(given: argparse.Namespace, recipe: dict[str, Any], registry: Regi
     return 0
 
 
-def _run_folders(given: argparse.Namespace, recipe: dict[str, Any], registry: Registry) -> int:
-    pairing = pair_folders(given.sources)
+def _run_scenes(given: argparse.Namespace, recipe: dict[str, Any], registry: Registry) -> int:
+    scenes = find_scenes(given.sources)
     output = Path(given.output)
     try:
         output.mkdir(exist_ok=True)
@@ -153,18 +154,18 @@ def _run_folders(given: argparse.Namespace, recipe: dict[str, Any], registry: Re
         raise UsageError(f"{output}: this folder cannot be made: {error.strerror}") from None
     settings, load = resolve_settings(recipe), _loader(recipe, registry)
     problems = 0
-    for stem, why in pairing.problems.items():
-        problems += complain(f"{stem}: {why}", 1)
-    for stem, sources in pairing.scenes.items():
+    for name, why in scenes.problems.items():
+        problems += complain(f"{name}: {why}", 1)
+    for name, sources in scenes.found.items():
         paths = [str(source) for source in sources]
         try:
-            _fuse_one(paths, str(output / stem), given, settings, load, name_by_content=True)
+            _fuse_one(paths, str(output / name), given, settings, load, name_by_content=True)
         except (FusionkitError, MemoryError, RuntimeError) as error:
             explained = explain(error)
             if explained is None:
                 raise
-            problems += complain(f"{stem}: {explained}", 1)
-    total = len(pairing.scenes) + len(pairing.problems)
+            problems += complain(f"{name}: {explained}", 1)
+    total = len(scenes.found) + len(scenes.problems)
     if problems:
         print(f"fusionkit: {total - problems} of {total} fused, {problems} failed", file=sys.stderr)
     return 1 if problems else 0

@@ -251,11 +251,36 @@ def test_folders_are_paired_by_stem(pair, tmp_path, capsys):
     assert "Traceback" not in error
 
 
+def test_one_folder_holds_scenes_by_role(pair, tmp_path, capsys):
+    folder, out = tmp_path / "all", tmp_path / "out"
+    folder.mkdir()
+    for name in ("7_near", "7_far", "8_near", "8_far", "8_mid", "9_near"):
+        Image.open(pair[0]).save(folder / f"{name}.png")
+    assert main(["run", str(folder), "-o", str(out), "--steps", "1"]) == 1
+    assert sorted(path.stem for path in out.glob("*.png")) == ["7", "8"]
+    assert len(json.loads((out / "8.png.json").read_text())["inputs"]) == 3
+    assert "only source" in capsys.readouterr().err
+
+
+def test_a_manifest_lists_scenes(pair, tmp_path, capsys):
+    manifest, out = tmp_path / "scenes.csv", tmp_path / "out"
+    manifest.write_text("scene,near,far\none,left.png,right.png\n\ntwo,left.png,absent.png\n")
+    assert main(["run", str(manifest), "-o", str(out), "--steps", "1"]) == 1
+    assert sorted(path.name for path in out.iterdir()) == ["one.png", "one.png.json"]
+    assert "absent.png" in capsys.readouterr().err
+    manifest.write_text("scene,near,far\none,left.png,right.png\none,left.png,right.png\n")
+    assert "named twice" in fails(capsys, 2, "run", str(manifest), "-o", str(out))
+    manifest.write_text("scene,near,far\n../out,left.png,right.png\n")
+    assert "cannot name a file" in fails(capsys, 2, "run", str(manifest), "-o", str(out))
+    absent = str(tmp_path / "absent.csv")
+    assert "does not exist" in fails(capsys, 2, "run", absent, "-o", str(out))
+
+
 def test_folders_without_a_pair_and_mixed_with_files(pair, tmp_path, capsys):
     a, b = tmp_path / "a", tmp_path / "b"
     a.mkdir()
     b.mkdir()
-    assert "no image" in fails(capsys, 2, "run", str(a), str(b), "-o", str(tmp_path / "o"))
+    assert "no scene" in fails(capsys, 2, "run", str(a), str(b), "-o", str(tmp_path / "o"))
     assert "all folders" in fails(capsys, 2, "run", str(a), pair[0], "-o", str(tmp_path / "o"))
     assert not (tmp_path / "o").exists()
 
