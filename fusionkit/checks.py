@@ -53,8 +53,15 @@ class Checks:
         self._complaints.append(complaint)
 
 
-def check_shape(value: Any, shape: Sequence[int], who: str, what: str, where: str = "") -> None:
-    """Raise PluginError unless ``value`` is a floating tensor of this shape."""
+def check_shape(
+    value: Any,
+    shape: Sequence[int],
+    who: str,
+    what: str,
+    where: str = "",
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Raise PluginError unless ``value`` is a floating tensor of this shape (and dtype)."""
     at = f" {where}" if where else ""
     if not isinstance(value, Tensor):
         raise PluginError(f"{who} returned {type(value).__name__} for {what}, not a tensor{at}")
@@ -64,6 +71,8 @@ def check_shape(value: Any, shape: Sequence[int], who: str, what: str, where: st
         )
     if not value.is_floating_point():
         raise PluginError(f"{who} returned {what} of {value.dtype}, expected floating point{at}")
+    if dtype is not None and value.dtype != dtype:
+        raise PluginError(f"{who} returned {what} of {value.dtype}, expected {dtype}{at}")
 
 
 @contextmanager

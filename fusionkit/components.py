@@ -16,7 +16,10 @@ SOURCE_SYMMETRIC = "source-symmetric"
 """Trait: the order of the sources does not matter (within rounding)."""
 
 IDENTITY_PRESERVING = "identity-preserving"
-"""Trait: of an objective; identical sources come back at the end of a run without a trajectory."""
+"""Trait: of an objective; identical sources are a fixed point.
+
+With a trajectory that agrees with them, and so in a run without one, they come back.
+"""
 
 TRAITS = frozenset({SOURCE_SYMMETRIC, IDENTITY_PRESERVING})
 
@@ -96,6 +99,10 @@ class Component(Generic[T]):
         if unknown:
             raise ValueError(f"component {self.name}: unknown traits {', '.join(unknown)}")
         specs(self.options)
+        try:
+            self.options()
+        except ValueError as error:
+            raise TypeError(f"component {self.name}: its default options: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -215,8 +222,10 @@ class Registry:
         )
 
     def _failures(self) -> str:
-        failed = [p for p in self.plugins if p.status == "failed"]
+        reasons = {"failed": "failed to load: {}", "disabled": "is disabled"}
         return "".join(
-            f" Plugin {p.name} ({p.source}), which may provide it, failed to load: {p.error}"
-            for p in failed
+            f" Plugin {p.name} ({p.source}), which may provide it, "
+            + reasons[p.status].format(p.error)
+            for p in self.plugins
+            if p.status in reasons
         )

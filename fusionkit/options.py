@@ -105,6 +105,8 @@ class OptionSpec:
 
     def parse(self, text: str) -> Any:
         """Turn the text of a flag into a value; raise ValueError saying what is wrong."""
+        if self.many and text.strip() == "none":  # what help texts show for an empty default
+            return ()
         if self.many:
             return self.check([self._parse_one(part) for part in text.split(",") if part.strip()])
         return self.check(self._parse_one(text))
@@ -132,7 +134,7 @@ class OptionSpec:
 
     def _check_one(self, value: Any) -> Any:
         if self.type is float and type(value) is int:
-            value = float(value)
+            value = float(value) if abs(value) < 2**1023 else math.inf
         if type(value) is not self.type:
             word = {bool: "yes or no", int: "a whole number", float: "a number", str: "text"}
             raise ValueError(f"expects {word[self.type]}, not {value!r}")
@@ -144,7 +146,7 @@ class OptionSpec:
         return value
 
     def _check_bounds(self, value: float) -> None:
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):  # an int may overflow a float
             raise ValueError(f"must be finite, not {value}")
         if self.minimum is not None and value < self.minimum:
             raise ValueError(f"must be at least {self.minimum}, not {value}")
@@ -184,7 +186,7 @@ def specs(options: type) -> tuple[OptionSpec, ...]:
 
 
 def _spec(field: dataclasses.Field[Any], annotation: Any, where: str) -> OptionSpec:
-    choices = field.metadata["choices"]
+    choices = field.metadata.get("choices")
     many = typing.get_origin(annotation) is tuple
     if many:
         inner = typing.get_args(annotation)
@@ -203,14 +205,18 @@ def _spec(field: dataclasses.Field[Any], annotation: Any, where: str) -> OptionS
         default=field.default,
         help=field.metadata["help"],
         choices=choices,
-        minimum=field.metadata["minimum"],
-        maximum=field.metadata["maximum"],
-        above=field.metadata["above"],
+        minimum=field.metadata.get("minimum"),
+        maximum=field.metadata.get("maximum"),
+        above=field.metadata.get("above"),
     )
     try:
-        spec.check(field.default)
+        checked = spec.check(field.default)
     except ValueError as error:
         raise TypeError(f"{where}: its default {error}") from None
+    if repr(checked) != repr(field.default):  # 1 for a float would be written to records as 1
+        raise TypeError(f"{where}: write its default as {checked!r}, not {field.default!r}")
+    if spec.parse(spec.as_text(checked)) != checked:
+        raise TypeError(f"{where}: its default {field.default!r} cannot be given as a flag")
     return spec
 
 

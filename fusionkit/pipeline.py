@@ -62,7 +62,8 @@ class Fused:
     nfe
         Images passed through the noise estimator, per image of the batch.
     steps
-        Steps run; fewer than asked for if the weighting's plan skipped some.
+        Steps run, the most of any image; fewer than asked for if the weighting's plan
+        skipped some.
     target_only
         Whether the fused trajectory was left out, since nothing depended on it.
     """
@@ -113,6 +114,10 @@ class Pipeline:
         tables = {group: dict(part.table) for group, part in self.parts.items()}
         return {**to_mapping(settings), **tables}
 
+    @property
+    def _plans(self) -> bool:
+        return getattr(self.parts["weighting"].built, "plan", None) is not None
+
     def __call__(
         self,
         sources: Tensor,
@@ -140,6 +145,8 @@ class Pipeline:
             A component raised, or returned a wrong shape, values that are not
             finite, or weights off the simplex; it names plugin, step and level.
         """
+        if self._plans and sources.ndim == 5 and sources.shape[1] > 1:
+            return self._one_by_one(sources, seed, on_step)
         last: SampledStep | None = None
         weights: Tensor | None = None
         for done in self.steps(sources, seed):
@@ -169,14 +176,39 @@ class Pipeline:
         What components returned is checked once the steps are exhausted.
         """
         self._check_sources(sources)
+        if self._plans and sources.shape[1] > 1:
+            raise UsageError(
+                f"{self.parts['weighting'].label} plans the steps of each image: iterate one image "
+                "at a time, or call the pipeline"
+            )
+        return self._sample(sources, self._seeds(seed, sources.shape[1]))
+
+    def _one_by_one(
+        self,
+        sources: Tensor,
+        seed: int | Sequence[int] | None,
+        on_step: Callable[[SampledStep], None] | None,
+    ) -> Fused:
+        seeds = self._seeds(seed, sources.shape[1])
+        fused = [self(sources[:, b : b + 1], seed, on_step) for b, seed in enumerate(seeds)]
+        return Fused(
+            image=torch.cat([one.image for one in fused]),
+            weights=torch.cat([one.weights for one in fused], 1),
+            nfe=sum(one.nfe for one in fused) / len(fused),
+            steps=max(one.steps for one in fused),
+            target_only=self.target_only,
+        )
+
+    def _sample(self, sources: Tensor, seeds: tuple[int, ...]) -> Iterator[SampledStep]:
         K, B, C, H, W = sources.shape
         prepared = sources.to(self.device, self.dtype)
         if self.channels != C:
             prepared = prepared.expand(K, B, self.channels, H, W)
         checks = Checks()
+        checks.finite(prepared, "the sources hold values that are not finite")
         run = Run(
             prepared,
-            self._seeds(seed, B),
+            seeds,
             self.parts["estimator"].built,
             self.schedule,
             checks=checks,
@@ -186,7 +218,8 @@ class Pipeline:
             run,
             self.parts["weighting"].built,
             self.parts["objective"].built,
-            from_noise=self.settings.start_at == 1.0,
+            # Only at the noisiest level is an image indistinguishable from pure noise.
+            from_noise=self.schedule.timesteps[0] == self.schedule.total - 1,
             eta=self.settings.eta,
             weighting_name=self.parts["weighting"].label,
             objective_name=self.parts["objective"].label,
@@ -199,6 +232,11 @@ class Pipeline:
             raise UsageError(f"sources must be (K, B, C, H, W), not {shape}")
         if shape[0] < 2:
             raise UsageError("one source only: fusion needs at least two")
+        for group in ("weighting", "objective"):
+            part = self.parts[group]
+            takes = getattr(part.built, "sources", "any")
+            if takes not in ("any", shape[0]):
+                raise UsageError(f"{part.label} takes {takes} sources, not {shape[0]}")
         if shape[2] not in (1, self.channels):
             raise UsageError(
                 f"sources have {shape[2]} channels, the estimator {self.channels}: fuse "
@@ -310,7 +348,7 @@ def _part_by_name(
 
 def _part_of_object(kind: Kind, built: Any) -> Part:
     protocol = _PROTOCOLS[kind.group]
-    if not isinstance(built, protocol):
+    if isinstance(built, type) or not isinstance(built, protocol):
         raise UsageError(
             f"{kind.group}: {built!r} is neither a name, a table, nor an object that does what "
             f"fusionkit.protocols.{protocol.__name__} says"

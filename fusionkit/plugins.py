@@ -77,8 +77,6 @@ def load_plugins(
     candidates += [_from_file(path) for path in inline]
 
     blocked = _blocked(disabled, candidates)
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
     infos: list[PluginInfo] = []
     provided: list[Provided] = []
     for candidate in candidates:
@@ -87,7 +85,7 @@ def load_plugins(
             continue
         try:
             _refuse_shared_name(candidate, candidates, blocked)
-            found = _load(manager, candidate)
+            found = _load(candidate)
         except (Exception, SystemExit) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             if strict or candidate.entry_point is None:
@@ -102,8 +100,8 @@ def load_plugins(
     return Registry(infos, provided)
 
 
-def _load(manager: pluggy.PluginManager, candidate: _Candidate) -> list[Provided]:
-    """Import one plugin and collect its components; leave no trace of it if that fails."""
+def _load(candidate: _Candidate) -> list[Provided]:
+    """Import one plugin and collect its components."""
     plugin = candidate.load()
     unmarked = [
         name
@@ -114,23 +112,18 @@ def _load(manager: pluggy.PluginManager, candidate: _Candidate) -> list[Provided
     ]
     if unmarked:
         raise TypeError(f"{unmarked[0]} is not marked: put @fusionkit.hookimpl above it")
+    # A manager of its own for each plugin: none can be in another's way, whatever it registers.
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
     manager.register(plugin, name=candidate.info.name)
-    try:
-        manager.check_pending()  # an unknown hook name is a typo, not an extension
-        return _collect(manager, candidate.info)
-    except BaseException:
-        manager.unregister(plugin)
-        raise
+    manager.check_pending()  # an unknown hook name is a typo, not an extension
+    return _collect(manager, candidate.info)
 
 
 def _collect(manager: pluggy.PluginManager, info: PluginInfo) -> list[Provided]:
-    # One implementation at a time, not pluggy's broadcast: there, the first
-    # plugin that raises would take everybody's components with it.
     found: list[Provided] = []
     for kind in KINDS:
         for implementation in getattr(manager.hook, kind.hook).get_hookimpls():
-            if implementation.plugin_name != info.name:
-                continue
             for component in implementation.function():
                 if not isinstance(component, Component):
                     raise TypeError(

@@ -84,7 +84,8 @@ class Run(Protocol):
         """Return the clean estimate (x - s eps) / a of noisy images at one level (Tweedie).
 
         ``x`` is (M, C, H, W) for any M; M is added to ``nfe``. At level N, which
-        is clean, it returns ``x`` and counts nothing.
+        is clean, it returns ``x`` and counts nothing. No gradient passes through
+        the estimator: a tensor that requires one is refused.
         """
         ...
 
@@ -114,15 +115,13 @@ class Step:
         The run: sources, levels, noise, source estimates.
     index
         i, from 0 to ``run.steps - 1``.
-    previous
-        The corrected clean estimate of the step before, (B, C, H, W), or None.
     provisional
         True for the one call that is made before sampling, when a run starts
         from a noised initial fusion: ``x`` and ``x0`` are then the plain mean
         of the sources, the only estimate there is. Do not store state from it.
     """
 
-    __slots__ = ("_x", "_x0", "index", "previous", "provisional", "run")
+    __slots__ = ("_previous", "_x", "_x0", "index", "provisional", "run")
 
     def __init__(
         self,
@@ -137,7 +136,7 @@ class Step:
         self.index = index
         self._x = x
         self._x0 = x0
-        self.previous = previous
+        self._previous = previous
         self.provisional = provisional
 
     @property
@@ -151,8 +150,14 @@ class Step:
         return self._of_trajectory(self._x0, "x0")
 
     @property
+    def previous(self) -> Tensor | None:
+        """The corrected clean estimate of the step before, (B, C, H, W); None at the first."""
+        self._of_trajectory(self._x0, "previous")
+        return self._previous
+
+    @property
     def has_trajectory(self) -> bool:
-        """Whether ``x`` and ``x0`` exist: not in a target-only run."""
+        """Whether ``x``, ``x0`` and ``previous`` exist: not in a target-only run."""
         return self._x0 is not None
 
     @property
@@ -173,7 +178,10 @@ class StartedWeighting(Protocol):
     """A weighting in one run; a plain function will do. All state of the run lives here."""
 
     def __call__(self, step: Step) -> Tensor:
-        """Return the weights of this step: (K, B, 1, H, W), >= 0, summing to 1 over K."""
+        """Return the weights of this step: (K, B, 1, H, W), >= 0, summing to 1 over K.
+
+        Their dtype is that of ``run.sources``, as with all that components return.
+        """
         ...
 
 
@@ -181,10 +189,12 @@ class StartedWeighting(Protocol):
 class Weighting(Protocol):
     """How much each source guides each pixel, step by step. Immutable and reusable.
 
-    Two members are optional. ``uses_trajectory`` (default True): False promises
-    that ``step.x``, ``step.x0`` and ``step.previous`` are never read.
-    ``plan(run) -> Sequence[int] | None``: the increasing indices of the steps
-    to run, None for all; the only place where values may be read back to the host.
+    Three members are optional. ``uses_trajectory`` (default True): False promises
+    that ``step.x``, ``step.x0`` and ``step.previous`` are never read. ``sources``
+    (default ``"any"``): the only K that it can take. ``plan(run) -> Sequence[int] | None``:
+    the increasing indices of the steps to run, None for all; the only place where
+    values may be read back to the host. Images are then fused one at a time, so
+    that a plan made from one does not change another's result.
     """
 
     def start(self, run: Run) -> StartedWeighting:
@@ -197,7 +207,7 @@ class StartedObjective(Protocol):
     """An objective in one run. All state of the run lives here."""
 
     def initial(self, weights: Tensor) -> Tensor:
-        """Return a first fusion from weights alone: (B, C, H, W) in [-1, 1].
+        """Return a first fusion from weights alone: (B, C, H, W) in about [-1, 1].
 
         Called at most once, before the first ``rectify``, when the run starts
         from a noised initial fusion.
@@ -213,7 +223,7 @@ class StartedObjective(Protocol):
 class Objective(Protocol):
     """How weighted sources correct the clean estimate. Immutable and reusable.
 
-    ``uses_trajectory`` is optional, as for :class:`Weighting`. Where neither
+    ``uses_trajectory`` and ``sources`` are optional, as for :class:`Weighting`. Where neither
     component uses the trajectory, the noise estimator is not evaluated on it,
     and the record calls the run "target only".
     """

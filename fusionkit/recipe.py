@@ -102,9 +102,16 @@ def merge(*layers: Layer) -> dict[str, Any]:
                 continue
             table = _table(name, value)
             before = merged.get(name, {})
-            same = table.get("name", before.get("name")) == before.get("name")
-            merged[name] = {**before, **table} if same else table
+            merged[name] = {**before, **table} if _same(table, before) else table
     return merged
+
+
+def _same(table: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Whether a table goes on choosing the component before: ``dig`` and ``dig:dig`` are one."""
+    new, old = (str(t.get("name", before.get("name"))) for t in (table, before))
+    if ":" in new and ":" in old:
+        return new == old
+    return new.rpartition(":")[2] == old.rpartition(":")[2]
 
 
 def _table(group: str, value: Any) -> dict[str, Any]:
@@ -129,4 +136,8 @@ def resolve_settings(layer: Layer) -> Settings:
     """Validate the settings of a merged recipe, naming an unknown key."""
     groups = [kind.group for kind in RECIPE_KINDS]
     values = {key: value for key, value in layer.items() if key not in groups}
+    known = [*(spec.name for spec in specs(Settings)), *groups]
+    for key in values:
+        if key not in known:
+            raise UsageError(f"unknown setting {key!r}.{suggest(key, known)}")
     return from_mapping(Settings, values, "settings")

@@ -77,6 +77,8 @@ class Run:
         """Return the clean estimates of noisy images (M, C, H, W) at one level, and count them."""
         if level == self.steps:
             return x
+        if x.requires_grad:
+            raise RuntimeError("no gradient passes through the estimator: detach the image first")
         return self._clean_estimates(x, [level] * len(x))
 
     def announce(self, levels: Iterable[int]) -> None:
@@ -85,6 +87,8 @@ class Run:
 
     def source_estimate(self, level: int) -> Tensor:
         """Return the clean estimate of every source noised to a level, (K, B, C, H, W)."""
+        if not 0 <= level <= self.steps:
+            raise ValueError(f"there are levels 0 to {self.steps}, not {level}")
         if level == self.steps:
             return self.sources
         wanted = self.timesteps[level]
@@ -96,7 +100,13 @@ class Run:
             estimates = self._clean_estimates(
                 noisy.flatten(0, 2), [i for i in levels for _ in range(per_level)]
             ).view_as(noisy)
-            self._held.update({self.timesteps[i]: estimates[n] for n, i in enumerate(levels)})
+            # Copies: a view would keep the whole batch alive until its last level is released.
+            self._held.update(
+                {
+                    self.timesteps[i]: estimates[n].clone() if len(levels) > 1 else estimates[n]
+                    for n, i in enumerate(levels)
+                }
+            )
         return self._held[wanted]
 
     def subset(self, keep: Sequence[int]) -> Run:
@@ -113,12 +123,14 @@ class Run:
         run.nfe = self.nfe
         run._source_noise = self._source_noise
         run._held = {t: held for t, held in self._held.items() if t in run.timesteps}
+        self._held.clear()  # they are the subset's to release
         return run
 
     def release_before(self, level: int) -> None:
         """Forget the source estimates of the levels before this one; the sampler calls it."""
         kept = set(self.timesteps[level:])
         self._held = {t: held for t, held in self._held.items() if t in kept}
+        self._announced &= kept
 
     def _ahead(self, level: int) -> list[int]:
         """Announced later levels that fit into the memory budget together with this one."""
@@ -153,7 +165,7 @@ class Run:
         if (len(self._rows), len(self._columns)) != (height, width):
             padded = x[..., self._rows, :][..., self._columns]
         where = f"at noise level {' '.join(f'{self.sigma[i]:.4g}' for i in sorted(set(levels)))}"
-        with blame(self._estimator_name, where):
+        with torch.no_grad(), blame(self._estimator_name, where):
             eps = self._estimator(padded, t)
         check_shape(eps, padded.shape, self._estimator_name, "noise", where)
         self.checks.finite(eps, f"{self._estimator_name} returned noise that is not finite {where}")

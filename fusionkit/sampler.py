@@ -10,7 +10,15 @@ import torch
 from torch import Tensor
 
 from .checks import blame, check_shape
-from .protocols import Objective, Step, Weighting, planned_steps, uses_trajectory
+from .errors import PluginError
+from .protocols import (
+    Objective,
+    StartedObjective,
+    Step,
+    Weighting,
+    planned_steps,
+    uses_trajectory,
+)
 from .run import Run
 
 
@@ -71,13 +79,19 @@ def sample(
         weigh = weighting.start(run)
     with blame(objective_name, "while starting"):
         fusion = objective.start(run)
+    if not callable(weigh):
+        raise PluginError(f"{weighting_name} started a {type(weigh).__name__}, not a function")
+    if not isinstance(fusion, StartedObjective):
+        raise PluginError(
+            f"{objective_name} started a {type(fusion).__name__} without initial and rectify"
+        )
 
     def weights_of(step: Step) -> Tensor:
         where = f"at step {step.index + 1} of {run.steps} (noise level {step.sigma:.4g})"
         with blame(weighting_name, where):
             weights = weigh(step)
         K, B, _, H, W = run.sources.shape
-        check_shape(weights, (K, B, 1, H, W), weighting_name, "weights", where)
+        check_shape(weights, (K, B, 1, H, W), weighting_name, "weights", where, run.sources.dtype)
         run.checks.simplex(weights, weighting_name, where)
         return weights
 
@@ -89,7 +103,7 @@ def sample(
             weights = weights_of(Step(run, 0, mean, mean, provisional=True))
             with blame(objective_name, "for the initial fusion"):
                 initial = fusion.initial(weights)
-            check_shape(initial, mean.shape, objective_name, "an initial fusion")
+            check_shape(initial, mean.shape, objective_name, "an initial fusion", "", mean.dtype)
             run.checks.finite(
                 initial, f"{objective_name} returned an initial fusion that is not finite"
             )
@@ -103,7 +117,14 @@ def sample(
         where = f"at step {i + 1} of {run.steps} (noise level {run.sigma[i]:.4g})"
         with blame(objective_name, where):
             corrected = fusion.rectify(step, weights)
-        check_shape(corrected, run.sources.shape[1:], objective_name, "an estimate", where)
+        check_shape(
+            corrected,
+            run.sources.shape[1:],
+            objective_name,
+            "an estimate",
+            where,
+            run.sources.dtype,
+        )
         run.checks.finite(
             corrected, f"{objective_name} returned an estimate that is not finite {where}"
         )

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+# Tests work on tiny tensors, for which a second thread costs more than it brings, and far
+# more where another process is busy. Before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from collections import defaultdict
 from pathlib import Path
 

@@ -7,7 +7,7 @@ import platform
 from collections.abc import Callable, Sequence
 
 from .._version import __version__
-from ..components import Registry
+from ..components import PluginInfo, Provided, Registry
 from .arguments import Parser, add_plugin_flags, load_plugins_from
 
 _LIBRARIES = ("torch", "numpy", "pillow", "tifffile", "imagecodecs", "pluggy", "tqdm")
@@ -81,16 +81,27 @@ def _plugins(registry: Registry) -> int:
     return wrong
 
 
+def _name(subject: Provided | PluginInfo) -> str:
+    if isinstance(subject, PluginInfo):
+        return f"plugin {subject.name}"
+    return f"{subject.kind.group} {subject.qualified}"
+
+
 def _conformance(registry: Registry) -> int:
+    import torch
+
     from ..testing import run_checks
 
     print("conformance")
     wrong = 0
-    for provided in registry.all():
-        outcomes = run_checks(provided)
+    torch.set_num_threads(1)  # the checks' images are tiny: more threads only wait for each other
+    loaded = [plugin for plugin in registry.plugins if plugin.status == "loaded"]
+    subjects: list[Provided | PluginInfo] = [*loaded, *registry.all()]
+    for subject in subjects:
+        outcomes = run_checks(subject)
         failed = [outcome for outcome in outcomes if outcome.status == "failed"]
         skipped = [outcome for outcome in outcomes if outcome.status == "skipped"]
-        text = f"{provided.kind.group} {provided.qualified}: {len(outcomes)} checks"
+        text = f"{_name(subject)}: {len(outcomes)} checks"
         if skipped:
             text += f", {len(skipped)} skipped ({skipped[0].reason})"
         wrong += _line(not failed, text)

@@ -60,7 +60,7 @@ class GaussianEstimator:
         self._cached_alpha_bar = lru_cache(maxsize=8)(self.alpha_bar.to)
 
     def spectrum(self, height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Return S on the grid of ``rfft2`` of the (mirrored) image; its mean is the variance."""
+        """Return S on the grid of ``rfft2`` of the (mirrored) image; see above for its scale."""
         spectrum: Tensor = self._cached_spectrum(height, width, dtype, device)
         return spectrum
 
@@ -82,5 +82,7 @@ class GaussianEstimator:
         rows = torch.fft.fftfreq(height, dtype=torch.float64).view(-1, 1)
         columns = torch.fft.fftfreq(width, dtype=torch.float64)
         power: Tensor = (rows**2 + columns**2 + self._least**2) ** (-self._exponent / 2)
-        power = power * (self._variance / power.mean())
+        # Of a mirrored image's frequencies, those of the DCT-II are the first quadrant.
+        own = power[: height // 2, : width // 2] if self.border == "mirror" else power
+        power = power * (self._variance / own.mean())
         return power[:, : width // 2 + 1].to(device, dtype)

@@ -79,8 +79,9 @@ class Dig:
         else:
             # Relative to the largest, or the powers would underflow; where no source
             # gains anything, all count the same.
-            relative = gains.clamp_min(0) / largest.clamp_min(torch.finfo(gains.dtype).tiny)
-            share = torch.where(largest > 0, relative, 1.0) ** self.scale
+            least = torch.finfo(gains.dtype).tiny
+            relative = gains.clamp_min(0) / largest.clamp_min(least)
+            share = torch.where(largest >= least, relative, 1.0) ** self.scale
         return share / share.sum(0)
 
 

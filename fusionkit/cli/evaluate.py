@@ -1,0 +1,191 @@
+"""``fusionkit evaluate``: measure fused images against their sources."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..batch import doubled_stem, find_scenes, holds_scenes, images_by_stem
+from ..components import METRIC, Registry
+from ..errors import UsageError
+from . import complain
+from .arguments import Parser, add_plugin_flags, load_plugins_from
+
+if TYPE_CHECKING:
+    from ..evaluation.scores import Scores
+
+_EXAMPLES = """\
+examples:
+  fusionkit evaluate fused.png --sources ir.png vi.png
+  fusionkit evaluate fused/ --sources ir/ vi/ --preset infrared-visible --baselines
+  fusionkit evaluate --method ours=fused/ --method theirs=other/ --sources scenes.csv --markdown
+  fusionkit evaluate fused/ --sources near/ far/ --preset multi-focus --reference truth/ --json
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return 1 if something could not be measured."""
+    given = _parser().parse_args(arguments)
+    registry = load_plugins_from(arguments)
+    methods = _methods(given)
+    if holds_scenes(given.sources):
+        listed = find_scenes(given.sources)
+        scenes: dict[str, tuple[Path, ...]] = listed.found
+        problems = [f"{name}: {why}" for name, why in listed.problems.items()]
+        fused = {name: _by_scene(folder, problems) for name, folder in methods.items()}
+        truth = _by_scene(given.reference, problems) if given.reference else None
+        problems += [
+            f"{name}, {stem}: no sources of this name"
+            for name, found in fused.items()
+            for stem in found
+            if stem not in scenes
+        ]
+    else:
+        problems = []
+        scenes = {"image": tuple(Path(source) for source in given.sources)}
+        fused = {name: {"image": path} for name, path in methods.items()}
+        truth = {"image": given.reference} if given.reference else None
+        if len(given.sources) < 2:
+            raise UsageError("one source only: say all that were fused: --sources A B [...]")
+    scores = _measure(given, registry, scenes, fused, truth)
+    scores.problems[:0] = problems
+    _print(given, scores)
+    for problem in scores.problems:
+        complain(problem, 1)
+    return 1 if scores.problems else 0
+
+
+def _parser() -> Parser:
+    from ..evaluation.presets import PRESETS
+
+    parser = Parser(
+        prog="fusionkit evaluate",
+        description="Measure fused images against their sources, with stated conventions.",
+        epilog=_EXAMPLES,
+    )
+    parser.add_argument(
+        "fused", nargs="?", type=Path, metavar="FUSED", help="a fused image, or a folder of them"
+    )
+    parser.add_argument(
+        "--sources",
+        nargs="+",
+        required=True,
+        metavar="SOURCE",
+        help="the sources: files, folders paired by stem, one folder of SCENE_ROLE, or a manifest",
+    )
+    parser.add_argument(
+        "--method",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="a method and its fused image or folder; give several to compare them",
+    )
+    parser.add_argument(
+        "--preset",
+        default="infrared-visible",
+        metavar="NAME",
+        help=f"metrics by task: {', '.join(PRESETS)}, all (default: infrared-visible)",
+    )
+    parser.add_argument("--metric", metavar="A,B", help="these metrics, in the place of a preset")
+    parser.add_argument(
+        "--reference", type=Path, metavar="PATH", help="a ground truth, or a folder of them"
+    )
+    parser.add_argument(
+        "--baselines", action="store_true", help="add mean, max and laplacian-max fusion"
+    )
+    parser.add_argument(
+        "--against", metavar="NAME", help="the method to take differences from (default: the first)"
+    )
+    parser.add_argument("--device", default="cpu", help="where to compute (default: cpu)")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print everything, for programs")
+    form.add_argument("--csv", action="store_true", help="print a line per image")
+    form.add_argument("--markdown", action="store_true", help="print tables for a document")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    add_plugin_flags(parser)
+    return parser
+
+
+def _methods(given: argparse.Namespace) -> dict[str, Path]:
+    methods = {} if given.fused is None else {"fused": given.fused}
+    for text in given.method:
+        name, equals, path = text.partition("=")
+        if not equals or not name or not path:
+            raise UsageError(f"--method {text}: expected NAME=PATH")
+        if name in methods:
+            raise UsageError(f"--method {name} is given twice")
+        methods[name] = Path(path)
+    if not methods and not given.baselines:
+        raise UsageError("say what to measure: a fused image or folder, or --method NAME=PATH")
+    return methods
+
+
+def _by_scene(folder: Path, problems: list[str]) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder, as the sources are")
+    found = {}
+    for stem, paths in images_by_stem(folder).items():
+        if len(paths) > 1:
+            problems.append(f"{stem}: {doubled_stem(paths)}")
+        else:
+            found[stem] = paths[0]
+    if not found:
+        raise UsageError(f"{folder}: there are no images in it")
+    return found
+
+
+def _measure(
+    given: argparse.Namespace,
+    registry: Registry,
+    scenes: dict[str, tuple[Path, ...]],
+    fused: dict[str, dict[str, Path]],
+    truth: dict[str, Path] | None,
+) -> Scores:
+    from tqdm import tqdm
+
+    from ..evaluation.measure import Meter, evaluate, reference_meter
+    from ..evaluation.presets import metric_names
+
+    installed = tuple(provided.component.name for provided in registry.all(METRIC))
+    wanted = given.metric.split(",") if given.metric else metric_names(given.preset, installed)
+    meter = Meter([name.strip() for name in wanted], registry, given.device)
+    hidden = given.quiet or not sys.stderr.isatty()
+    with tqdm(total=len(scenes), unit="scene", leave=False, disable=hidden) as bar:
+
+        def advance(scene: str) -> None:
+            bar.set_description(scene)
+            bar.update()
+
+        return evaluate(
+            fused,
+            scenes,
+            meter,
+            baselines=given.baselines,
+            truth=truth,
+            truth_meter=reference_meter(registry, given.device) if truth else None,
+            progress=advance,
+        )
+
+
+def _print(given: argparse.Namespace, scores: Scores) -> None:
+    from ..evaluation import tables
+
+    against = given.against or scores.methods[0]
+    if against not in scores.methods:
+        raise UsageError(f"--against {against}: there are {', '.join(scores.methods)}")
+    if given.json:
+        print(tables.as_json(scores, against))
+    elif given.csv:
+        print(tables.as_csv(scores), end="")
+    elif given.markdown:
+        print(tables.as_markdown(scores))
+        if len(scores.methods) > 1:
+            print(f"\n{tables.differences_as_markdown(scores, against)}")
+    else:
+        print(tables.as_text(scores, bold=sys.stdout.isatty()))
+        print(f"\n{len(scores.scenes)} scenes; mean ± standard deviation; conventions:")
+        for column in scores.columns:
+            print(f"  {column.name}: {column.convention}")

@@ -1,0 +1,1 @@
+"""Measuring fused images: metrics over scenes and methods, statistics, tables."""

@@ -1,0 +1,201 @@
+"""Checks of metrics. They may read values back to the host; the sampling loop is over by then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fusionkit.components import SOURCE_SYMMETRIC
+from fusionkit.errors import UsageError
+
+from ._common import skip_if_all_refused, variants
+from ._drive import TOLERANCE
+from ._randomness import global_seed
+from .checks import Subject
+from .doubles import synthetic_sources
+
+# Odd, and large enough for a metric of four scales.
+HEIGHT, WIDTH = 67, 83
+
+
+def declares_its_convention(subject: Subject) -> None:
+    """``higher_is_better`` is a bool, ``convention`` one line, ``sources`` "any" or a number."""
+    metric = subject.build()
+    higher, convention, sources = metric.higher_is_better, metric.convention, metric.sources
+    subject.require(
+        isinstance(higher, bool), f"higher_is_better must be True or False, not {higher!r}"
+    )
+    one_line = isinstance(convention, str) and convention.strip() and "\n" not in convention
+    subject.require(bool(one_line), f"convention must be one line of text, not {convention!r}")
+    known = sources == "any" or (type(sources) is int and sources >= 1)
+    subject.require(known, f'sources must be "any" or a number, not {sources!r}')
+
+
+def shape_and_dtype(subject: Subject) -> None:
+    """Check that it returns (B,) float64, for every number of sources that it allows."""
+    metric = subject.build()
+    for K in counts(metric):
+        for B in (1, 2):
+            value = measure(subject, metric, *luma(K, B))
+            subject.require(
+                value.shape == (B,),
+                f"it must return (B,) = ({B},) for {K} sources, not {tuple(value.shape)}",
+            )
+            subject.require(
+                value.dtype == torch.float64, f"it must return float64, not {value.dtype}"
+            )
+
+
+def finite(subject: Subject) -> None:
+    """Check that it is finite for textured, constant, identical and black images."""
+    metric = subject.build()
+    for what, fused, sources in hard_images(counts(metric)[0]):
+        value = measure(subject, metric, fused, sources)
+        subject.require(
+            bool(torch.isfinite(value).all()),
+            f"it must be finite for every image, but is {value.tolist()} for {what}",
+        )
+
+
+def any_size(subject: Subject) -> None:
+    """Check that it is finite for other sizes: even, odd, wide and tall."""
+    metric = subject.build()
+    for height, width in ((64, 64), (65, 120), (121, 66)):
+        value = measure(subject, metric, *luma(counts(metric)[0], 1, height, width))
+        subject.require(
+            bool(torch.isfinite(value).all()), f"it must be finite for {height} x {width} pixels"
+        )
+
+
+def other_options(subject: Subject) -> None:
+    """Every choice, yes, no and least value of every option works as the default does."""
+    subject.build()  # one that needs to be configured is skipped here
+    changes, refused = list(variants(subject)), []
+    for change in changes:
+        name, option = next(iter(change.items()))
+        try:
+            metric = subject.build(changes=change)
+        except UsageError as error:  # options that do not go together
+            refused.append(str(error))
+            continue
+        value = measure(subject, metric, *luma(counts(metric)[0], 1))
+        subject.require(
+            value.shape == (1,) and bool(torch.isfinite(value).all()),
+            f"with {name} {option} it must be finite and (B,), not {value.tolist()}",
+        )
+    skip_if_all_refused(subject, len(changes), refused)
+
+
+def images_do_not_interact(subject: Subject) -> None:
+    """Check that an image is measured alike alone and in a batch."""
+    metric = subject.build()
+    fused, sources = luma(counts(metric)[0], 2)
+    together = measure(subject, metric, fused, sources)
+    alone = [measure(subject, metric, fused[b : b + 1], sources[:, b : b + 1]) for b in (0, 1)]
+    _require_equal(subject, together, torch.cat(alone), "in a batch and alone, it")
+
+
+def inputs_not_mutated(subject: Subject) -> None:
+    """Check that the fused image and the sources are read only."""
+    metric = subject.build()
+    fused, sources = luma(counts(metric)[0], 1)
+    before = fused.clone(), sources.clone()
+    measure(subject, metric, fused, sources)
+    for name, was, now in zip(("fused", "sources"), before, (fused, sources), strict=True):
+        subject.require(
+            torch.equal(was, now), f"it must not write to its inputs, but changed {name}"
+        )
+
+
+def deterministic(subject: Subject) -> None:
+    """Equal images give equal numbers: whatever came before, or the global random state."""
+    results, metric = [], subject.build()
+    images = luma(counts(metric)[0], 2)
+    for seed in (1, 2):
+        with global_seed(seed):
+            results.append(measure(subject, metric, *images))
+            measure(subject, metric, *luma(counts(metric)[0], 1, 64, 80))
+            results.append(measure(subject, subject.build(), *images))
+    for result in results[1:]:
+        _require_equal(subject, result, results[0], "called again, it")
+
+
+def source_symmetric(subject: Subject) -> None:
+    """Check, where declared, that the order of the sources does not matter."""
+    if SOURCE_SYMMETRIC not in subject.traits:
+        return
+    metric = subject.build()
+    for K in counts(metric):
+        fused, sources = luma(K, 1)
+        straight = measure(subject, metric, fused, sources)
+        _require_equal(
+            subject,
+            measure(subject, metric, fused, sources.roll(1, 0)),
+            straight,
+            "it declares source-symmetric; with permuted sources it",
+        )
+
+
+def counts(metric: Any) -> tuple[int, ...]:
+    """Return the numbers of sources to try."""
+    return (2, 3) if metric.sources == "any" else (int(metric.sources),)
+
+
+def luma(K: int, B: int, height: int = HEIGHT, width: int = WIDTH) -> tuple[Tensor, Tensor]:
+    """Return a fused image (B, 1, H, W) and its sources (K, B, 1, H, W), in [0, 255]."""
+    sources = (synthetic_sources(K, B, 1, height, width) + 1) * 127.5
+    return sources.amax(0) * 0.7 + sources.mean(0) * 0.3, sources
+
+
+def hard_images(K: int) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Yield images for which a ratio may become 0 / 0."""
+    fused, sources = luma(K, 1)
+    flat = torch.full_like(fused, 128.0)
+    yield "textured images", fused, sources
+    yield "a constant fused image", flat, sources
+    yield "constant sources", fused, torch.full_like(sources, 128.0)
+    yield "constant images", flat, torch.full_like(sources, 128.0)
+    yield "identical images", sources[0], sources[:1].expand_as(sources).clone()
+    yield "black images", torch.zeros_like(fused), torch.zeros_like(sources)
+    yield "white images", torch.full_like(fused, 255.0), torch.full_like(sources, 255.0)
+    half = sources.clone()
+    half[..., : WIDTH // 2] = 0
+    yield "half-black images", half.amax(0), half
+
+
+def measure(subject: Subject, metric: Any, fused: Tensor, sources: Tensor) -> Tensor:
+    """Call it as the host does; the result must be a tensor."""
+    with torch.no_grad():
+        value = metric(fused, sources)
+    subject.require(
+        isinstance(value, Tensor), f"it must return a tensor (B,), not {type(value).__name__}"
+    )
+    tensor: Tensor = value
+    return tensor
+
+
+def _require_equal(subject: Subject, got: Tensor, expected: Tensor, what: str) -> None:
+    same = got.shape == expected.shape
+    # Relative: metrics have units of their own.
+    scale = expected.abs().clamp_min(1.0) if same else 1.0
+    difference = float(((got - expected).abs() / scale).max()) if same else float("inf")
+    subject.require(
+        difference <= TOLERANCE,
+        f"{what} must give the same number, but it differs by {difference:.3g} (relative)",
+    )
+
+
+CHECKS = (
+    declares_its_convention,
+    shape_and_dtype,
+    finite,
+    any_size,
+    other_options,
+    images_do_not_interact,
+    inputs_not_mutated,
+    deterministic,
+    source_symmetric,
+)

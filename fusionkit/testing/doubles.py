@@ -1,0 +1,173 @@
+"""Doubles that are exact and need no weights, and the making of sources and runs for tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from fusionkit.bases import StartedTarget
+from fusionkit.protocols import NoiseEstimator, StartedObjective, StartedWeighting, Step
+from fusionkit.run import Run
+from fusionkit.schedule import Schedule, choose_timesteps
+
+
+class WhiteGaussian:
+    """The exact noise estimator of white Gaussian images: x0 ~ N(0, v) at every pixel.
+
+    For x = a x0 + s eps the posterior mean of the noise is s x / (a² v + s²), so the
+    clean estimate is x0 = a v x / (a² v + s²), pixel by pixel. Its schedule is the linear one
+    of DDPM (Ho et al., arXiv 2006.11239), T = 1000.
+
+    Parameters
+    ----------
+    deviation
+        sqrt(v), of values in [-1, 1].
+    channels
+        1 or 3, treated alike.
+    multiple_of
+        Declared, and required of what it is given, as a network would.
+    """
+
+    def __init__(self, deviation: float = 0.5, channels: int = 1, multiple_of: int = 1) -> None:
+        self.channels = channels
+        self.multiple_of = multiple_of
+        self.alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000).double(), 0)
+        self._variance = deviation**2
+
+    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return the posterior mean of the noise in ``x`` (B, C, H, W) at ``t`` (B,)."""
+        if x.shape[-2] % self.multiple_of or x.shape[-1] % self.multiple_of:
+            raise ValueError(f"{tuple(x.shape[-2:])} is no multiple of {self.multiple_of}")
+        alpha_bar = self.alpha_bar.to(x.device, x.dtype)[t].view(-1, 1, 1, 1)
+        return (1 - alpha_bar).sqrt() * x / (alpha_bar * self._variance + 1 - alpha_bar)
+
+
+class ConstantWeights:
+    """A weighting: the same shares of the sources at every pixel and step.
+
+    Parameters
+    ----------
+    shares
+        One per source, summing to 1; none for equal shares.
+    """
+
+    uses_trajectory = False
+
+    def __init__(self, shares: Sequence[float] = ()) -> None:
+        self.shares = tuple(shares)
+
+    def start(self, run: Run) -> StartedWeighting:
+        """Lay out the weights."""
+        K, B, _, H, W = run.sources.shape
+        shares = run.sources.new_tensor(self.shares or (1 / K,) * K)
+        weights = shares.view(K, 1, 1, 1, 1).expand(K, B, 1, H, W)
+        return lambda step: weights
+
+
+class WeightedMean:
+    """An objective: the weighted mean of the sources is the target.
+
+    Parameters
+    ----------
+    strength
+        lambda, see :func:`fusionkit.proximal_weights`.
+    """
+
+    def __init__(self, strength: float = 0.1) -> None:
+        self.strength = strength
+        self.uses_trajectory = strength > 0
+
+    def start(self, run: Run) -> StartedObjective:
+        """Begin a run."""
+        return _StartedWeightedMean(run, self.strength)
+
+
+class _StartedWeightedMean(StartedTarget):
+    def target(self, step: Step, weights: Tensor) -> Tensor:
+        """Return the weighted mean of the sources."""
+        return self.initial(weights)
+
+
+def synthetic_sources(
+    K: int = 2,
+    B: int = 1,
+    C: int = 1,
+    H: int = 17,
+    W: int = 23,
+    *,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+) -> Tensor:
+    """Make sources that differ as those of fusion do, (K, B, C, H, W) in [-1, 1].
+
+    The sources of an image share a smooth scene and a texture; each has its own
+    brightness, and shows the texture in its own band of columns only.
+
+    Parameters
+    ----------
+    K, B, C, H, W
+        Sources, images, channels, pixels.
+    seed
+        Equal seeds give equal images, and image b is the same for any B.
+    dtype
+        Of the result.
+    """
+    images = [_image(K, C, H, W, torch.Generator().manual_seed(seed + 7919 * b)) for b in range(B)]
+    return torch.stack(images, 1).to(dtype)
+
+
+def _image(K: int, C: int, H: int, W: int, generator: torch.Generator) -> Tensor:
+    def drawn(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, dtype=torch.float64)
+
+    y = torch.linspace(0, 1, H, dtype=torch.float64).view(-1, 1)
+    x = torch.linspace(0, 1, W, dtype=torch.float64)
+    phase = 2 * math.pi * drawn(C, 1, 1)
+    scene = 0.4 * torch.sin(2 * math.pi * (drawn(C, 1, 1) * y + drawn(C, 1, 1) * x) + phase)
+    texture = 0.6 * drawn(C, H, W) - 0.3
+    brightness = 0.6 * drawn(K, 1, 1, 1) - 0.3
+    centres = (torch.arange(K, dtype=torch.float64) + 0.5).view(K, 1, 1, 1) / K
+    shown = torch.exp(-0.5 * ((x - centres) * K).square())
+    return scene + brightness + shown * texture
+
+
+def make_run(
+    sources: Tensor | None = None,
+    *,
+    estimator: NoiseEstimator | None = None,
+    steps: int = 4,
+    start_at: float = 1.0,
+    seeds: Sequence[int] | None = None,
+) -> Run:
+    """Make a run to start a component in.
+
+    Parameters
+    ----------
+    sources
+        (K, B, C, H, W) in [-1, 1], on the device and in the dtype of the run.
+        Default: those of :func:`synthetic_sources`.
+    estimator
+        Default: :class:`WhiteGaussian` with the sources' channels.
+    steps, start_at
+        As in :class:`fusionkit.Settings`.
+    seeds
+        One per image. Default: 0, 1, 2, ...
+
+    Examples
+    --------
+    >>> run = make_run(steps=2)
+    >>> weights = ConstantWeights().start(run)
+    >>> weights(Step(run, 0, None, None)).shape
+    torch.Size([2, 1, 1, 17, 23])
+    """
+    if sources is None:
+        sources = synthetic_sources()
+    if estimator is None:
+        estimator = WhiteGaussian(channels=sources.shape[2])
+    alpha_bar = estimator.alpha_bar.tolist()
+    schedule = Schedule.of(alpha_bar, choose_timesteps(alpha_bar, steps, start_at))
+    seeds = range(sources.shape[1]) if seeds is None else seeds
+    return Run(sources, tuple(seeds), estimator, schedule)

@@ -1,0 +1,3 @@
+from fusionkit.testing import conformance
+
+test_conformance = conformance("example")
