@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -20,6 +21,7 @@ from .protocols import NoiseEstimator, Objective, Weighting, uses_trajectory
 from .recipe import (
     DEFAULT_TASK,
     RECIPE_KINDS,
+    Choice,
     Layer,
     choose,
     merge,
@@ -265,6 +267,7 @@ def compose(
     weighting: str | Mapping[str, Any] | Weighting | None = None,
     objective: str | Mapping[str, Any] | Objective | None = None,
     registry: Registry | None = None,
+    built: dict[str, Part] | None = None,
     **settings: Unpack[SettingsDict],
 ) -> Pipeline:
     """Compose a pipeline of components, each a name, a table or an object.
@@ -281,6 +284,9 @@ def compose(
         the protocol says. Default: the recipe's choice.
     registry
         Where names are looked up; default: all installed plugins.
+    built
+        A dictionary in which components that are built are kept and found again, so
+        that several pipelines share one loaded model.
     **settings
         See :class:`fusionkit.Settings`; they override the recipe's.
 
@@ -321,7 +327,8 @@ def compose(
             parts[kind.group] = _part_of_object(kind, objects[kind.group])
         else:
             assert registry is not None
-            parts[kind.group] = _part_by_name(kind, merged.get(kind.group, {}), registry, context)
+            choice = choose(kind, merged.get(kind.group, {}), registry)
+            parts[kind.group] = _part_by_name(choice, context, {} if built is None else built)
     return Pipeline(parts["estimator"], parts["weighting"], parts["objective"], resolved, context)
 
 
@@ -333,17 +340,18 @@ def _base_layer(task: str | None, recipe: str | Path | Layer | None) -> Layer:
     return merge(task_recipe(DEFAULT_TASK), given)
 
 
-def _part_by_name(
-    kind: Kind, table: Mapping[str, Any], registry: Registry, context: BuildContext
-) -> Part:
-    choice = choose(kind, table, registry)
-    built = choice.provided.build(choice.options, context)
-    if not isinstance(built, _PROTOCOLS[kind.group]):
-        raise PluginError(
-            f"{choice.provided.label} built a {type(built).__name__}, which does not do what "
-            f"fusionkit.protocols.{_PROTOCOLS[kind.group].__name__} says"
-        )
-    return Part(built, choice.provided.label, choice.as_table(), choice.provided)
+def _part_by_name(choice: Choice, context: BuildContext, kept: dict[str, Part]) -> Part:
+    group = choice.provided.kind.group
+    key = f"{group} {json.dumps(choice.as_table())} {context}"
+    if key not in kept:
+        built = choice.provided.build(choice.options, context)
+        if not isinstance(built, _PROTOCOLS[group]):
+            raise PluginError(
+                f"{choice.provided.label} built a {type(built).__name__}, which does not do what "
+                f"fusionkit.protocols.{_PROTOCOLS[group].__name__} says"
+            )
+        kept[key] = Part(built, choice.provided.label, choice.as_table(), choice.provided)
+    return kept[key]
 
 
 def _part_of_object(kind: Kind, built: Any) -> Part:

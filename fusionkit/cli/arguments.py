@@ -26,6 +26,10 @@ class Parser(argparse.ArgumentParser):
             **keywords,
         )
 
+    def knows(self, flag: str) -> bool:
+        """Whether this is one of the parser's own flags."""
+        return flag in self._option_string_actions
+
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse, and suggest the nearest flag for one that is unknown."""
         given, unknown = self.parse_known_args(args, namespace)

@@ -1,0 +1,182 @@
+"""What an ablation study runs: the cartesian product of its axes, and the honest baselines."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..components import Provided, Registry
+from ..errors import UsageError
+from ..options import OptionSpec, specs, suggest, to_mapping
+from ..recipe import RECIPE_KINDS, Layer, choose, merge, resolve_settings
+from ..settings import Settings
+
+_GROUPS = {kind.group: kind for kind in RECIPE_KINDS}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of the study: a recipe without its seed.
+
+    ``role`` is ``variant`` for a point of the product, else the baseline that it is.
+    """
+
+    label: str
+    recipe: Mapping[str, Any]
+    role: str = "variant"
+
+    @property
+    def key(self) -> str:
+        """A short hash of the resolved recipe."""
+        return recipe_key(self.recipe)
+
+    def seeded(self, seed: int) -> dict[str, Any]:
+        """Return the recipe of one cell."""
+        return {**self.recipe, "seed": seed}
+
+
+def recipe_key(recipe: Mapping[str, Any]) -> str:
+    """Return a short hash of a recipe; the order of its keys does not matter."""
+    text = json.dumps(recipe, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def product(base: Layer, axes: Mapping[str, Sequence[str]], registry: Registry) -> list[Variant]:
+    """Return a variant for every combination of the axes' values.
+
+    Parameters
+    ----------
+    base
+        The recipe that the axes change.
+    axes
+        By flag name without hyphens in front: ``weighting``, ``steps``,
+        ``weighting.window``; the values as texts. An option concerns only the components that
+        have it: ``weighting.window`` makes no second variant of ``fixed``.
+    registry
+        Where components are found.
+
+    Raises
+    ------
+    UsageError
+        An unknown component, setting or option, or a value that it refuses.
+    """
+    names = {axis: values for axis, values in axes.items() if axis in _GROUPS}
+    settings = {
+        axis: values for axis, values in axes.items() if "." not in axis and axis not in names
+    }
+    options = {axis: values for axis, values in axes.items() if "." in axis}
+    used: set[str] = set()
+    found: dict[str, Variant] = {}
+    varying = {axis for axis, values in axes.items() if len(values) > 1}
+    for chosen in _combinations(names):
+        layer = merge(base, chosen)
+        selected = {group: _find(group, layer, registry) for group in _GROUPS}
+        own = {axis: v for axis, v in options.items() if _spec(axis, selected) is not None}
+        used |= set(own)
+        for point in _combinations({**settings, **own}):
+            variant = _variant(layer, point, selected, registry, varying | set(chosen))
+            found.setdefault(variant.key, variant)
+    for axis in options:
+        if axis not in used:
+            raise UsageError(_unused(axis, names, base, registry))
+    return list(found.values())
+
+
+def resolve(layer: Layer, registry: Registry) -> dict[str, Any]:
+    """Return a recipe with every setting and option spelled out, its seed left out."""
+    tables = {
+        group: choose(kind, layer.get(group, {}), registry).as_table()
+        for group, kind in _GROUPS.items()
+    }
+    settings = to_mapping(resolve_settings(layer))
+    del settings["seed"]
+    return {**settings, **tables}
+
+
+def rungs(variant: Variant, registry: Registry) -> Iterator[Variant]:
+    """Yield the rungs under a variant: without a fused trajectory, and with the closed-form prior.
+
+    The third, no denoiser at all, are the trivial fusions, which need no recipe.
+    A rung that does not apply, or is the variant itself, is left out.
+    """
+    changes: dict[str, dict[str, Any]] = {
+        "target only": {"objective": {"strength": 0.0}},
+        "gaussian prior": {"estimator": "gaussian"},
+    }
+    for role, change in changes.items():
+        try:
+            recipe = resolve(merge(variant.recipe, change), registry)
+        except UsageError:  # an objective without a strength, or a toolbox without that prior
+            continue
+        if recipe != variant.recipe:
+            yield Variant(f"{variant.label}, {role}", recipe, role)
+
+
+def at_same_cost(variant: Variant, steps: int, registry: Registry) -> Variant | None:
+    """Return the variant with ``fixed`` weights in so many steps, or None if that is it already."""
+    layer = merge(variant.recipe, {"weighting": "fixed", "steps": steps})
+    try:
+        recipe = resolve(layer, registry)
+    except UsageError:
+        return None
+    if recipe == variant.recipe:
+        return None
+    return Variant(f"{variant.label}, fixed at its NFE", recipe, "fixed at the same NFE")
+
+
+def _combinations(axes: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
+    for values in itertools.product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
+
+
+def _find(group: str, layer: Layer, registry: Registry) -> Provided:
+    return registry.find(_GROUPS[group], str(layer.get(group, {}).get("name")))
+
+
+def _spec(axis: str, selected: Mapping[str, Provided]) -> OptionSpec | None:
+    group, _, name = axis.partition(".")
+    if group not in selected:
+        raise UsageError(f"--{axis}: there is no {group!r}.{suggest(group, selected)}")
+    known = {spec.name: spec for spec in specs(selected[group].component.options)}
+    return known.get(name)
+
+
+def _variant(
+    layer: Layer,
+    point: Mapping[str, str],
+    selected: Mapping[str, Provided],
+    registry: Registry,
+    shown: set[str],
+) -> Variant:
+    settings = {spec.name: spec for spec in specs(Settings)}
+    for axis, text in point.items():
+        spec = settings.get(axis) if "." not in axis else _spec(axis, selected)
+        if spec is None:
+            raise UsageError(f"unknown setting --{axis}.{suggest(axis, [*settings, *_GROUPS])}")
+        try:
+            value = spec.parse(text)
+        except ValueError as error:
+            raise UsageError(f"--{axis} {text}: {error}") from None
+        group, dot, name = axis.partition(".")
+        layer = merge(layer, {group: {name: value}} if dot else {axis: value})
+    parts = [selected[group].component.name for group in _GROUPS if group in shown]
+    parts += [f"{axis.rpartition('.')[2]} {text}" for axis, text in point.items() if axis in shown]
+    label = ", ".join(parts) or selected["weighting"].component.name
+    return Variant(label, resolve(layer, registry))
+
+
+def _unused(axis: str, names: Mapping[str, Any], base: Layer, registry: Registry) -> str:
+    group, _, name = axis.partition(".")
+    owners = [
+        provided.component.name
+        for provided in registry.all(_GROUPS[group])
+        if name in [spec.name for spec in specs(provided.component.options)]
+    ]
+    if owners:
+        return f"--{axis} is an option of {' and '.join(owners)}, which the study does not use"
+    known = {spec.name for p in registry.all(_GROUPS[group]) for spec in specs(p.component.options)}
+    return f"no {group} has an option {name!r}.{suggest(name, known)}"

@@ -1,0 +1,134 @@
+"""Running one cell of a study on one scene: fuse, keep the image and weight maps, measure."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..components import Registry
+from ..fusion import Scene
+from ..imaging import from_unit, write_picture
+from ..pipeline import Part, Pipeline, compose
+from ..plugins import load_plugins
+from ..recipe import resolve_settings
+from ..sampler import SampledStep
+from .ablation import MAP_SIDE, Cell, Loading, attempt
+from .baselines import BASELINES, eight_bit
+from .measure import Meter, read_luma
+
+
+class Worker:
+    """Runs cells one after another; components are built once, and shared between pipelines."""
+
+    def __init__(self, metrics: Sequence[str], folder: Path, registry: Registry) -> None:
+        self.folder = folder
+        self.registry = registry
+        self.meter = Meter(metrics, registry)
+        self._built: dict[str, Part] = {}
+        self._pipelines: dict[str, Pipeline] = {}
+
+    def run(self, cell: Cell, scene: str, sources: Sequence[str]) -> dict[str, Any]:
+        """Run one cell on one scene, and return its line of results."""
+        _restart_peak_memory()
+        began = time.perf_counter()
+        line: dict[str, Any] = {"cell": cell.key, "scene": scene, "nfe": 0.0}
+        if cell.recipe:
+            path = self._fuse(cell, scene, sources, line)
+        else:
+            path = self._trivial(cell, scene, sources)
+        line.setdefault("seconds", round(time.perf_counter() - began, 4))
+        line["peak_mb"] = _peak_memory()
+        line["image"] = str(path.relative_to(self.folder))
+        luma = torch.stack([read_luma(source) for source in sources])
+        line["values"], line["problems"] = self.meter.measure(read_luma(path), luma)
+        return line
+
+    def _fuse(self, cell: Cell, scene: str, sources: Sequence[str], line: dict[str, Any]) -> Path:
+        pipeline = self._pipeline(cell)
+        loaded = Scene.load(sources, resolve_settings(cell.recipe))
+        maps: list[NDArray[np.uint8]] = []
+        result = loaded.fuse(pipeline, on_step=lambda done: maps.append(_weight_map(done)))
+        suffix = ".png" if loaded.format.dtype.kind == "u" else ".tif"
+        path = self._place("images", cell, scene, suffix)
+        result.save(path, overwrite=True)
+        write_picture(self._place("weights", cell, scene, ".png"), np.vstack(maps), overwrite=True)
+        line["nfe"] = result.record["run"]["nfe"]
+        line["seconds"] = result.record["run"]["seconds"]
+        line["steps"] = len(maps)
+        return path
+
+    def _trivial(self, cell: Cell, scene: str, sources: Sequence[str]) -> Path:
+        luma = torch.stack([read_luma(source) for source in sources])
+        fused = eight_bit(BASELINES[cell.key](luma)).numpy() / 255
+        path = self._place("images", cell, scene, ".png")
+        write_picture(path, from_unit(fused, np.uint8, 0, 255), overwrite=True)
+        return path
+
+    def _pipeline(self, cell: Cell) -> Pipeline:
+        if cell.key not in self._pipelines:
+            self._pipelines = {  # one at a time: what is heavy is shared through _built
+                cell.key: compose(recipe=cell.recipe, registry=self.registry, built=self._built)
+            }
+        return self._pipelines[cell.key]
+
+    def _place(self, kind: str, cell: Cell, scene: str, suffix: str) -> Path:
+        place = self.folder / kind / cell.key
+        place.mkdir(exist_ok=True)
+        return place / f"{scene}{suffix}"
+
+
+_worker: Worker | None = None
+
+
+def start_worker(metrics: list[str], folder: Path, loading: Loading, jobs: int) -> None:
+    """Prepare a worker process: its plugins, and its share of the processor's threads."""
+    global _worker
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
+    registry = load_plugins(disabled=loading.disabled, inline=loading.inline)
+    _worker = Worker(metrics, folder, registry)
+
+
+def work_in_process(cell: Cell, scene: str, sources: list[str]) -> dict[str, Any]:
+    """Run one cell on one scene in a worker process."""
+    line = attempt(_worker, cell, scene, sources)
+    return dict(json.loads(json.dumps(line)))
+
+
+def _weight_map(done: SampledStep) -> NDArray[np.uint8]:
+    """Return the weights of one step, reduced, the sources side by side: (h, K w)."""
+    weights = done.weights[:, 0]
+    scale = min(1.0, MAP_SIDE / max(weights.shape[-2:]))
+    height, width = weights.shape[-2:]
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    reduced = torch.nn.functional.adaptive_avg_pool2d(weights.float(), size)
+    strip = torch.cat(list(reduced[:, 0]), -1)
+    pixels: NDArray[np.uint8] = (strip * 255).round().to(torch.uint8).cpu().numpy()
+    return pixels
+
+
+def _restart_peak_memory() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: the high-water mark starts anew
+
+
+def _peak_memory() -> float | None:
+    """Return the peak memory in MB since the last restart: the GPU's, or the process's."""
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    line = next((line for line in status.splitlines() if line.startswith("VmHWM")), None)
+    return None if line is None else round(int(line.split()[1]) / 1024, 1)

@@ -1,0 +1,90 @@
+"""The cartesian product of an ablation, and its baselines."""
+
+from __future__ import annotations
+
+import pytest
+
+import fusionkit
+from fusionkit import UsageError
+from fusionkit.evaluation.ablation import cells_of
+from fusionkit.evaluation.cost import nfe_of, steps_at_nfe
+from fusionkit.evaluation.plan import at_same_cost, product, rungs
+from fusionkit.recipe import task_recipe
+
+REGISTRY = fusionkit.load_plugins()
+BASE = task_recipe("general")
+
+
+def variants(**axes: str):
+    named = {key.replace("__", ".").replace("_", "-"): v.split(",") for key, v in axes.items()}
+    return product(BASE, named, REGISTRY)
+
+
+def test_every_combination_once():
+    found = variants(weighting="fixed,dig", objective="mse,increments", steps="4,6")
+    assert len(found) == 8
+    assert len({variant.key for variant in found}) == 8
+    assert found[0].label == "fixed, mse, steps 4"
+    assert found[0].recipe["weighting"]["name"] == "fixed:fixed"
+    assert "seed" not in found[0].recipe
+
+
+def test_an_option_concerns_only_components_that_have_it():
+    found = variants(weighting="fixed,dig", weighting__window="3,7")
+    assert [variant.label for variant in found] == ["fixed", "dig, window 3", "dig, window 7"]
+
+
+def test_an_axis_of_one_value_changes_the_recipe_and_not_the_label():
+    (only,) = variants(weighting__window="5", steps="3")
+    assert only.recipe["weighting"]["window"] == 5
+    assert only.recipe["steps"] == 3
+    assert only.label == "dig"
+
+
+@pytest.mark.parametrize(
+    ("axes", "words"),
+    [
+        ({"weighting": "fixd"}, "Did you mean fixed"),
+        ({"weighting__windw": "3"}, "Did you mean window"),
+        ({"weighting": "fixed", "weighting__window": "3"}, "option of dig"),
+        ({"weighting__window": "4"}, "odd"),
+        ({"weighting__window": "x"}, "whole number"),
+        ({"stepps": "3"}, "Did you mean steps"),
+        ({"wieghting__window": "3"}, "Did you mean weighting"),
+    ],
+)
+def test_what_cannot_be_combined_is_said(axes, words):
+    with pytest.raises(UsageError, match=words):
+        variants(**axes)
+
+
+def test_rungs_take_away_the_trajectory():
+    (variant,) = variants(steps="4")
+    (target_only,) = rungs(variant, REGISTRY)  # the prior is the closed-form one already
+    assert target_only.role == "target only"
+    assert target_only.recipe["objective"]["strength"] == 0
+    assert target_only.recipe["weighting"] == variant.recipe["weighting"]
+    assert list(rungs(target_only, REGISTRY)) == []
+
+
+def test_fixed_weights_get_the_same_number_of_evaluations():
+    (variant,) = variants(objective="mse", steps="5")
+    target = nfe_of(variant.recipe, 2, REGISTRY)
+    assert target == 15  # 5 on the trajectory, 2 sources at 5 levels
+    steps = steps_at_nfe(variant, target, 2, REGISTRY)
+    assert steps == 15
+    same = at_same_cost(variant, steps, REGISTRY)
+    assert nfe_of(same.recipe, 2, REGISTRY) == target
+    # Without a trajectory fixed weights cost nothing, and more steps buy nothing.
+    (free,) = variants(objective="mse", objective__strength="0")
+    assert steps_at_nfe(free, 20, 2, REGISTRY) is None
+
+
+def test_cells_are_known_by_their_resolved_recipe():
+    (plain,) = variants()
+    (spelled,) = variants(weighting__window="11")
+    assert plain.key == spelled.key
+    cells = cells_of([plain], [0, 1], trivial=True)
+    assert [cell.seed for cell in cells[:2]] == [0, 1]
+    assert len({cell.key for cell in cells}) == 5
+    assert [cell.label for cell in cells[2:]] == ["mean", "max", "laplacian-max"]

@@ -1,0 +1,120 @@
+"""Statistics and tables of scores, against values worked out by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from fusionkit.evaluation.scores import Column, Scores, paired_bootstrap
+from fusionkit.evaluation.tables import (
+    as_csv,
+    as_json,
+    as_markdown,
+    as_text,
+    differences_as_markdown,
+)
+
+NAN = float("nan")
+
+
+def scores() -> Scores:
+    table = Scores.empty(
+        ["a", "b", "c"], ["one", "two"], [Column("up", True, "more"), Column("down", False, "less")]
+    )
+    table.set("a", "one", {"up": 1.0, "down": 5.0})
+    table.set("a", "two", {"up": 3.0, "down": 7.0})
+    table.set("b", "one", {"up": 2.0, "down": 1.0})
+    table.set("b", "two", {"up": 4.0, "down": 1.0, "unknown": 9.0})
+    table.set("c", "one", {"up": 2.0})
+    return table
+
+
+def test_means_and_deviations_leave_out_what_is_missing():
+    assert np.allclose(scores().mean(), [[2, 6], [3, 1], [2, NAN]], equal_nan=True)
+    assert np.allclose(scores().deviation()[:2], [[2**0.5, 2**0.5], [2**0.5, 0]])
+
+
+def test_the_best_follows_the_direction():
+    assert scores().best().tolist() == [[False, False], [True, True], [False, False]]
+
+
+def test_ranks_share_ties_and_need_all_their_columns():
+    names = ("mi", "scd", "vif", "qabf", "ssim")
+    table = Scores.empty(["a", "b", "c"], ["one"], [Column(name, True) for name in names])
+    for method, value in (("a", 3.0), ("b", 3.0), ("c", 1.0)):
+        table.set(method, "one", dict.fromkeys(names, value))
+    table.set("a", "one", {"mi": 9.0})
+    assert set(table.ranks()) == {"rank5"}
+    assert table.ranks()["rank5"].tolist() == [(1 + 4 * 1.5) / 5, (2 + 4 * 1.5) / 5, 3.0]
+    table.set("c", "one", {"vif": NAN})
+    assert table.ranks() == {}
+
+
+def test_the_bootstrap_interval_is_that_of_a_mean():
+    generator = np.random.default_rng(5)
+    sample = generator.normal(1.0, 2.0, 400)
+    found = paired_bootstrap(sample)
+    assert found is not None
+    assert found.mean == pytest.approx(sample.mean())
+    half = 1.96 * sample.std(ddof=1) / 20
+    assert found.low == pytest.approx(sample.mean() - half, abs=0.02)
+    assert found.high == pytest.approx(sample.mean() + half, abs=0.02)
+    assert found.clear
+    assert paired_bootstrap(sample) == found  # the resampling is seeded
+
+
+def test_the_bootstrap_is_paired_and_leaves_out_missing_scenes():
+    found = paired_bootstrap(np.array([0.5, NAN, 0.5]))
+    assert found is not None
+    assert (found.mean, found.low, found.high, found.scenes) == (0.5, 0.5, 0.5, 2)
+    assert paired_bootstrap(np.array([NAN])) is None
+    differences = scores().differences("a")
+    assert list(differences) == ["b", "c"]
+    assert differences["b"][0].mean == 1.0
+    assert differences["c"][0].scenes == 1
+    assert differences["c"][1] is None
+
+
+def test_markdown_has_the_best_in_bold():
+    lines = as_markdown(scores()).splitlines()
+    assert lines[0] == "| method | up ↑ | down ↓ |"
+    assert lines[3] == "| b | **3.000** | **1.000** |"
+    assert lines[4] == "| c | 2.000 | - |"
+
+
+def test_differences_are_bold_where_the_interval_excludes_zero():
+    table = differences_as_markdown(scores(), "a")
+    assert "**+1.000 [+1.000, +1.000]**" in table
+    assert table.splitlines()[3].endswith("| - |")
+
+
+def test_text_marks_the_best_and_lines_up():
+    lines = as_text(scores()).splitlines()
+    assert "3.000 ± 1.414*" in lines[2]
+    columns = [line.index(word) for line, word in zip(lines, ("up", "2.0", "3.0"), strict=False)]
+    assert len(set(columns)) == 1
+    assert "\033[1m3.000 ± 1.414\033[0m" in as_text(scores(), bold=True)
+
+
+def test_csv_holds_every_value_exactly():
+    table = scores()
+    table.set("a", "one", {"up": 1 / 3})
+    rows = list(csv.DictReader(io.StringIO(as_csv(table))))
+    assert len(rows) == 6
+    assert float(rows[0]["up"]) == 1 / 3
+    assert rows[5] == {"method": "c", "scene": "two", "up": "", "down": ""}
+
+
+def test_json_holds_everything():
+    table = scores()
+    table.problems.append("c, two: no fused image of this name")
+    content = json.loads(as_json(table, "a"))
+    assert content["metrics"]["down"] == {"higher_is_better": False, "convention": "less"}
+    assert content["methods"]["b"]["mean"] == {"up": 3.0, "down": 1.0}
+    assert content["methods"]["c"]["scenes"]["two"] == {"up": None, "down": None}
+    assert content["differences"]["methods"]["b"]["up"]["mean"] == 1.0
+    assert content["problems"] == ["c, two: no fused image of this name"]
