@@ -41,8 +41,9 @@ from .plugins import load_plugins
 
 if TYPE_CHECKING:
     from .bases import StartedEnergy, StartedTarget, proximal_weights
+    from .composing import compose
     from .fusion import Result, fuse
-    from .pipeline import Fused, Pipeline, compose
+    from .pipeline import Fused, Pipeline
     from .protocols import (
         Metric,
         NoiseEstimator,
@@ -66,7 +67,7 @@ _LATER = {
     "fuse": "fusion",
     "Fused": "pipeline",
     "Pipeline": "pipeline",
-    "compose": "pipeline",
+    "compose": "composing",
     "Metric": "protocols",
     "NoiseEstimator": "protocols",
     "Objective": "protocols",

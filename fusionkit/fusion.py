@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .components import Registry
+from .composing import compose
 from .errors import FusionkitWarning, UsageError
 from .imaging import (
     ColourPlan,
@@ -35,7 +36,7 @@ from .imaging import (
     write_picture,
     write_text,
 )
-from .pipeline import Pipeline, compose
+from .pipeline import Pipeline
 from .protocols import NoiseEstimator, Objective, Weighting
 from .recipe import Layer
 from .record import make_record, record_text

@@ -16,8 +16,8 @@ from . import complain
 from .arguments import Parser, add_plugin_flags, load_plugins_from
 
 if TYPE_CHECKING:
-    from ..evaluation.ablation import Cell, Study
     from ..evaluation.plan import Variant
+    from ..evaluation.study import Cell, Study
 
 _EXAMPLES = """\
 Any flag of "fusionkit run" that names a component, a setting or an option may be given several
@@ -40,8 +40,9 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(rest)
     registry = load_plugins_from(arguments)
     study, problems = _study(given, axes, registry)
-    from ..evaluation.ablation import Loading, run_study
+    from ..evaluation.ablation import run_study
     from ..evaluation.report import write_report
+    from ..evaluation.study import Loading
 
     folder = Path(given.output)
     loading = Loading(tuple(given.no_plugin), tuple(given.plugin))
@@ -113,9 +114,9 @@ def _split_axes(arguments: Sequence[str], parser: Parser) -> tuple[dict[str, lis
 def _study(
     given: argparse.Namespace, axes: dict[str, list[str]], registry: Registry
 ) -> tuple[Study, list[str]]:
-    from ..evaluation.ablation import Study, cells_of
     from ..evaluation.plan import product
     from ..evaluation.presets import metric_names
+    from ..evaluation.study import Study, cells_of
 
     if given.jobs < 1:
         raise UsageError("--jobs must be at least 1")

@@ -188,7 +188,7 @@ def _loader(recipe: dict[str, Any], registry: Registry) -> Callable[[], Pipeline
 
     def load() -> Pipeline:
         if not held:
-            from ..pipeline import compose
+            from ..composing import compose
 
             held.append(compose(recipe=recipe, registry=registry))
         return held[0]

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from ..components import Registry
-from ..pipeline import Part, compose
+from ..composing import compose
+from ..pipeline import Part
 from ..recipe import merge
 from .plan import Variant
 

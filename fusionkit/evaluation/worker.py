@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -15,15 +14,17 @@ import torch
 from numpy.typing import NDArray
 
 from ..components import Registry
+from ..composing import compose
+from ..errors import FusionkitError
 from ..fusion import Scene
 from ..imaging import from_unit, write_picture
-from ..pipeline import Part, Pipeline, compose
+from ..pipeline import Part, Pipeline
 from ..plugins import load_plugins
 from ..recipe import resolve_settings
 from ..sampler import SampledStep
-from .ablation import MAP_SIDE, Cell, Loading, attempt
 from .baselines import BASELINES, eight_bit
 from .measure import Meter, read_luma
+from .study import MAP_SIDE, Cell, Loading
 
 
 class Worker:
@@ -35,6 +36,13 @@ class Worker:
         self.meter = Meter(metrics, registry)
         self._built: dict[str, Part] = {}
         self._pipelines: dict[str, Pipeline] = {}
+
+    def attempt(self, cell: Cell, scene: str, sources: Sequence[str]) -> dict[str, Any]:
+        """Run one cell on one scene; a failure is a line too, to be reported and not kept."""
+        try:
+            return self.run(cell, scene, sources)
+        except FusionkitError as error:
+            return {"cell": cell.label, "scene": scene, "error": str(error)}
 
     def run(self, cell: Cell, scene: str, sources: Sequence[str]) -> dict[str, Any]:
         """Run one cell on one scene, and return its line of results."""
@@ -99,8 +107,8 @@ def start_worker(metrics: list[str], folder: Path, loading: Loading, jobs: int) 
 
 def work_in_process(cell: Cell, scene: str, sources: list[str]) -> dict[str, Any]:
     """Run one cell on one scene in a worker process."""
-    line = attempt(_worker, cell, scene, sources)
-    return dict(json.loads(json.dumps(line)))
+    assert _worker is not None
+    return _worker.attempt(cell, scene, sources)
 
 
 def _weight_map(done: SampledStep) -> NDArray[np.uint8]:

@@ -1,7 +1,12 @@
-"""First-party plugin: diffusion priors. So far one, exact and without weights: ``gaussian``."""
+"""First-party plugin: diffusion priors.
+
+``gaussian`` is exact and needs no weights; ``adm`` and ``diffusers`` are pretrained networks
+from local files (docs/priors.md).
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -9,7 +14,9 @@ from typing import TYPE_CHECKING, Literal
 from fusionkit import BuildContext, Component, NoiseEstimator, hookimpl, option
 
 if TYPE_CHECKING:
+    from .adm import ADMEstimator
     from .gaussian import GaussianEstimator
+    from .unet2d import UNet2DEstimator
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,39 @@ class GaussianOptions:
     channels: int = option(1, "Channels, 1 or 3; treated independently.", choices=(1, 3))
 
 
+@dataclass(frozen=True)
+class ADMOptions:
+    """Options of the ``adm`` estimator."""
+
+    checkpoint: str = option("", "Path of the .pt or .safetensors file; there is no default.")
+    sha256: str = option("", "The SHA-256 that the file must have; empty for any.")
+    head_channels: int = option(
+        64, "Channels of an attention head, which the file does not tell.", minimum=1
+    )
+    attention_order: Literal["legacy", "new"] = option(
+        "legacy", "Layout of attention's channels, which the file does not tell either."
+    )
+
+    def __post_init__(self) -> None:
+        _check_sha256(self.sha256)
+
+
+@dataclass(frozen=True)
+class DiffusersOptions:
+    """Options of the ``diffusers`` estimator."""
+
+    folder: str = option("", "Local folder of a UNet2DModel or its pipeline; no default.")
+    sha256: str = option("", "The SHA-256 that its file of weights must have; empty for any.")
+
+    def __post_init__(self) -> None:
+        _check_sha256(self.sha256)
+
+
+def _check_sha256(text: str) -> None:
+    if text and not re.fullmatch("[0-9a-fA-F]{64}", text):
+        raise ValueError(f"sha256 is 64 hexadecimal digits, not {text!r}")
+
+
 def _gaussian(options: GaussianOptions, context: BuildContext) -> GaussianEstimator:
     from .gaussian import GaussianEstimator
 
@@ -43,6 +83,30 @@ def _gaussian(options: GaussianOptions, context: BuildContext) -> GaussianEstima
     )
 
 
+def _adm(options: ADMOptions, context: BuildContext) -> ADMEstimator:
+    from .adm import ADMEstimator
+
+    return ADMEstimator(
+        options.checkpoint,
+        sha256=options.sha256,
+        head_channels=options.head_channels,
+        attention_order=options.attention_order,
+        device=context.device,
+        precision=context.precision,
+    )
+
+
+def _diffusers(options: DiffusersOptions, context: BuildContext) -> UNet2DEstimator:
+    from .unet2d import UNet2DEstimator
+
+    return UNet2DEstimator(
+        options.folder,
+        sha256=options.sha256,
+        device=context.device,
+        precision=context.precision,
+    )
+
+
 @hookimpl
 def fusionkit_noise_estimators() -> Iterable[Component[NoiseEstimator]]:
     """Return the estimators of this plugin."""
@@ -52,5 +116,17 @@ def fusionkit_noise_estimators() -> Iterable[Component[NoiseEstimator]]:
             "exact closed-form prior with a 1/f^p power spectrum; no weights, real but weak",
             _gaussian,
             GaussianOptions,
-        )
+        ),
+        Component(
+            "adm",
+            "OpenAI's guided-diffusion network (552.8 M for ImageNet 256), from a local checkpoint",
+            _adm,
+            ADMOptions,
+        ),
+        Component(
+            "diffusers",
+            "an unconditional UNet2DModel of the diffusers library, from a local folder",
+            _diffusers,
+            DiffusersOptions,
+        ),
     ]

@@ -1,0 +1,159 @@
+"""Composing a pipeline: components named or built, settings said or left to a recipe."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Unpack
+
+import torch
+
+from .components import BuildContext, Kind, Registry
+from .errors import PluginError, UsageError
+from .pipeline import Part, Pipeline
+from .plugins import load_plugins
+from .protocols import NoiseEstimator, Objective, Weighting
+from .recipe import (
+    DEFAULT_TASK,
+    RECIPE_KINDS,
+    Choice,
+    Layer,
+    choose,
+    merge,
+    read_recipe,
+    resolve_settings,
+    task_recipe,
+)
+from .settings import Settings, SettingsDict
+
+_PROTOCOLS = {"estimator": NoiseEstimator, "weighting": Weighting, "objective": Objective}
+
+
+def compose(
+    *,
+    task: str | None = None,
+    recipe: str | Path | Layer | None = None,
+    estimator: str | Mapping[str, Any] | NoiseEstimator | None = None,
+    weighting: str | Mapping[str, Any] | Weighting | None = None,
+    objective: str | Mapping[str, Any] | Objective | None = None,
+    registry: Registry | None = None,
+    built: dict[str, Part] | None = None,
+    **settings: Unpack[SettingsDict],
+) -> Pipeline:
+    """Compose a pipeline of components, each a name, a table or an object.
+
+    Parameters
+    ----------
+    task
+        A recipe that comes with fusionkit (:func:`fusionkit.tasks`); default ``general``.
+    recipe
+        In its place, a TOML file, the record of a run, or a mapping of the same form.
+    estimator, weighting, objective
+        A name (``"dig"``, ``"dig:dig"``), a table (``{"name": "dig", "window": 7}``; without
+        a name, options for the recipe's choice), or an object that does what
+        the protocol says. Default: the recipe's choice.
+    registry
+        Where names are looked up; default: all installed plugins.
+    built
+        A dictionary in which components that are built are kept and found again, so
+        that several pipelines share one loaded model.
+    **settings
+        See :class:`fusionkit.Settings`; they override the recipe's.
+
+    Returns
+    -------
+    Pipeline
+
+    Raises
+    ------
+    UsageError
+        An unknown name, option or value, with a suggestion where one is near.
+    PluginError
+        A component could not be built.
+
+    Examples
+    --------
+    >>> pipe = compose(weighting={"name": "dig", "window": 7}, steps=6)  # doctest: +SKIP
+    >>> fused = pipe(sources, seed=0)                                    # doctest: +SKIP
+    """
+    if task is not None and recipe is not None:
+        raise UsageError("give a task or a recipe, not both")
+    base = _base_layer(task, recipe)
+    said: dict[str, Any] = {"estimator": estimator, "weighting": weighting, "objective": objective}
+    objects = {
+        group: value
+        for group, value in said.items()
+        if value is not None and not isinstance(value, (str, Mapping))
+    }
+    named = {k: v for k, v in said.items() if v is not None and k not in objects}
+    merged = merge(base, named, settings)
+    resolved = resolve_settings(merged)
+    context = BuildContext(*_device_and_precision(resolved))
+    if registry is None and len(objects) < len(said):
+        registry = load_plugins()
+    parts = {}
+    for kind in RECIPE_KINDS:
+        if kind.group in objects:
+            parts[kind.group] = _part_of_object(kind, objects[kind.group])
+        else:
+            assert registry is not None
+            choice = choose(kind, merged.get(kind.group, {}), registry)
+            parts[kind.group] = _part_by_name(choice, context, {} if built is None else built)
+    return Pipeline(parts["estimator"], parts["weighting"], parts["objective"], resolved, context)
+
+
+def _base_layer(task: str | None, recipe: str | Path | Layer | None) -> Layer:
+    if recipe is None:
+        return task_recipe(task or DEFAULT_TASK)
+    given = recipe if isinstance(recipe, Mapping) else read_recipe(recipe)
+    # A recipe may say only what it changes; the rest is the default task's.
+    return merge(task_recipe(DEFAULT_TASK), given)
+
+
+def _part_by_name(choice: Choice, context: BuildContext, kept: dict[str, Part]) -> Part:
+    group = choice.provided.kind.group
+    key = f"{group} {json.dumps(choice.as_table())} {context}"
+    if key not in kept:
+        built = choice.provided.build(choice.options, context)
+        if not isinstance(built, _PROTOCOLS[group]):
+            raise PluginError(
+                f"{choice.provided.label} built a {type(built).__name__}, which does not do what "
+                f"fusionkit.protocols.{_PROTOCOLS[group].__name__} says"
+            )
+        kept[key] = Part(built, choice.provided.label, choice.as_table(), choice.provided)
+    return kept[key]
+
+
+def _part_of_object(kind: Kind, built: Any) -> Part:
+    protocol = _PROTOCOLS[kind.group]
+    if isinstance(built, type) or not isinstance(built, protocol):
+        raise UsageError(
+            f"{kind.group}: {built!r} is neither a name, a table, nor an object that does what "
+            f"fusionkit.protocols.{protocol.__name__} says"
+        )
+    name = f"{type(built).__module__}.{type(built).__qualname__}"
+    return Part(built, f"{kind.title} {type(built).__name__}", {"name": f"<{name}>"})
+
+
+def _device_and_precision(settings: Settings) -> tuple[str, str]:
+    device = settings.device
+    if device == "auto":
+        available = torch.cuda.is_available(), torch.backends.mps.is_available()
+        device = "cuda" if available[0] else "mps" if available[1] else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise UsageError(f"unknown device {device!r}: auto, cpu, cuda, cuda:N or mps") from None
+    missing = (kind == "cuda" and not torch.cuda.is_available()) or (
+        kind == "mps" and not torch.backends.mps.is_available()
+    )
+    if missing:
+        raise UsageError(f"device {device} is not available here; use --device cpu or auto")
+    if kind == "mps" and settings.precision == "float64":
+        raise UsageError("device mps has no float64; use --device cpu")
+    if settings.precision != "auto":
+        return device, settings.precision
+    if kind != "cuda":
+        return device, "float32"
+    return device, "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
