@@ -13,6 +13,7 @@ from ..options import suggest
 
 COMMANDS = {
     "run": "fuse registered images of one scene, or folders of them",
+    "evaluate": "measure fused images against their sources",
     "plugins": "list plugins and their components, with options",
     "doctor": "check this installation: versions, device, plugins, conformance",
 }

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
             f"{name}, {stem}: no sources of this name"
             for name, found in fused.items()
             for stem in found
-            if stem not in scenes
+            if stem not in scenes and stem not in listed.problems
         ]
     else:
         problems = []

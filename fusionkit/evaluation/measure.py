@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -95,8 +96,11 @@ def read_luma(path: str | os.PathLike[str]) -> Tensor:
         The file cannot be read.
     """
     picture = read_picture(path)
-    unit = to_unit(picture.pixels, picture.low, picture.high)
-    return torch.from_numpy(255.0 * (unit if unit.ndim == 2 else luma_of(unit)))
+    stored = picture.pixels.astype(np.float64)
+    luma = stored if stored.ndim == 2 else luma_of(stored)
+    if (picture.low, picture.high) != (0, 255):  # 8-bit values stay as they are, to the last bit
+        luma = 255 * to_unit(luma, picture.low, picture.high)
+    return torch.from_numpy(luma)
 
 
 def evaluate(

@@ -6,9 +6,9 @@ import pytest
 
 import fusionkit
 from fusionkit import UsageError
-from fusionkit.evaluation.study import cells_of
 from fusionkit.evaluation.cost import nfe_of, steps_at_nfe
 from fusionkit.evaluation.plan import at_same_cost, product, rungs
+from fusionkit.evaluation.study import cells_of
 from fusionkit.recipe import task_recipe
 
 REGISTRY = fusionkit.load_plugins()
