@@ -32,6 +32,10 @@ class NoiseEstimator(Protocol):
     alpha_bar: Tensor
     """(T,) float64 on the CPU, strictly decreasing, in (0, 1); continuous models tabulate 1000."""
 
+    # Optional: ``weights_sha256``, the hash of the weights, for the record, and
+    # ``pixels_per_pass``, how many pixels at most it wants in one call (the host
+    # splits batches; one image always goes whole).
+
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
         """Estimate the noise.
 

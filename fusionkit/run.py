@@ -13,7 +13,7 @@ from .protocols import NoiseEstimator
 from .schedule import Schedule
 
 PIXELS_PER_PASS = 2**20
-"""How many pixels at most go through the estimator at once (at least one image does)."""
+"""How many pixels go through an estimator at once that does not say: at least one image does."""
 
 
 class Run:
@@ -152,7 +152,8 @@ class Run:
         """Clean estimates of (M, C, H, W), image m at ``levels[m]``: the one place that counts."""
         check_shape(x, (len(levels), *self.sources.shape[2:]), "a component", "images to estimate")
         self.nfe += len(levels)
-        size = max(1, PIXELS_PER_PASS // (len(self._rows) * len(self._columns)))
+        most = getattr(self._estimator, "pixels_per_pass", PIXELS_PER_PASS)
+        size = max(1, most // (len(self._rows) * len(self._columns)))
         parts = [
             self._one_pass(x[n : n + size], levels[n : n + size]) for n in range(0, len(x), size)
         ]

@@ -7,6 +7,7 @@ test_diffusion = conformance("diffusion")
 test_fixed = conformance("fixed")
 test_dig = conformance("dig")
 test_objectives = conformance("objectives")
+test_metrics = conformance("metrics")
 
 # Estimators that load a file which the person has to have; configured ones are tested apart.
 NEEDS_WEIGHTS = {"adm", "diffusers"}

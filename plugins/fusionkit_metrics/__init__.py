@@ -1,0 +1,153 @@
+"""First-party plugin: the metrics of image fusion, each with its convention.
+
+All are computed in float64 on luma in 0-255 that is not rounded. A sum over
+sources says so in its summary: it grows with the number of sources.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from fusionkit import (
+    SOURCE_SYMMETRIC,
+    BuildContext,
+    Component,
+    Metric,
+    NoOptions,
+    hookimpl,
+    option,
+)
+
+if TYPE_CHECKING:
+    from .edges import EdgeTransfer
+    from .perceptual import ChenBlum, ChenVarshney
+
+
+@dataclass(frozen=True)
+class QabfOptions:
+    """Options of the ``qabf`` metric."""
+
+    orientation: Literal["paper", "wrapped"] = option(
+        "paper",
+        "How orientations are compared: as published, where the two sides of a vertical edge's "
+        "branch cut are worst; or wrapped, where they are equal.",
+    )
+
+
+@dataclass(frozen=True)
+class StretchOptions:
+    """Options of the ``qcv`` and ``qcb`` metrics."""
+
+    stretch: bool = option(
+        False, "Stretch each image to 0-255 first, as Liu's toolbox does; else as they are."
+    )
+
+
+def _qabf(options: QabfOptions, context: BuildContext) -> EdgeTransfer:
+    from .edges import EdgeTransfer
+
+    return EdgeTransfer(options.orientation)
+
+
+def _qcv(options: StretchOptions, context: BuildContext) -> ChenVarshney:
+    from .perceptual import ChenVarshney
+
+    return ChenVarshney(options.stretch)
+
+
+def _qcb(options: StretchOptions, context: BuildContext) -> ChenBlum:
+    from .perceptual import ChenBlum
+
+    return ChenBlum(options.stretch)
+
+
+def _plain(module: str, name: str) -> Callable[[Any, BuildContext], Metric]:
+    """Build a metric without options; its module, and with it torch, is imported only then."""
+
+    def build(options: NoOptions, context: BuildContext) -> Metric:
+        metric: Metric = getattr(importlib.import_module(f".{module}", __name__), name)()
+        return metric
+
+    return build
+
+
+# Name, summary, module and class.
+_PLAIN = (
+    ("en", "entropy of the fused image, bits", "information", "Entropy"),
+    ("sd", "standard deviation of the fused image", "statistics", "StandardDeviation"),
+    ("sf", "spatial frequency of the fused image", "statistics", "SpatialFrequency"),
+    ("ag", "average gradient of the fused image", "statistics", "AverageGradient"),
+    ("ei", "edge intensity of the fused image, Sobel", "statistics", "EdgeIntensity"),
+    ("mi", "mutual information, bits, sum over sources", "information", "MutualInformation"),
+    (
+        "nmi",
+        "normalised mutual information (Hossny), sum over sources",
+        "information",
+        "NormalisedMutualInformation",
+    ),
+    ("cc", "correlation, mean over sources", "statistics", "Correlation"),
+    (
+        "scd",
+        "sum of the correlations of differences (two sources)",
+        "statistics",
+        "SumOfCorrelations",
+    ),
+    ("mse", "mean squared error, mean over sources", "statistics", "MeanSquaredError"),
+    ("psnr", "peak signal to noise, dB, of the mean error", "statistics", "PeakSignalToNoise"),
+    ("ssim", "structural similarity, sum over sources", "similarity", "StructuralSimilarity"),
+    ("mef-ssim", "structural similarity for multi-exposure fusion", "mef", "MultiExposure"),
+    ("vif", "visual information fidelity, pixels, sum over sources", "vif", "VisualInformation"),
+    (
+        "fmi-pixel",
+        "feature mutual information of pixels, mean over sources",
+        "fmi",
+        "FeatureMutualInformation",
+    ),
+    (
+        "fmi-wavelet",
+        "feature mutual information of wavelet bands, mean over sources",
+        "fmi",
+        "WaveletMutualInformation",
+    ),
+    ("nabf", "artefacts: edges no source has (two sources)", "edges", "Artefacts"),
+    ("qy", "Yang's similarity (two sources)", "similarity", "Yang"),
+    ("qw", "Piella's quality, windows weighted by saliency", "similarity", "PiellaWeighted"),
+    ("qe", "Piella's quality of the images times that of edges", "similarity", "PiellaEdges"),
+)
+
+
+@hookimpl
+def fusionkit_metrics() -> Iterable[Component[Metric]]:
+    """Return the metrics of this plugin."""
+    symmetric = frozenset({SOURCE_SYMMETRIC})
+    plain = [
+        Component(name, summary, _plain(module, cls), NoOptions, symmetric)
+        for name, summary, module, cls in _PLAIN
+    ]
+    return [
+        *plain,
+        Component(
+            "qabf",
+            "how the edges of the sources are kept (Xydeas-Petrovic)",
+            _qabf,
+            QabfOptions,
+            symmetric,
+        ),
+        Component(
+            "qcv",
+            "perceived difference by regions (Chen-Varshney, two sources)",
+            _qcv,
+            StretchOptions,
+            symmetric,
+        ),
+        Component(
+            "qcb",
+            "perceived contrast preserved (Chen-Blum, two sources)",
+            _qcb,
+            StretchOptions,
+            symmetric,
+        ),
+    ]

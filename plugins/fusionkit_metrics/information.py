@@ -1,0 +1,76 @@
+"""EN, MI and NMI: what the histograms of the images say."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .histograms import entropy, joint_entropy, levels
+from .measure import INFINITE, Measure
+
+
+class Entropy(Measure):
+    """EN = -Σ p log2 p over 256 grey levels of the fused image; 0 for a constant one.
+
+    Roberts, van Aardt and Ahmed (2008), who take it from Shannon (1948).
+    """
+
+    name = "en"
+    convention = "bits, 256 bins, luma rounded to the nearest integer"
+    bounds = (0.0, 8.0)
+    reference = "Roberts, van Aardt, Ahmed, J. Appl. Remote Sens. 2 (2008) 023522"
+
+    def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
+        """Return (B,)."""
+        return entropy(levels(fused))
+
+
+class MutualInformation(Measure):
+    """MI = Σ_k I(k; F) with I(k; F) = H(k) + H(F) - H(k, F); 0 for constant images.
+
+    Qu, Zhang and Yan (2002).
+    """
+
+    name = "mi"
+    convention = "sum over sources, bits, 256 bins, luma rounded to the nearest integer"
+    bounds = (0.0, INFINITE)
+    reference = "Qu, Zhang, Yan, Electron. Lett. 38 (2002) 313-315"
+    summed = True
+
+    def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
+        """Return (B,)."""
+        return _entropies(fused, sources)[2].sum(0)
+
+
+class NormalisedMutualInformation(Measure):
+    """NMI = 2 Σ_k I(k; F) / (H(k) + H(F)); a term of two constant images is 0.
+
+    Each term is at most 1, reached by F = k. Hossny, Nahavandi and Creighton
+    (2008), who write it for two sources.
+    """
+
+    name = "nmi"
+    convention = "sum over sources of 2 I(k;F) / (H(k) + H(F)), 256 bins, luma rounded"
+    bounds = (0.0, INFINITE)
+    reference = "Hossny, Nahavandi, Creighton, Electron. Lett. 44 (2008) 1066-1067"
+    summed = True
+
+    def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
+        """Return (B,)."""
+        of_sources, of_fused, shared = _entropies(fused, sources)
+        total = of_sources + of_fused
+        return 2 * (shared / total.where(total > 0, 1.0)).sum(0)
+
+
+def _entropies(fused: Tensor, sources: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return H(k) (K, B), H(F) (B,) and I(k; F) (K, B), which is >= 0."""
+    grey = levels(fused)
+    of_fused = entropy(grey)
+    of_sources, of_pairs = [], []
+    for source in sources:
+        grey_source = levels(source)
+        of_sources.append(entropy(grey_source))
+        of_pairs.append(joint_entropy(grey_source, grey))
+    alone = torch.stack(of_sources)
+    shared = (alone + of_fused - torch.stack(of_pairs)).clamp_min(0)
+    return alone, of_fused, shared

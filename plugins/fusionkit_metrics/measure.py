@@ -1,0 +1,92 @@
+"""What all metrics share: their declaration, and the checks of what they are given."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+INFINITE = float("inf")
+
+
+class Measure(ABC):
+    """A metric as a class that declares its convention and computes on plain stacks of images.
+
+    Attributes
+    ----------
+    name
+        What messages call it: the component's name.
+    higher_is_better, convention, sources, bounds, reference
+        See :class:`fusionkit.Metric`. ``bounds`` hold for every number of
+        sources, so those of a sum over sources are infinite.
+    summed
+        Whether it is a sum over the sources, which grows with their number.
+    least_sources
+        The smallest number of sources that it can do with.
+    least_side
+        The smallest height and width, in pixels, that its windows fit into.
+    """
+
+    name: str
+    higher_is_better: bool = True
+    convention: str
+    sources: str | int = "any"
+    bounds: tuple[float, float] = (-INFINITE, INFINITE)
+    reference: str
+    summed: bool = False
+    least_sources: int = 1
+    least_side: int = 2
+
+    def __call__(self, fused: Tensor, sources: Tensor) -> Tensor:
+        """Measure ``fused`` (B, 1, H, W) against ``sources`` (K, B, 1, H, W); return (B,).
+
+        Raises
+        ------
+        ValueError
+            The shapes do not go together, the metric is not defined for this
+            number of sources, or its windows do not fit into the images.
+        """
+        self._check(fused, sources)
+        with torch.no_grad():
+            return self.measure(fused[:, 0].double(), sources[:, :, 0].double())
+
+    @abstractmethod
+    def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
+        """Measure ``fused`` (B, H, W) against ``sources`` (K, B, H, W), both float64."""
+
+    def _check(self, fused: Tensor, sources: Tensor) -> None:
+        if fused.ndim != 4 or fused.shape[1] != 1 or sources.shape[1:] != fused.shape:
+            raise ValueError(
+                f"{self.name}: expects fused (B, 1, H, W) and sources (K, B, 1, H, W), "
+                f"not {tuple(fused.shape)} and {tuple(sources.shape)}"
+            )
+        count = sources.shape[0]
+        if isinstance(self.sources, int) and count != self.sources:
+            raise ValueError(
+                f"{self.name} is defined for {self.sources} sources only, and there are {count}"
+            )
+        if count < self.least_sources:
+            raise ValueError(f"{self.name} needs {self.least_sources} sources or more, not {count}")
+        height, width = fused.shape[-2:]
+        if min(height, width) < self.least_side:
+            raise ValueError(
+                f"{self.name} needs images of at least {self.least_side} x {self.least_side} "
+                f"pixels, not {height} x {width}"
+            )
+
+
+def mean(maps: Tensor) -> Tensor:
+    """Mean over the pixels."""
+    return maps.mean((-2, -1))
+
+
+def weighted_mean(maps: Tensor, weights: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Mean under weights >= 0; the plain mean where all of them are 0.
+
+    An image without any edge gives no weight to anything: then all its pixels
+    count alike, so that what remains is a number.
+    """
+    total = weights.sum(dims)
+    weighted = (maps * weights).sum(dims) / total.where(total > 0, 1.0)
+    return weighted.where(total > 0, maps.mean(dims))

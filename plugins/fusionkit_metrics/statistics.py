@@ -1,0 +1,158 @@
+"""SD, SF, AG and EI of the fused image; CC and SCD, its correlation with the sources."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .filters import gradients
+from .measure import Measure, mean
+
+# A standard deviation below 1e-8 grey levels is rounding: the image is constant.
+_CONSTANT = 1e-16
+
+
+class StandardDeviation(Measure):
+    """SD = √(mean (F - mean F)²). Rao (1997)."""
+
+    name = "sd"
+    convention = "population standard deviation of the luma, 0-255"
+    bounds = (0.0, 127.5)
+    reference = "Rao, Meas. Sci. Technol. 8 (1997) 355"
+
+    def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
+        """Return (B,)."""
+        return fused.flatten(1).std(1, correction=0)
+
+
+class SpatialFrequency(Measure):
+    """SF = √(mean (F[y, x+1] - F[y, x])² + mean (F[y+1, x] - F[y, x])²).
+
+    Eskicioglu and Fisher (1995). The means are over the differences that there
+    are, H (W - 1) and (H - 1) W; toolboxes that divide by H W give less.
+    """
+
+    name = "sf"
+    convention = "root of the mean squared differences, means over the existing differences"
+    bounds = (0.0, 255.0 * 2**0.5)
+    reference = "Eskicioglu, Fisher, IEEE Trans. Commun. 43 (1995) 2959-2965"
+
+    def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
+        """Return (B,)."""
+        squares = mean(fused.diff(dim=-1).square_()) + mean(fused.diff(dim=-2).square_())
+        return squares.sqrt()
+
+
+class AverageGradient(Measure):
+    """AG = mean √((g_x² + g_y²) / 2), gradients central, one-sided at the border.
+
+    Cui and others (2015); the gradients are those of ``numpy.gradient``.
+    """
+
+    name = "ag"
+    convention = "mean of sqrt((gx^2 + gy^2) / 2), gradients as numpy.gradient"
+    bounds = (0.0, 255.0)
+    reference = "Cui, Feng, Xu, Li, Chen, Opt. Commun. 341 (2015) 199-209"
+
+    def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
+        """Return (B,)."""
+        g_y, g_x = torch.gradient(fused, dim=(-2, -1))
+        return mean(g_x.square_().add_(g_y.square_()).mul_(0.5).sqrt_())
+
+
+class EdgeIntensity(Measure):
+    """EI = mean √(s_x² + s_y²), Sobel, replicated border.
+
+    Rajalingam and Priya (2018). The operator's weights are 1 2 1, not divided.
+    """
+
+    name = "ei"
+    convention = "mean magnitude of Sobel's operator (weights 1 2 1), replicated border"
+    bounds = (0.0, 1020.0 * 2**0.5)
+    reference = "Rajalingam, Priya, Int. J. Eng. Sci. Invent. 7 (2018) 52-60"
+
+    def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
+        """Return (B,)."""
+        return mean(torch.hypot(*gradients(fused, "replicate")))
+
+
+class Correlation(Measure):
+    """CC = mean_k r(k, F), r Pearson's; 0 where one of the two images is constant.
+
+    Deshmukh and Bhosale (2010).
+    """
+
+    name = "cc"
+    convention = "mean over sources of Pearson's correlation; 0 with a constant image"
+    bounds = (-1.0, 1.0)
+    reference = "Deshmukh, Bhosale, Int. J. Image Process. 4 (2010) 484-508"
+
+    def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
+        """Return (B,)."""
+        return pearson(fused.expand_as(sources), sources).mean(0)
+
+
+class SumOfCorrelations(Measure):
+    """SCD = r(F - B, A) + r(F - A, B); r with a constant image is 0.
+
+    Aslantas and Bendes (2015). What the fused image has beyond one source
+    should be the other.
+    """
+
+    name = "scd"
+    convention = "r(F-B, A) + r(F-A, B), Pearson's r, 0 with a constant image; two sources"
+    sources: str | int = 2
+    bounds = (-2.0, 2.0)
+    reference = "Aslantas, Bendes, AEU Int. J. Electron. Commun. 69 (2015) 1890-1896"
+
+    def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
+        """Return (B,)."""
+        return pearson(fused - sources.flip(0), sources).sum(0)
+
+
+def pearson(first: Tensor, second: Tensor) -> Tensor:
+    """Pearson's correlation over the pixels, in [-1, 1]; 0 where one is constant."""
+    x = first - first.mean((-2, -1), keepdim=True)
+    y = second - second.mean((-2, -1), keepdim=True)
+    xx, yy, xy = mean(x.square()), mean(y.square()), mean(x * y)
+    defined = (xx > _CONSTANT) & (yy > _CONSTANT)
+    r = xy / (xx * yy).where(defined, 1.0).sqrt()
+    return r.clamp(-1, 1).where(defined, torch.zeros_like(r))
+
+
+class MeanSquaredError(Measure):
+    """MSE = mean over sources and pixels of (k - F)²; with one source, against a ground truth."""
+
+    name = "mse"
+    higher_is_better = False
+    convention = "mean over sources and pixels, squared grey levels, 0-255"
+    bounds = (0.0, 255.0**2)
+    reference = "Jagalingam, Hegde, Aquat. Procedia 4 (2015) 133-142"
+
+    def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
+        """Return (B,)."""
+        return squared_error(fused, sources)
+
+
+class PeakSignalToNoise(Measure):
+    """PSNR = 10 log10(255² / MSE), of the mean MSE over sources, and at most 100 dB.
+
+    The cap makes the PSNR of an image against itself a number, so that a mean
+    over a set that holds one such image stays one. It lies far above the 58.9 dB
+    that rounding to 8 bits leaves, and so hides no difference that matters.
+    """
+
+    name = "psnr"
+    convention = "dB, peak 255, of the mean MSE over sources; capped at 100 dB"
+    bounds = (0.0, 100.0)
+    reference = "Jagalingam, Hegde, Aquat. Procedia 4 (2015) 133-142"
+
+    def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
+        """Return (B,)."""
+        error = squared_error(fused, sources)
+        return 10 * torch.log10(255.0**2 / error.clamp_min(255.0**2 * 1e-10))
+
+
+def squared_error(fused: Tensor, sources: Tensor) -> Tensor:
+    """Mean over sources and pixels of (k - F)², (B,)."""
+    return mean((sources - fused).square_()).mean(0)
