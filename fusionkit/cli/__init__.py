@@ -14,6 +14,7 @@ from ..options import suggest
 COMMANDS = {
     "run": "fuse registered images of one scene, or folders of them",
     "evaluate": "measure fused images against their sources",
+    "ablate": "run every combination of components and options, and report",
     "plugins": "list plugins and their components, with options",
     "doctor": "check this installation: versions, device, plugins, conformance",
 }

@@ -1,0 +1,205 @@
+"""``fusionkit ablate``: what it runs, that it resumes, that it reports failures and goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fusionkit.cli import main
+from fusionkit.evaluation.study import finished, read_results, read_study
+
+QUICK = ["--metric", "en,sd", "--quiet"]
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> Path:
+    """A folder of three scenes by role."""
+    folder = tmp_path / "scenes"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for scene in ("1", "2", "3"):
+        for role in ("ir", "vi"):
+            image = generator.integers(0, 256, (22, 26), dtype=np.uint8)
+            Image.fromarray(image).save(folder / f"{scene}_{role}.png")
+    return folder
+
+
+def table(folder: Path) -> list[tuple[str, str, dict[str, float]]]:
+    """Everything of the results that a second run must find again."""
+    return sorted((r["cell"], r["scene"], r["values"]) for r in read_results(folder))
+
+
+def test_every_combination_is_run_on_every_scene(scenes, tmp_path, capsys):
+    study = tmp_path / "study"
+    arguments = ["ablate", str(scenes), "-o", str(study), *QUICK, "--steps", "2,3"]
+    assert main([*arguments, "--weighting", "fixed,dig", "--seeds", "0,1"]) == 0
+    cells = {cell.key: cell for cell in read_study(study).cells}
+    labels = [cell.label for cell in cells.values() if cell.role == "variant" and cell.seed == 0]
+    assert labels == ["fixed, steps 2", "fixed, steps 3", "dig, steps 2", "dig, steps 3"]
+    assert {cell.role for cell in cells.values()} == {"variant", "target only", "no denoiser"}
+    done = set(finished(study))
+    assert done == {(key, scene) for key in cells for scene in ("1", "2", "3")}
+    for line in read_results(study):
+        assert (study / line["image"]).exists()
+        assert line["seconds"] >= 0
+        recipe = cells[line["cell"]].recipe
+        if recipe:
+            trajectory = 1 if recipe["objective"]["strength"] else 0
+            assert line["nfe"] == recipe["steps"] * (2 + trajectory)
+    for name in ("report.html", "report.md", "report.csv"):
+        assert (study / name).stat().st_size > 500
+    assert "dig, steps 3" in capsys.readouterr().out
+
+
+def test_a_cell_is_what_run_makes_of_its_recipe(scenes, tmp_path):
+    study = tmp_path / "study"
+    arguments = ["ablate", str(scenes), "-o", str(study), *QUICK, "--steps", "2", "--seeds", "7"]
+    assert main([*arguments, "--baseline", "none"]) == 0
+    (cell,) = read_study(study).cells
+    sources = [str(scenes / f"2_{role}.png") for role in ("ir", "vi")]
+    recipe = str(study / "cells" / f"{cell.key}.json")
+    assert main(["run", *sources, "-o", str(tmp_path / "o.png"), "--recipe", recipe]) == 0
+    made = (study / "images" / cell.key / "2.png").read_bytes()
+    assert (tmp_path / "o.png").read_bytes() == made
+
+
+def test_the_weight_maps_of_every_step_are_kept(scenes, tmp_path):
+    study = tmp_path / "study"
+    arguments = ["ablate", str(scenes), "-o", str(study), *QUICK, "--steps", "3"]
+    assert main([*arguments, "--baseline", "none"]) == 0
+    (cell,) = read_study(study).cells
+    maps = np.asarray(Image.open(study / "weights" / cell.key / "1.png")).astype(int)
+    assert maps.shape == (3 * 22, 2 * 26)
+    assert abs(maps[:, :26] + maps[:, 26:] - 255).max() <= 1  # the sources' weights sum to one
+
+
+def test_a_second_call_adds_what_is_new_and_redoes_nothing(scenes, tmp_path):
+    study = tmp_path / "study"
+    arguments = ["ablate", str(scenes), "-o", str(study), *QUICK, "--baseline", "none"]
+    assert main([*arguments, "--steps", "2"]) == 0
+    before = (study / "results.jsonl").read_bytes()
+    assert main([*arguments, "--steps", "2,3"]) == 0
+    after = (study / "results.jsonl").read_bytes()
+    assert after.startswith(before)
+    assert len(after.splitlines()) == 6
+
+
+def test_a_killed_study_resumes_and_ends_with_the_same_table(scenes, tmp_path):
+    axes = ["--weighting", "fixed,dig", "--steps", "2,4", "--seeds", "0,1", *QUICK]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert main(["ablate", str(scenes), "-o", str(whole), *axes]) == 0
+    command = [sys.executable, "-m", "fusionkit", "ablate", str(scenes), "-o", str(killed), *axes]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    results = killed / "results.jsonl"
+    while process.poll() is None and not (results.exists() and results.stat().st_size > 2000):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    with open(results, "a") as file:
+        file.write('{"cell": "cut off wh')  # the power went while a line was written
+    done = table(killed)
+    assert 0 < len(done) < len(table(whole))
+    before = results.read_bytes()
+    assert main(["ablate", str(scenes), "-o", str(killed), *axes]) == 0
+    assert results.read_bytes().startswith(before)
+    assert len(list(finished(killed))) == len(set(finished(killed)))
+    assert table(killed) == table(whole)
+
+
+def test_several_processes_find_the_same(scenes, tmp_path):
+    axes = ["--weighting", "fixed,dig", "--steps", "2", *QUICK]
+    assert main(["ablate", str(scenes), "-o", str(tmp_path / "one"), *axes]) == 0
+    assert main(["ablate", str(scenes), "-o", str(tmp_path / "two"), *axes, "--jobs", "2"]) == 0
+    one, two = table(tmp_path / "one"), table(tmp_path / "two")
+    assert [row[:2] for row in one] == [row[:2] for row in two]
+    for (_, _, a), (_, _, b) in zip(one, two, strict=True):
+        assert a == pytest.approx(b, abs=0.02)  # thread counts differ: a grey level here and there
+
+
+def test_models_are_built_once_for_all_cells(scenes, tmp_path):
+    counted = tmp_path / "counted.py"
+    counted.write_text(
+        "import pathlib\n"
+        "from fusionkit import Component, hookimpl\n"
+        "def build(options, context):\n"
+        f"    with open({str(tmp_path / 'built')!r}, 'a') as file: file.write('x')\n"
+        "    from fusionkit_diffusion.gaussian import GaussianEstimator\n"
+        "    return GaussianEstimator()\n"
+        "@hookimpl\n"
+        "def fusionkit_noise_estimators():\n"
+        "    return [Component('counted', 'counts how often it is built', build)]\n"
+    )
+    arguments = ["ablate", str(scenes), "-o", str(tmp_path / "study"), *QUICK]
+    axes = ["--estimator", "counted", "--steps", "2,3,4", "--baseline", "none"]
+    assert main([*arguments, *axes, "--plugin", str(counted)]) == 0
+    assert (tmp_path / "built").read_text() == "x"
+
+
+def test_what_fails_is_named_and_the_rest_is_done(scenes, tmp_path, capsys):
+    (scenes / "2_vi.png").write_bytes(b"")
+    (scenes / "4_ir.png").write_bytes((scenes / "1_ir.png").read_bytes())
+    study = tmp_path / "study"
+    arguments = ["ablate", str(scenes), "-o", str(study), *QUICK, "--steps", "2"]
+    assert main([*arguments, "--baseline", "trivial"]) == 1
+    error = capsys.readouterr().err
+    assert "2_vi.png: the file is empty" in error
+    assert "4: " in error
+    assert "only source" in error
+    assert {scene for _, scene in finished(study)} == {"1", "3"}
+    # Once it is mended, what failed is done, and only that.
+    (scenes / "2_vi.png").write_bytes((scenes / "1_vi.png").read_bytes())
+    (scenes / "4_ir.png").unlink()
+    assert main([*arguments, "--baseline", "trivial"]) == 0
+    assert {scene for _, scene in finished(study)} == {"1", "2", "3"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--weighting", "fixd"], "Did you mean fixed"),
+        (["--steps"], "needs a value"),
+        (["--weighting.windw", "3"], "Did you mean window"),
+        (["--baseline", "rung"], "unknown baseline"),
+        (["--seeds", "a"], "whole numbers"),
+        (["--seed", "1"], "--seeds"),
+        (["--against", "nobody"], "there are"),
+        (["--metric", "endd"], "Did you mean"),
+        (["--jobs", "0"], "at least 1"),
+    ],
+)
+def test_bad_requests(scenes, tmp_path, capsys, arguments, words):
+    study = tmp_path / "study"
+    assert main(["ablate", str(scenes), "-o", str(study), "--quiet", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert len(error.strip().splitlines()) == 1
+    assert not study.exists()
+
+
+def test_a_folder_of_another_study_is_left_alone(scenes, tmp_path, capsys):
+    study = tmp_path / "study"
+    arguments = ["ablate", str(scenes), "-o", str(study), "--quiet", "--steps", "2"]
+    assert main([*arguments, "--metric", "en", "--baseline", "none"]) == 0
+    before = (study / "results.jsonl").read_bytes()
+    assert main([*arguments, "--metric", "en,sd", "--baseline", "none"]) == 2
+    assert "other metrics" in capsys.readouterr().err
+    assert (study / "results.jsonl").read_bytes() == before
+
+
+def test_the_cost_of_a_study_is_in_its_lines(scenes, tmp_path):
+    study = tmp_path / "study"
+    assert main(["ablate", str(scenes), "-o", str(study), *QUICK, "--steps", "2"]) == 0
+    lines = read_results(study)
+    trivial = [line for line in lines if line["cell"] in ("mean", "max", "laplacian-max")]
+    assert [line["nfe"] for line in trivial] == [0.0] * 9
+    if os.path.exists("/proc/self/clear_refs"):
+        assert all(line["peak_mb"] > 10 for line in lines)
+    assert json.loads((study / "study.json").read_text())["metrics"] == ["en", "sd"]
