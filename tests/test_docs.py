@@ -16,7 +16,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from fusionkit import hookspecs, protocols
+import fusionkit
+from fusionkit import BuildContext, hookspecs, protocols
 from fusionkit.cli import main
 from fusionkit.components import KINDS
 from tests.conftest import REPOSITORY
@@ -35,7 +36,7 @@ def blocks(page: Path) -> list[tuple[str, str, str]]:
 def desk(tmp_path, monkeypatch):
     """A folder with every image that the documentation names."""
     generator = np.random.default_rng(1)
-    rows, columns = np.mgrid[:24, :32]
+    rows, columns = np.mgrid[:48, :56]  # VIF wants 41 pixels
 
     def image(name: str, colour: bool) -> None:
         scene = 120 + 60 * np.sin(columns / generator.uniform(1, 4)) + rows * 2
@@ -151,3 +152,14 @@ def test_links_in_the_documentation_lead_somewhere():
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_metric_is_documented_with_its_convention():
+    page = (REPOSITORY / "docs" / "metrics.md").read_text("utf-8")
+    registry = fusionkit.load_plugins()
+    for provided in registry.all(fusionkit.METRIC):
+        metric = provided.build(provided.make_options({}), BuildContext())
+        arrow = "↑" if metric.higher_is_better else "↓"
+        convention = metric.convention.removesuffix("; two sources").replace("|", "\\|")
+        row = f"| `{provided.component.name}` | {arrow} | {metric.sources} | {convention} |"
+        assert row in page

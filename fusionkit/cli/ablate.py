@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     for problem in problems:
         complain(problem, 1)
-    print(write_report(folder))
+    print(write_report(folder, registry=registry))
     print(f"See {folder / 'report.html'}, or report.md and report.csv beside it.")
     return 1 if problems else 0
 

@@ -1,0 +1,125 @@
+"""``fusionkit compare``: images side by side on one sheet, with enlarged regions."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ImageError, UsageError
+from .arguments import Parser
+
+if TYPE_CHECKING:
+    from ..evaluation.sheet import Region
+    from ..imaging import Picture
+
+_COLUMNS = 4
+
+_EXAMPLES = """\
+Images are kept at full resolution, 16 bits shown as 8. A zoom is outlined in every image and
+enlarged under it; without one it is the window in which the images differ most in detail.
+
+examples:
+  fusionkit compare ir.png vi.png fused.png -o sheet.png
+  fusionkit compare ir.png vi.png a.png b.png -o sheet.png --labels Infrared,Visible,Ours,Theirs
+  fusionkit compare near.jpg far.jpg fused.png -o sheet.png --zoom 120,80,64 --zoom 300,40,64
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit code."""
+    given = _parser().parse_args(arguments)
+    if len(given.images) < 2:
+        raise UsageError("one image only: give two or more to compare")
+    labels = _labels(given.labels, given.images)
+    regions = [_region(text) for text in given.zoom]
+    if given.columns is not None and given.columns < 1:
+        raise UsageError("--columns must be at least 1")
+
+    import numpy as np
+
+    from ..evaluation.sheet import check_regions, eight_bit, make_sheet, most_different
+    from ..imaging import check_output, read_picture, write_picture
+
+    check_output(given.output, np.uint8, overwrite=given.overwrite)
+    pictures = [read_picture(path) for path in given.images]
+    _check_sizes(pictures)
+    check_regions(regions, pictures[0].width, pictures[0].height)
+    for picture in pictures:
+        for note in picture.notes:
+            print(f"fusionkit: warning: {note}", file=sys.stderr)
+    images = [eight_bit(picture) for picture in pictures]
+    if not regions:
+        regions = [most_different(images)]
+        found = regions[0]
+        print(f"The images differ most at --zoom {found.x},{found.y},{found.size}")
+    columns = given.columns or min(len(images), _COLUMNS)
+    sheet = make_sheet(images, labels, regions, columns)
+    write_picture(given.output, sheet, icc=_profile(pictures), overwrite=given.overwrite)
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="fusionkit compare",
+        description="Put images of one size on a labelled sheet, with enlarged regions.",
+        epilog=_EXAMPLES,
+    )
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="two images or more")
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the sheet")
+    parser.add_argument(
+        "--labels", metavar="A,B", help="what stands under the images (default: their names)"
+    )
+    parser.add_argument(
+        "--zoom",
+        action="append",
+        default=[],
+        metavar="X,Y,SIZE",
+        help="enlarge the square of SIZE pixels at column X, row Y; may be given several times",
+    )
+    parser.add_argument(
+        "--columns",
+        type=int,
+        metavar="N",
+        help=f"images side by side (default: all, at most {_COLUMNS})",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    return parser
+
+
+def _labels(given: str | None, paths: Sequence[str]) -> list[str]:
+    if given is not None:
+        labels = [label.strip() for label in given.split(",")]
+        if len(labels) != len(paths):
+            raise UsageError(f"--labels {given}: {len(labels)} labels for {len(paths)} images")
+        return labels
+    stems = [Path(path).stem for path in paths]
+    if len(set(stems)) == len(stems):
+        return stems
+    # One scene in the folders of several methods: the folder tells them apart.
+    return [str(Path(path).with_suffix("")) for path in paths]
+
+
+def _region(text: str) -> Region:
+    from ..evaluation.sheet import Region
+
+    try:
+        x, y, size = (int(word) for word in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"--zoom {text}: expected X,Y,SIZE in pixels, for example 120,80,64"
+        ) from None
+    return Region(x, y, size)
+
+
+def _check_sizes(pictures: Sequence[Picture]) -> None:
+    if len({picture.shape for picture in pictures}) > 1:
+        sizes = ", ".join(f"{p.name} is {p.width}x{p.height}" for p in pictures)
+        raise ImageError(f"{sizes}: images to compare have one size")
+
+
+def _profile(pictures: Sequence[Picture]) -> bytes | None:
+    """Return the colour profile, if the colour images agree on one."""
+    profiles = {picture.icc for picture in pictures if picture.channels == 3}
+    return profiles.pop() if len(profiles) == 1 else None

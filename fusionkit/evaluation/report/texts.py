@@ -1,0 +1,235 @@
+"""The report as text for a terminal, as Markdown and as CSV; and the words that all share."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import math
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..scores import Difference
+from ..study import Cell
+from ..tables import number
+from .summary import COST_TITLES, COSTS, FEW, ROLES, Row, Summary, stands_out
+
+INTERVALS = "95% intervals, paired bootstrap over scenes"
+
+
+def as_text(summary: Summary) -> str:
+    """Return the table of means, starred where the interval against the reference excludes 0."""
+    measures = [measure.title for measure in summary.measures]
+    header = ["", *measures, *(f"{name} ↓" for name in summary.ranks)]
+    header += [*COST_TITLES.values()]
+    lines: list[list[str]] = [header]
+    differences = summary.differences
+    means, costs = summary.scores.mean(), summary.mean_costs()
+    for place, row in enumerate(summary.rows):
+        line = [_one_line(row.label)]
+        for n in range(len(measures)):
+            star = "*" if stands_out(differences[place][n]) else ""
+            line.append(number(means[place, n]) + star)
+        line += [f"{values[place]:.2f}" for values in summary.ranks.values()]
+        line += [cost(name, costs[place, n]) for n, name in enumerate(COSTS)]
+        lines.append(line)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    notes = [f"* differs from {_one_line(summary.study.reference)} ({INTERVALS})"]
+    return "\n".join([*text, "", *notes, *warnings_of(summary)])
+
+
+def as_markdown(summary: Summary) -> str:
+    """Return means, differences, conventions and commands as a Markdown document."""
+    reference = _escaped(summary.rows[summary.reference].label)
+    parts = [f"# Ablation {_escaped(summary.folder.resolve().name)}", overview(summary)]
+    parts += [f"**{_escaped(line)}**" for line in warnings_of(summary)]
+    parts += ["## Means", _means(summary)]
+    if len(summary.rows) > 1:
+        parts += [
+            f"## Differences from {reference}",
+            f"With {INTERVALS}; in bold where one excludes zero.",
+            _differences(summary),
+        ]
+    parts += ["## Metrics", _conventions(summary)]
+    parts += ["## Commands", "For the first scene; the others take their own sources."]
+    scene = summary.scenes[0]
+    for row in summary.rows:
+        for cell in row.cells:
+            parts += [f"{_escaped(row.label)}{seed_words(row, cell)}:"]
+            made = command(summary, cell, scene)
+            parts += [_fenced(made) if made else made_without(row)]
+    if summary.problems:
+        parts += ["## Not measured", "\n".join(f"- {_escaped(line)}" for line in summary.problems)]
+    return "\n\n".join(parts) + "\n"
+
+
+def as_csv(summary: Summary) -> str:
+    """Return a line per cell and scene that is done, with every value."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    names = [measure.name for measure in summary.measures]
+    writer.writerow(["row", "role", "cell", "seed", "scene", *names, *COSTS])
+    for row, cell, scene in pairs(summary):
+        line = summary.lines.get((cell.key, scene))
+        if line is not None:
+            seed = cell.seed if cell.recipe else ""
+            values = [line.get("values", {}).get(name) for name in names]
+            values += [line.get(name) for name in COSTS]
+            # None, of what was not measured, is written as an empty field.
+            writer.writerow([row.label, row.role, cell.key, seed, scene, *values])
+    return buffer.getvalue()
+
+
+def pairs(summary: Summary) -> Iterator[tuple[Row, Cell, str]]:
+    """Yield every cell with its row, and every scene."""
+    for row in summary.rows:
+        for cell, scene in itertools.product(row.cells, summary.scenes):
+            yield row, cell, scene
+
+
+def command(summary: Summary, cell: Cell, scene: str) -> str | None:
+    """Return the command that fuses a scene as a cell does; None where there is no recipe."""
+    if not cell.recipe:
+        return None
+    line = summary.lines.get((cell.key, scene), {})
+    suffix = Path(line.get("image", "fused.png")).suffix
+    recipe = summary.folder / "cells" / f"{cell.key}.json"
+    words = ["fusionkit", "run", *summary.study.scenes[scene], "-o", f"fused{suffix}"]
+    return shlex.join([*words, "--recipe", str(recipe)])
+
+
+def made_without(row: Row) -> str:
+    """Say how a row comes about that has no recipe."""
+    return f"The trivial fusion {row.key}, of fusionkit evaluate --baselines; no recipe makes it."
+
+
+def seed_words(row: Row, cell: Cell) -> str:
+    """Return the seed of a cell in words, where its row has several."""
+    return f", seed {cell.seed}" if len(row.cells) > 1 else ""
+
+
+def overview(summary: Summary) -> str:
+    """Say in a sentence what was run."""
+    study = summary.study
+    seeds = summary.seeds
+    said = f", {len(seeds)} seeds ({', '.join(map(str, seeds))})" if len(seeds) > 1 else ""
+    return (
+        f"{_count(len(summary.rows), 'row')} on {_count(len(study.scenes), 'scene')}{said}, "
+        f"{_count(len(study.metrics), 'metric')}; {len(summary.lines)} of "
+        f"{_count(summary.cells, 'cell')} done."
+    )
+
+
+def warnings_of(summary: Summary) -> list[str]:
+    """Return what a reader must know before the numbers."""
+    said = []
+    if summary.missing:
+        said.append(
+            f"{_count(summary.missing, 'cell')} of {summary.cells} missing: the study is not "
+            "finished. Means are over the scenes that are done, and differ in them."
+        )
+    if summary.ranks and summary.ranked_scenes < len(summary.scenes):
+        said.append(f"Ranks are over the {_count(summary.ranked_scenes, 'scene')} of all rows.")
+    fewest = summary.fewest_compared
+    if fewest == 1:
+        said.append("There is no interval of a difference over one scene.")
+    elif 1 < fewest < FEW:
+        said.append(f"Differences are over as few as {fewest} scenes: too few for their intervals.")
+    if summary.foreign:
+        said.append(f"{_count(summary.foreign, 'result')} of rows no longer in the study left out.")
+    if summary.problems:
+        said.append(f"{_count(len(summary.problems), 'value')} could not be measured.")
+    return said
+
+
+def cost(name: str, value: float) -> str:
+    """Write a cost, or ``-`` where there is none."""
+    if math.isnan(value):
+        return "-"
+    text = f"{value:.2f}" if name == "seconds" and value < 10 else f"{value:.1f}"
+    return text.removesuffix(".0")
+
+
+def difference_words(difference: Difference) -> str:
+    """Write a difference with its interval, which one scene does not give."""
+    if difference.scenes < 2:
+        return f"{difference.mean:+.3f}"
+    return f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
+
+
+def role_title(role: str) -> str:
+    """Return the title of the rows of a role."""
+    return ROLES.get(role, f"Baseline: {role}")
+
+
+def _means(summary: Summary) -> str:
+    titles = [measure.title for measure in summary.measures]
+    ranks = [f"{name} ↓" for name in summary.ranks]
+    header = ["row", "role", "scenes", *titles, *ranks, *COST_TITLES.values()]
+    table = [header, ["---"] * len(header)]
+    means, costs, spread = summary.scores.mean(), summary.mean_costs(), summary.seed_deviation
+    for place, row in enumerate(summary.rows):
+        line = [_escaped(row.label), _escaped(row.role)]
+        line.append(f"{summary.done(row)}/{len(summary.scenes)}")
+        for n in range(len(titles)):
+            seeds = "" if math.isnan(spread[place, n]) else f" ± {number(spread[place, n])}"
+            line.append(number(means[place, n]) + seeds)
+        line += [f"{values[place]:.2f}" for values in summary.ranks.values()]
+        table.append([*line, *(cost(name, costs[place, n]) for n, name in enumerate(COSTS))])
+    note = "\n\n± is the standard deviation over seeds." if len(summary.seeds) > 1 else ""
+    return _table(table) + note
+
+
+def _differences(summary: Summary) -> str:
+    header = ["row", *(measure.title for measure in summary.measures)]
+    table = [header, ["---"] * len(header)]
+    for place, (row, found) in enumerate(zip(summary.rows, summary.differences, strict=True)):
+        if place != summary.reference:
+            table.append([_escaped(row.label), *map(_difference, found)])
+    return _table(table)
+
+
+def _difference(difference: Difference | None) -> str:
+    if difference is None:
+        return "-"
+    text = difference_words(difference)
+    return f"**{text}**" if stands_out(difference) else text
+
+
+def _conventions(summary: Summary) -> str:
+    words = {True: "higher is better", False: "lower is better", None: "not installed here"}
+    return "\n".join(
+        f"- {_escaped(m.name)}: {words[m.higher_is_better]}"
+        + (f"; {_escaped(m.convention)}" if m.convention else "")
+        for m in summary.measures
+    )
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _fenced(text: str) -> str:
+    # A fence is longer than any run of backticks in what it holds.
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}sh\n{text}\n{fence}"
+
+
+def _escaped(text: str) -> str:
+    """Return text that Markdown shows as it is: labels and scene names may hold anything."""
+    return re.sub(r"([\\`*_\[\]<>|&#~])", r"\\\1", _one_line(text))
+
+
+def _one_line(text: str) -> str:
+    # Nor may a label steer the terminal.
+    return " ".join("".join(ch if ch.isprintable() else " " for ch in text).split())
+
+
+def _count(number_of: int, what: str) -> str:
+    return f"{number_of} {what}" + ("" if number_of == 1 else "s")
