@@ -241,9 +241,10 @@ class Objective(Protocol):
 class Metric(Protocol):
     """A measure of a fused image against its sources.
 
-    Two members are optional: ``bounds``, the least and greatest value that it can
-    take (a pair of floats, infinite where there is none), and ``reference``, the
-    paper that it comes from.
+    Three members are optional: ``bounds``, the least and greatest value that it can
+    take (a pair of floats, infinite where there is none); ``reference``, the paper that
+    it comes from; and ``summed``, True if it is a sum over the sources, which grows with
+    their number, so that the value per source is reported beside it.
     """
 
     higher_is_better: bool

@@ -187,5 +187,10 @@ def _print(given: argparse.Namespace, scores: Scores) -> None:
     else:
         print(tables.as_text(scores, bold=sys.stdout.isatty()))
         print(f"\n{len(scores.scenes)} scenes; mean ± standard deviation; conventions:")
+        each = scores.mean_per_source()
         for column in scores.columns:
             print(f"  {column.name}: {column.convention}")
+            if column.name in each:
+                pairs = zip(scores.methods, each[column.name], strict=True)
+                per_source = ", ".join(f"{name} {tables.number(value)}" for name, value in pairs)
+                print(f"    per source: {per_source}")

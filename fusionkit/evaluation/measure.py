@@ -55,7 +55,12 @@ class Meter:
     def columns(self) -> list[Column]:
         """The metrics as columns of a table."""
         return [
-            Column(name, bool(metric.higher_is_better), str(metric.convention))
+            Column(
+                name,
+                bool(metric.higher_is_better),
+                str(metric.convention),
+                bool(getattr(metric, "summed", False)),
+            )
             for name, metric in self._metrics.items()
         ]
 
@@ -143,6 +148,7 @@ def evaluate(
         ]
     names = [*methods, *(BASELINES if baselines else ())]
     scores = Scores.empty(names, list(scenes), columns)
+    scores.counts = {scene: len(paths) for scene, paths in scenes.items()}
     for scene, paths in scenes.items():
         if progress is not None:
             progress(scene)

@@ -22,6 +22,8 @@ class Column:
     name: str
     higher_is_better: bool
     convention: str = ""
+    summed: bool = False
+    """Whether it is a sum over the sources, which grows with their number."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Scores:
         The axes of ``values``.
     values
         (methods, scenes, columns), float64.
+    counts
+        How many sources each scene has; empty if that is not known.
     problems
         What could not be measured, and why, one line each.
     """
@@ -57,6 +61,7 @@ class Scores:
     scenes: list[str]
     columns: list[Column]
     values: NDArray[np.float64]
+    counts: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     @classmethod
@@ -77,6 +82,16 @@ class Scores:
     def mean(self) -> NDArray[np.float64]:
         """Return the means over scenes, (methods, columns); NaN where there is no scene."""
         return _without_warning(np.nanmean, self.values)
+
+    def mean_per_source(self) -> dict[str, NDArray[np.float64]]:
+        """Return the means of summed metrics divided by each scene's number of sources, by name."""
+        counts = np.array([self.counts.get(scene, np.nan) for scene in self.scenes])
+        each = _without_warning(np.nanmean, self.values / counts[None, :, None])
+        return {
+            column.name: each[:, place]
+            for place, column in enumerate(self.columns)
+            if column.summed and not np.isnan(each[:, place]).all()
+        }
 
     def deviation(self) -> NDArray[np.float64]:
         """Return the sample standard deviations over scenes, (methods, columns)."""

@@ -64,9 +64,11 @@ def as_json(scores: Scores, baseline: str | None = None) -> str:
     """Return everything: columns with conventions, values, means, ranks, differences, problems."""
     names = [column.name for column in scores.columns]
     mean, deviation, ranks = scores.mean(), scores.deviation(), scores.ranks()
+    each = scores.mean_per_source()
     methods = {
         method: {
             "mean": _numbers(names, mean[place]),
+            "mean_per_source": _numbers(list(each), [values[place] for values in each.values()]),
             "sd": _numbers(names, deviation[place]),
             **{ranking: round(float(values[place]), 4) for ranking, values in ranks.items()},
             "scenes": {

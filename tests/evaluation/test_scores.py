@@ -109,6 +109,19 @@ def test_csv_holds_every_value_exactly():
     assert rows[5] == {"method": "c", "scene": "two", "up": "", "down": ""}
 
 
+def test_sums_are_given_per_source_too():
+    table = Scores.empty(
+        ["a"], ["pair", "stack"], [Column("mi", True, "", True), Column("en", True)]
+    )
+    table.counts = {"pair": 2, "stack": 4}
+    table.set("a", "pair", {"mi": 3.0, "en": 1.0})
+    table.set("a", "stack", {"mi": 8.0, "en": 1.0})
+    assert {name: list(values) for name, values in table.mean_per_source().items()} == {
+        "mi": [1.75]
+    }
+    assert json.loads(as_json(table))["methods"]["a"]["mean_per_source"] == {"mi": 1.75}
+
+
 def test_json_holds_everything():
     table = scores()
     table.problems.append("c, two: no fused image of this name")
