@@ -1,0 +1,207 @@
+"""Train the compact prior: ``python -m fusionkit_diffusion.train PHOTOS... --out DIR``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fusionkit import __version__
+from fusionkit.errors import FusionkitError, UsageError
+
+from . import photographs as variety
+from .compact_file import architecture_of, read_file
+from .compact_network import Architecture, count_parameters, forward_flops
+from .photographs import Photographs, find_photographs, sources_of
+from .speed import PRECISIONS, choose_precision
+from .trainer import Trainer, training_state
+from .training_plan import LEVELS, TAIL, Plan
+from .training_round import CHECKPOINT, EXPORT, Round, set_up_torch
+from .weights import checked_hash
+
+VALIDATION_SIDE = 192
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    try:
+        return train(parser().parse_args(arguments))
+    except FusionkitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser; options of the plan left out are a resumed training's own."""
+    made = argparse.ArgumentParser(prog="python -m fusionkit_diffusion.train", description=__doc__)
+    add = made.add_argument
+    add("photos", nargs="+", metavar="PHOTOS", help="images, or folders of images")
+    add("--out", required=True, type=Path, help="folder for checkpoint, log and weights")
+    add("--minutes", type=float, help="minutes of this round")
+    add("--plan-minutes", type=float, help="minutes of all rounds (default: this one's)")
+    add("--steps", type=int, help="steps of this round, in the place of minutes")
+    add("--plan-steps", type=int, help="steps of all rounds, in the place of minutes")
+    add("--resume", action="store_true", help="continue what is in --out, if there is anything")
+    add("--seed", type=int, default=0)
+    add("--rate", type=float, help="highest learning rate (default 1e-3)")
+    add("--warm-up", type=int, help="steps until it is reached (default 300)")
+    add("--batch", type=int, help="crops of a batch, at first (default 32)")
+    add("--crop", type=int, help="side of a crop, at first (default 64)")
+    add("--widths", help="channels of the levels (default 64,128,192,160)")
+    add("--blocks", type=int, help="residual blocks of a level (default 2)")
+    add("--validation", type=int, default=6, help="photographs held out (default 6)")
+    add("--report", type=float, default=5.0, help="minutes between checkpoints (default 5)")
+    add("--threads", type=int, default=1)
+    add("--device", default="cpu")
+    add("--precision", choices=PRECISIONS, default="auto", help="auto: the faster, measured")
+    add("--manifest", type=Path, help="CSV with file, source, licence (default: MANIFEST.csv)")
+    add("--licence", default="not stated", help="of the weights; goes into their metadata")
+    return made
+
+
+def train(args: argparse.Namespace) -> int:
+    """Train one round."""
+    started = time.perf_counter()
+    set_up_torch(args.threads)
+    checkpoint = args.out / CHECKPOINT
+    resumed = checkpoint.exists()
+    if resumed and not args.resume:
+        raise UsageError(f"{checkpoint}: is there already: give --resume, or another --out")
+    arch, stored = Architecture(), None
+    if resumed:
+        _, metadata = read_file(checkpoint)
+        arch, stored = architecture_of(metadata, checkpoint), training_state(metadata, checkpoint)
+    arch = chosen_architecture(args, arch)
+    plan = chosen_plan(args, stored)
+    paths = find_photographs(args.photos)
+    training, held_out = split(paths, args.validation)
+    data = Photographs.read(training, plan.largest(arch.multiple_of), args.device)
+    trainer = Trainer(arch, plan, data, args.seed, args.device)
+    if resumed:
+        trainer.restore(checkpoint)
+    args.out.mkdir(parents=True, exist_ok=True)
+    trainer.low_precision, rate = choose_precision(args.precision, args.device)
+    print(
+        f"{data.count} photographs, {len(held_out)} held out; {count_parameters(arch)} parameters, "
+        f"{forward_flops(arch, 256, 256) / 1e9:.1f} GFLOP for 256x256; "
+        f"{trainer.low_precision or torch.float32} convolutions at {rate:.3f} TFLOP/s; "
+        f"{trainer.done:.1%} of the plan is done",
+        flush=True,
+    )
+    notes = {
+        "data": {
+            "photographs": data.count,
+            "sha256": data.sha256,
+            "sources": sources_of(training, args.manifest),
+        },
+        "recipe": recipe(trainer),
+        "licence": args.licence,
+        "fusionkit": __version__,
+    }
+    validation = validation_images(held_out, arch.multiple_of, args.device)
+    one = Round(trainer, args.out, validation, notes, args.report, started)
+    reason = one.run(end_of_round(args, trainer, started))
+    file = args.out / EXPORT
+    print(f"{reason}; {trainer.done:.1%} of the plan is done after {trainer.progress.step} steps")
+    print(f"{file}: {file.stat().st_size / 1e6:.2f} MB, sha256 {checked_hash(file)}")
+    return 0
+
+
+def chosen_architecture(args: argparse.Namespace, arch: Architecture) -> Architecture:
+    """Return the architecture with what the command line says of it."""
+    changes: dict[str, Any] = {}
+    try:
+        if args.widths is not None:
+            changes["widths"] = tuple(int(width) for width in args.widths.split(","))
+        if args.blocks is not None:
+            changes["blocks"] = args.blocks
+        return replace(arch, **changes)
+    except ValueError as error:
+        raise UsageError(f"--widths, --blocks: {error}") from None
+
+
+def chosen_plan(args: argparse.Namespace, stored: dict[str, Any] | None) -> Plan:
+    """Return the plan: that of the checkpoint, if any, with what the command line says."""
+    given = {"peak": args.rate, "warm_up": args.warm_up, "crop": args.crop, "batch": args.batch}
+    for unit in ("minutes", "steps"):
+        total = getattr(args, f"plan_{unit}")
+        if total is None and stored is None:
+            total = getattr(args, unit)
+        if total is not None and "unit" not in given:
+            given.update(unit=unit, total=total)
+    changes = {name: value for name, value in given.items() if value is not None}
+    if any(value <= 0 for value in changes.values() if not isinstance(value, str)):
+        raise UsageError("lengths, sizes and rates of a training must be above 0")
+    try:
+        plan = Plan(**{**(stored["plan"] if stored else {}), **changes})
+    except (TypeError, KeyError):
+        raise UsageError("say how long to train: --minutes N, or --steps N") from None
+    if stored and stored["plan"] != asdict(plan):
+        print(f"the plan changes, from {json.dumps(stored['plan'])} to {json.dumps(asdict(plan))}")
+    return plan
+
+
+def split(paths: Sequence[Path], held_out: int) -> tuple[list[Path], list[Path]]:
+    """Return photographs for training, and for validation some spread evenly over them."""
+    if not 1 <= held_out < len(paths):
+        raise UsageError(
+            f"{held_out} of {len(paths)} photographs cannot be held out for validation: at least "
+            "one must be, and one be left (--validation)"
+        )
+    chosen = {(2 * n + 1) * len(paths) // (2 * held_out) for n in range(held_out)}
+    indexed = list(enumerate(paths))
+    return [p for n, p in indexed if n not in chosen], [p for n, p in indexed if n in chosen]
+
+
+def validation_images(paths: Sequence[Path], multiple: int, device: str) -> list[Tensor]:
+    """Return the middle of each photograph, (1, 3, H, W) in [0, 1], of a size that fits."""
+    images = []
+    for path in paths:
+        image, _ = variety.read_rgb(path)
+        sides = [min(VALIDATION_SIDE, side) // multiple * multiple for side in image.shape[1:]]
+        if min(sides) == 0:
+            raise UsageError(f"{path}: is too small to be validated on")
+        top, left = ((n - side) // 2 for n, side in zip(image.shape[1:], sides, strict=True))
+        middle = image[:, top : top + sides[0], left : left + sides[1]]
+        images.append(middle[None].to(device).float() / 255)
+    return images
+
+
+def end_of_round(args: argparse.Namespace, trainer: Trainer, started: float) -> Callable[[], bool]:
+    """Return whether this round is over; its minutes count from the start of the command."""
+    first = trainer.progress.step
+
+    def enough() -> bool:
+        minutes = (time.perf_counter() - started) / 60
+        over = args.minutes is not None and minutes >= args.minutes
+        return over or (args.steps is not None and trainer.progress.step - first >= args.steps)
+
+    return enough
+
+
+def recipe(trainer: Trainer) -> dict[str, Any]:
+    """Return what, besides the data, decides what is learned."""
+    return {
+        **asdict(trainer.plan),
+        "seed": trainer.seed,
+        "ema_decay": trainer.ema_decay,
+        "levels": LEVELS,
+        "tail": TAIL,
+        "half_size": variety.HALF,
+        "grey": variety.GREY,
+        "inverted": variety.INVERTED,
+        "gamma": variety.GAMMA,
+        "contrast": variety.CONTRAST,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,222 @@
+"""The training of the compact prior: one step, and its whole state in one file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fusionkit.errors import UsageError
+
+from .compact_file import architecture_of, describe, read_file, write_file
+from .compact_network import Architecture, Denoiser, column, rotation
+from .denoising import denoised_psnr
+from .photographs import Photographs, vary
+from .training_plan import LevelWeights, Plan, draw_levels, generator_for
+
+VALIDATION_SIGMAS = (15.0, 25.0, 50.0)
+
+
+@dataclass
+class Progress:
+    """How far a training has come.
+
+    Attributes
+    ----------
+    step, crops
+        Steps made and crops seen.
+    minutes
+        Spent on them, over all rounds.
+    """
+
+    step: int = 0
+    crops: int = 0
+    minutes: float = 0.0
+
+    def of(self, plan: Plan) -> float:
+        """Return the share of the plan that is done."""
+        return (self.step if plan.unit == "steps" else self.minutes) / plan.total
+
+
+@dataclass
+class Trainer:
+    """A denoiser in training, with its average, its optimiser and its place in the plan.
+
+    Attributes
+    ----------
+    ema_decay
+        Of the running average of the weights, which is what is exported.
+    low_precision
+        The dtype that convolutions are cast to, or None.
+    """
+
+    arch: Architecture
+    plan: Plan
+    photographs: Photographs
+    seed: int = 0
+    device: str = "cpu"
+    low_precision: torch.dtype | None = None
+    ema_decay: float = 0.999
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            self.denoiser = Denoiser(self.arch)
+            self.average = Denoiser(self.arch)
+        for model in (self.denoiser, self.average):
+            model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average.load_state_dict(self.denoiser.state_dict())
+        self.average.requires_grad_(False)
+        self.optimizer = torch.optim.Adam(
+            self.denoiser.parameters(), lr=self.plan.peak, betas=(0.9, 0.99), fused=True
+        )
+        self.levels = LevelWeights(self.device)
+
+    @property
+    def done(self) -> float:
+        """The share of the plan that is done."""
+        return self.progress.of(self.plan)
+
+    def draw(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return this step's clean crops in [-1, 1], noise, and noise levels."""
+        generator = generator_for(self.seed, self.progress.step, self.device)
+        count, size = self.plan.crops(self.done, self.arch.multiple_of)
+        clean = 2 * vary(self.photographs.crops(count, size, generator), generator) - 1
+        noise = torch.randn(clean.shape, generator=generator, device=self.device)
+        return clean, noise, draw_levels(count, generator)
+
+    def learn(self, clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+        """Make one step on crops (B, 3, S, S); return their losses (B,), not weighted."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan.rate(self.done, self.progress.step)
+        sin, cos = (column(part) for part in rotation(sigma, self.arch.sigma_data))
+        image = clean / self.arch.sigma_data
+        enabled = self.low_precision is not None
+        with torch.autocast(torch.device(self.device).type, self.low_precision, enabled=enabled):
+            v = self.denoiser.velocity(cos * image + sin * noise, sigma)
+        losses = (v - (sin * image - cos * noise)).square().mean((1, 2, 3))
+        weights = self.levels(sigma, losses.detach())
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward((weights * losses).mean())
+        # The loss is scaled to about 1 at any time, and so are the gradients: this bounds outliers.
+        torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
+        self.optimizer.step()
+        self._follow()
+        self.progress.step += 1
+        self.progress.crops += len(clean)
+        return losses.detach()
+
+    @torch.no_grad()
+    def validate(self, images: list[Tensor]) -> dict[float, float]:
+        """Return the average's mean PSNR, by sigma of 255, over images (1, 3, H, W) in [0, 1].
+
+        Height and width are multiples of what the network needs.
+        """
+
+        def denoise(y: Tensor, sigma: float) -> Tensor:
+            level = torch.full((len(y),), sigma, device=y.device)
+            enabled = self.low_precision is not None
+            kind = torch.device(self.device).type
+            with torch.autocast(kind, self.low_precision, enabled=enabled):
+                estimate: Tensor = self.average(y, level)
+            return estimate
+
+        return {
+            sigma: sum(denoised_psnr(denoise, image, sigma) for image in images) / len(images)
+            for sigma in VALIDATION_SIGMAS
+        }
+
+    def save(self, path: Path) -> None:
+        """Write the whole state, atomically."""
+        tensors = {"levels": self.levels.mean}
+        moments = self.optimizer.state_dict()["state"]
+        for n, (key, value) in enumerate(self.denoiser.network.state_dict().items()):
+            tensors[f"weights/{key}"] = value
+            for name, moment in moments.get(n, {}).items():
+                tensors[f"{name}/{key}"] = moment
+        for key, value in self.average.network.state_dict().items():
+            tensors[f"average/{key}"] = value
+        state = {
+            "progress": asdict(self.progress),
+            "plan": asdict(self.plan),
+            "seed": self.seed,
+            "photographs": self.photographs.sha256,
+        }
+        write_file(path, tensors, {**describe(self.arch), "training": json.dumps(state)})
+
+    def restore(self, path: Path) -> None:
+        """Continue from a file that :meth:`save` wrote, under this trainer's own plan.
+
+        Raises
+        ------
+        UsageError
+            It is damaged, or of another architecture, other photographs or another seed.
+        """
+        tensors, metadata = read_file(path)
+        if architecture_of(metadata, path) != self.arch:
+            raise UsageError(f"{path}: is of another architecture than is to be trained")
+        state = training_state(metadata, path)
+        for name, mine in (("seed", self.seed), ("photographs", self.photographs.sha256)):
+            if state.get(name) != mine:
+                raise UsageError(
+                    f"{path}: was trained with other {name} than are given now: give the same, "
+                    "or another folder to start anew"
+                )
+        parts: dict[str, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            part, _, rest = key.partition("/")
+            parts.setdefault(part, {})[rest] = value
+        try:
+            self.progress = Progress(**state["progress"])
+            self.denoiser.network.load_state_dict(parts["weights"])
+            self.average.network.load_state_dict(parts["average"])
+            self.levels.mean.copy_(tensors["levels"])
+            moments = {
+                n: {
+                    "step": parts["step"][key],
+                    # In the weights' own memory layout, which fused kernels rely on.
+                    "exp_avg": torch.empty_like(weights).copy_(parts["exp_avg"][key]),
+                    "exp_avg_sq": torch.empty_like(weights).copy_(parts["exp_avg_sq"][key]),
+                }
+                for n, (key, weights) in enumerate(self.denoiser.network.state_dict().items())
+            }
+            groups = self.optimizer.state_dict()["param_groups"]
+            self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise UsageError(f"{path}: is no whole checkpoint: {str(error)[:120]!r}") from None
+
+    def export(self, path: Path, notes: dict[str, Any]) -> None:
+        """Write the averaged weights in half precision, as ``compact`` loads them."""
+        half = {key: value.half() for key, value in self.average.network.state_dict().items()}
+        write_file(path, half, {**describe(self.arch), **_as_text(notes)})
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        # A short memory at first, so that the average does not drag the beginning along.
+        decay = min(self.ema_decay, (1 + self.progress.step) / (10 + self.progress.step))
+        for mean, current in zip(
+            self.average.parameters(), self.denoiser.parameters(), strict=True
+        ):
+            mean.lerp_(current, 1 - decay)
+
+
+def training_state(metadata: dict[str, str], path: Path) -> dict[str, Any]:
+    """Return what a checkpoint's metadata hold of its training."""
+    try:
+        state = json.loads(metadata["training"])
+    except (KeyError, ValueError):
+        raise UsageError(f"{path}: is no checkpoint of a training") from None
+    if not isinstance(state, dict):
+        raise UsageError(f"{path}: is no checkpoint of a training")
+    return state
+
+
+def _as_text(notes: dict[str, Any]) -> dict[str, str]:
+    return {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in notes.items()
+    }
