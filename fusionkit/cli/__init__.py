@@ -45,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Set ``FUSIONKIT_DEBUG=1`` to get tracebacks in the place of one-line messages.
     """
+    # Threads that wait by spinning take the processor from whatever else runs: beside one busy
+    # process, that made a run take more than twice as long. Read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _dispatch(given)
