@@ -10,6 +10,7 @@ from fusionkit import SOURCE_SYMMETRIC, BuildContext, Component, Weighting, hook
 
 if TYPE_CHECKING:
     from .dig import Dig
+    from .residual import DigResidual
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,43 @@ class DigOptions:
     stride: int = option(1, "S: renew the gains every S steps.", minimum=1)
 
     def __post_init__(self) -> None:
-        if self.window % 2 == 0:
-            raise ValueError(f"window must be odd, not {self.window}")
+        _require_odd(self.window)
+
+
+@dataclass(frozen=True)
+class DigResidualOptions:
+    """Options of the ``dig-residual`` weighting."""
+
+    mode: Literal["residual", "gain"] = option(
+        "residual",
+        "What counts: what the fused image's clean estimate still lacks of a source, or what "
+        "it gained of it since the weights were renewed last.",
+    )
+    loss: Literal["l2", "l1", "gradient", "ssim"] = option(
+        "gradient", "What measures how far the fused image's clean estimate is from a source."
+    )
+    granularity: Literal["pixel", "region", "image"] = option(
+        "region", "One value per pixel, per window around each pixel, or per image."
+    )
+    window: int = option(11, "Side in pixels of a region, odd.", minimum=1)
+    activation: Literal["power", "softmax", "hard"] = option(
+        "power",
+        "From values to weights: value^scale, exp(scale * value), or all to the largest.",
+    )
+    scale: float = option(4.0, "How sharply the weights follow.", above=0, maximum=1e6)
+    stride: int = option(1, "S: renew the weights every S steps.", minimum=1)
+
+    def __post_init__(self) -> None:
+        _require_odd(self.window)
+
+
+def _require_odd(window: int) -> None:
+    if window % 2 == 0:
+        raise ValueError(f"window must be odd, not {window}")
+
+
+def _window(options: DigOptions | DigResidualOptions) -> int:
+    return {"pixel": 1, "region": options.window, "image": 0}[options.granularity]
 
 
 def _dig(options: DigOptions, context: BuildContext) -> Dig:
@@ -44,8 +80,21 @@ def _dig(options: DigOptions, context: BuildContext) -> Dig:
 
     return Dig(
         loss=options.loss,
-        window={"pixel": 1, "region": options.window, "image": 0}[options.granularity],
+        window=_window(options),
         dynamic=options.dynamic,
+        activation=options.activation,
+        scale=options.scale,
+        stride=options.stride,
+    )
+
+
+def _dig_residual(options: DigResidualOptions, context: BuildContext) -> DigResidual:
+    from .residual import DigResidual
+
+    return DigResidual(
+        mode=options.mode,
+        loss=options.loss,
+        window=_window(options),
         activation=options.activation,
         scale=options.scale,
         stride=options.stride,
@@ -54,7 +103,7 @@ def _dig(options: DigOptions, context: BuildContext) -> Dig:
 
 @hookimpl
 def fusionkit_weightings() -> Iterable[Component[Weighting]]:
-    """Return the weighting of this plugin."""
+    """Return the weightings of this plugin."""
     return [
         Component(
             "dig",
@@ -62,5 +111,12 @@ def fusionkit_weightings() -> Iterable[Component[Weighting]]:
             _dig,
             DigOptions,
             frozenset({SOURCE_SYMMETRIC}),
-        )
+        ),
+        Component(
+            "dig-residual",
+            "gains on the fused image: weigh each source by what it still lacks, or gained, of it",
+            _dig_residual,
+            DigResidualOptions,
+            frozenset({SOURCE_SYMMETRIC}),
+        ),
     ]

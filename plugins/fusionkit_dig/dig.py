@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from fusionkit import Run, StartedWeighting, Step
 
+from .activation import simplex_weights
 from .losses import LOSSES, box_mean
 
 
@@ -71,18 +71,7 @@ class Dig:
 
     def weights(self, gains: Tensor) -> Tensor:
         """Turn gains (K, ...) into weights that are >= 0 and sum to 1 over K."""
-        if self.activation == "softmax":
-            return torch.softmax(self.scale * gains, 0)
-        largest = gains.amax(0)
-        if self.activation == "hard":
-            share = (gains == largest).to(gains.dtype)
-        else:
-            # Relative to the largest, or the powers would underflow; where no source
-            # gains anything, all count the same.
-            least = torch.finfo(gains.dtype).tiny
-            relative = gains.clamp_min(0) / largest.clamp_min(least)
-            share = torch.where(largest >= least, relative, 1.0) ** self.scale
-        return share / share.sum(0)
+        return simplex_weights(gains, self.activation, self.scale)
 
 
 class _StartedDig:

@@ -94,7 +94,7 @@ def test_plugins_json(capsys):
     assert main(["plugins", "--json"]) == 0
     plugins = {plugin["name"]: plugin for plugin in json.loads(capsys.readouterr().out)}
     assert plugins["fixed"]["status"] == "loaded"
-    (component,) = plugins["dig"]["components"]
+    component = next(c for c in plugins["dig"]["components"] if c["name"] == "dig")
     options = {option["name"]: option for option in component["options"]}
     assert options["window"]["type"] == "int"
     assert options["activation"]["choices"] == ["power", "softmax", "hard"]

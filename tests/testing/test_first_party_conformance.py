@@ -8,6 +8,7 @@ test_fixed = conformance("fixed")
 test_dig = conformance("dig")
 test_objectives = conformance("objectives")
 test_metrics = conformance("metrics")
+test_saliency = conformance("saliency")
 
 # Estimators that load a file which the person has to have; configured ones are tested apart.
 NEEDS_WEIGHTS = {"adm", "diffusers"}

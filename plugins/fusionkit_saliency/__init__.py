@@ -1,0 +1,57 @@
+"""First-party plugin: ``saliency``, classical weights from the sources' contrast and intensity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from fusionkit import SOURCE_SYMMETRIC, BuildContext, Component, Weighting, hookimpl, option
+
+if TYPE_CHECKING:
+    from .saliency import Saliency
+
+
+@dataclass(frozen=True)
+class SaliencyOptions:
+    """Options of the ``saliency`` weighting."""
+
+    measure: Literal["both", "contrast", "intensity"] = option(
+        "both",
+        "What makes a pixel count: its contrast (Laplacian), how far its smoothed value is "
+        "from the image's mean, or the sum of both.",
+    )
+    window: int = option(
+        11, "Side in pixels of the window that the measure is averaged over, odd.", minimum=1
+    )
+    sharpness: float = option(
+        4.0,
+        "How strongly the more salient source is preferred; 0 is the mean.",
+        minimum=0,
+        maximum=1e6,
+    )
+
+    def __post_init__(self) -> None:
+        if self.window % 2 == 0:
+            raise ValueError(f"window must be odd, not {self.window}")
+
+
+def _saliency(options: SaliencyOptions, context: BuildContext) -> Saliency:
+    from .saliency import Saliency
+
+    return Saliency(options.measure, options.window, options.sharpness)
+
+
+@hookimpl
+def fusionkit_weightings() -> Iterable[Component[Weighting]]:
+    """Return the weighting of this plugin."""
+    return [
+        Component(
+            "saliency",
+            "the classical choice: weigh each source by its local contrast and its "
+            "difference from its mean",
+            _saliency,
+            SaliencyOptions,
+            frozenset({SOURCE_SYMMETRIC}),
+        )
+    ]
