@@ -1,10 +1,10 @@
-"""First-party plugin: fusion objectives, ``mse`` and ``increments``."""
+"""First-party plugin: fusion objectives."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from fusionkit import (
     IDENTITY_PRESERVING,
@@ -17,6 +17,9 @@ from fusionkit import (
 )
 
 if TYPE_CHECKING:
+    from .condition_bank import ConditionBank
+    from .ddfm_em import DdfmEm
+    from .ddfm_published import DdfmPaper, DdfmReleased
     from .increments import Increments
     from .mse import Mse
 
@@ -40,6 +43,62 @@ class IncrementsOptions:
     strength: float = option(0.1, _STRENGTH, minimum=0, maximum=1e6)
 
 
+@dataclass(frozen=True)
+class DdfmEmOptions:
+    """Options of the ``ddfm-em`` objective."""
+
+    variant: Literal["symmetric", "paper", "released"] = option(
+        "symmetric",
+        "Any sources, all alike; or infrared and visible, in this order, as DDFM's paper states "
+        "it or as its released code computes it.",
+    )
+    strength: float = option(
+        0.1,
+        _STRENGTH + " paper begins at the trajectory even so; released does not read it.",
+        minimum=0,
+        maximum=1e6,
+    )
+    psi: float = option(
+        -1.0,
+        "Weight of the gradient term against the l1 distances; -1 takes the variant's own, "
+        "100 for symmetric and 0.5 for the others.",
+        minimum=-1,
+        maximum=1e6,
+    )
+    eta: float = option(
+        0.0,
+        "Weight that couples the two halves of the splitting; 0 takes the variant's own, "
+        "4 for symmetric and 0.01 for the others.",
+        minimum=0,
+        maximum=1e6,
+    )
+    iterations: int = option(
+        0,
+        "Passes of EM per step; 0 takes the variant's own, 5 for symmetric and 1 for the others.",
+        minimum=0,
+        maximum=1000,
+    )
+
+    def __post_init__(self) -> None:
+        if -1 < self.psi < 0:
+            raise ValueError(f"psi must be -1 or at least 0, not {self.psi}")
+
+
+_OWN = {"symmetric": (100.0, 4.0, 5), "paper": (0.5, 0.01, 1), "released": (0.5, 0.01, 1)}
+"""psi, eta and iterations of each variant."""
+
+
+@dataclass(frozen=True)
+class ConditionBankOptions:
+    """Options of the ``condition-bank`` objective."""
+
+    strength: float = option(0.1, _STRENGTH, minimum=0, maximum=1e6)
+    iterations: int = option(20, "Adam steps per sampling step.", minimum=1, maximum=1000)
+    rate: float = option(
+        0.1, "Size of the first Adam step, of values in [-1, 1].", above=0, maximum=1
+    )
+
+
 def _mse(options: MseOptions, context: BuildContext) -> Mse:
     from .mse import Mse
 
@@ -50,6 +109,26 @@ def _increments(options: IncrementsOptions, context: BuildContext) -> Increments
     from .increments import Increments
 
     return Increments(options.strength)
+
+
+def _ddfm_em(options: DdfmEmOptions, context: BuildContext) -> DdfmEm | DdfmPaper | DdfmReleased:
+    from .ddfm_em import DdfmEm
+    from .ddfm_published import DdfmPaper, DdfmReleased
+
+    psi, eta, iterations = _OWN[options.variant]
+    psi = psi if options.psi < 0 else options.psi
+    eta, iterations = options.eta or eta, options.iterations or iterations
+    if options.variant == "symmetric":
+        return DdfmEm(options.strength, psi, eta, iterations)
+    if options.variant == "paper":
+        return DdfmPaper(options.strength, psi, eta, iterations)
+    return DdfmReleased(options.strength, psi, eta, iterations)
+
+
+def _condition_bank(options: ConditionBankOptions, context: BuildContext) -> ConditionBank:
+    from .condition_bank import ConditionBank
+
+    return ConditionBank(options.strength, options.iterations, options.rate)
 
 
 @hookimpl
@@ -69,6 +148,20 @@ def fusionkit_objectives() -> Iterable[Component[Objective]]:
             "fuse what each denoising step adds to each source, band by band",
             _increments,
             IncrementsOptions,
+            traits,
+        ),
+        Component(
+            "ddfm-em",
+            "weighted l1 distance and gradients of the sources, by DDFM's EM",
+            _ddfm_em,
+            DdfmEmOptions,
+            traits,
+        ),
+        Component(
+            "condition-bank",
+            "a step towards the strongest of CCF's eight conditions",
+            _condition_bank,
+            ConditionBankOptions,
             traits,
         ),
     ]

@@ -1,0 +1,145 @@
+"""The eight conditions of CCF, for any number of weighted sources.
+
+Each is a function of the fused image f (B, C, H, W) and returns its loss per image,
+(B,): a mean over pixels and channels, 0 where f meets it, differentiable in f. What
+depends on sources and weights alone is computed before. w_k are the weights; at a
+pixel, r_k = w_k / max_j w_j is a source's share relative to the strongest.
+
+Conditions: Cao et al., Conditional Controllable Image Fusion, NeurIPS 2024.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, pad
+
+from .differences import gradient
+
+Condition = Callable[[Tensor], Tensor]
+
+SOFTNESS = 1e-3
+"""Rounds off roots at zero, where they have no slope: far below 2/255."""
+
+NAMES = ("ssim", "mse", "edges", "haar-low", "haar-high", "sf", "ei", "sd")
+
+
+def conditions(sources: Tensor, weights: Tensor) -> tuple[Condition, ...]:
+    """Return the conditions, in the order of ``NAMES``.
+
+    Parameters
+    ----------
+    sources
+        (K, B, C, H, W).
+    weights
+        (K, B, 1, H, W), summing to 1 over K.
+    """
+    relative = weights / weights.amax(0)
+    edges = (relative * edge_strength(sources)).amax(0)
+    bands, coarse = haar(sources), average_2x2(weights)
+    low, high = bands[..., 0, :, :, :], bands[..., 1:, :, :, :]
+    # Nearly choose-max where one source has the detail, and no matter which comes first.
+    energy = coarse.unsqueeze(-4) * (high.square() + SOFTNESS**4)
+    detail = (energy * high).sum(0) / energy.sum(0)
+    share = weights.mean((2, 3, 4))
+    share = share / share.amax(0)
+    similar = similarity(sources, weights)
+
+    def best(statistic: Callable[[Tensor], Tensor]) -> Condition:
+        target = (share * statistic(sources)).amax(0)
+        return lambda f: (target - statistic(f)).clamp_min(0).square() / 2
+
+    return (
+        similar,
+        lambda f: _mean((weights * (f - sources).square()).sum(0)) / 2,
+        lambda f: _mean((edge_strength(f) - edges).square()) / 2,
+        lambda f: _mean((coarse * (haar(f)[..., 0, :, :, :] - low).square()).sum(0)) / 2,
+        lambda f: (haar(f)[:, 1:] - detail).square().sum(1).mean((1, 2, 3)) / 2,
+        best(spatial_frequency),
+        best(edge_intensity),
+        best(standard_deviation),
+    )
+
+
+def similarity(sources: Tensor, weights: Tensor) -> Condition:
+    """Return Σ_k w_k (1 - SSIM(f, c_k)), averaged over the image.
+
+    Wang et al., IEEE TIP 13, 600 (2004), with a uniform window of 7 x 7 pixels. At the
+    border it is cut off, so that any size will do: below 4 x 4 it is the whole image.
+    """
+    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # values span 2
+    y, yy = window_mean(sources), window_mean(sources.square())
+
+    def condition(f: Tensor) -> Tensor:
+        x, xx, *products = window_mean(torch.stack([f, f.square(), *(f * sources)]))
+        xy = torch.stack(products)
+        agreement = (2 * x * y + c1) * (2 * (xy - x * y) + c2)
+        most = (x.square() + y.square() + c1) * (xx - x.square() + yy - y.square() + c2)
+        return _mean((weights * (1 - agreement / most)).sum(0))
+
+    return condition
+
+
+def spatial_frequency(image: Tensor) -> Tensor:
+    """Root mean square of the first differences along rows and columns: SF."""
+    right, below = gradient(image)
+    return (_mean(right.square() + below.square()) + SOFTNESS**2).sqrt()
+
+
+def edge_intensity(image: Tensor) -> Tensor:
+    """Mean magnitude of the Sobel gradient: EI."""
+    return _mean(edge_strength(image))
+
+
+def standard_deviation(image: Tensor) -> Tensor:
+    """Root mean square distance of all values of an image to their mean: SD."""
+    middle = image.mean((-3, -2, -1), keepdim=True)
+    return (_mean((image - middle).square()) + SOFTNESS**2).sqrt()
+
+
+def edge_strength(image: Tensor) -> Tensor:
+    """Magnitude of the Sobel gradient, per unit step of one pixel, mirrored at the border."""
+    around = _extend(image, 1)
+    down = (around[..., :-2, :] + 2 * around[..., 1:-1, :] + around[..., 2:, :]) / 8
+    along = (around[..., :, :-2] + 2 * around[..., :, 1:-1] + around[..., :, 2:]) / 8
+    x, y = down[..., 2:] - down[..., :-2], along[..., 2:, :] - along[..., :-2, :]
+    return (x.square() + y.square() + SOFTNESS**2).sqrt()
+
+
+def haar(image: Tensor) -> Tensor:
+    """Return the four undecimated Haar bands of each 2 x 2 window, (..., 4, C, H, W), low first.
+
+    Undecimated, so that neither the parity of the size nor the grid matters; the
+    last row and column are doubled.
+    """
+    around = pad(image.flatten(0, -4), (0, 1, 0, 1), mode="replicate")
+    around = around.view(*image.shape[:-2], image.shape[-2] + 1, image.shape[-1] + 1)
+    a, b = around[..., :-1, :-1], around[..., :-1, 1:]
+    c, d = around[..., 1:, :-1], around[..., 1:, 1:]
+    bands = (a + b + c + d, a - b + c - d, a + b - c - d, a - b - c + d)
+    return torch.stack(bands, -4) / 4
+
+
+def average_2x2(weights: Tensor) -> Tensor:
+    """Return the means over the windows of :func:`haar`."""
+    return haar(weights)[..., 0, :, :, :]
+
+
+def window_mean(image: Tensor) -> Tensor:
+    """Mean over the 7 x 7 window around each pixel, over what of it lies inside the image."""
+    flat = image.flatten(0, -4)
+    # Rows, then columns: 14 additions a pixel in the place of 49.
+    for size, padding in (((7, 1), (3, 0)), ((1, 7), (0, 3))):
+        flat = avg_pool2d(flat, size, 1, padding, count_include_pad=False)
+    return flat.view_as(image)
+
+
+def _extend(image: Tensor, by: int) -> Tensor:
+    flat = pad(image.flatten(0, -4), (by, by, by, by), mode="replicate")
+    return flat.view(*image.shape[:-2], *flat.shape[-2:])
+
+
+def _mean(maps: Tensor) -> Tensor:
+    return maps.mean((-3, -2, -1))
