@@ -73,8 +73,8 @@ def similarity(sources: Tensor, weights: Tensor) -> Condition:
     y, yy = window_mean(sources), window_mean(sources.square())
 
     def condition(f: Tensor) -> Tensor:
-        x, xx, *products = window_mean(torch.stack([f, f.square(), *(f * sources)]))
-        xy = torch.stack(products)
+        means = window_mean(torch.cat([torch.stack([f, f.square()]), f * sources]))
+        x, xx, xy = means[0], means[1], means[2:]
         agreement = (2 * x * y + c1) * (2 * (xy - x * y) + c2)
         most = (x.square() + y.square() + c1) * (xx - x.square() + yy - y.square() + c2)
         return _mean((weights * (1 - agreement / most)).sum(0))
