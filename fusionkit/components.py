@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from .errors import PluginError, PluginLoadError, UsageError
+from .errors import FusionkitError, PluginError, PluginLoadError, UsageError
 from .options import NoOptions, from_mapping, specs, suggest
 
 T = TypeVar("T", covariant=True)
@@ -152,8 +152,6 @@ class Provided:
 
     def build(self, options: Any, context: BuildContext) -> Any:
         """Build the component; anything it raises is reported in its name."""
-        from .errors import FusionkitError
-
         try:
             return self.component.build(options, context)
         except FusionkitError:

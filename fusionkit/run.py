@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .checks import Checks, blame, check_shape
+from .mirror import mirrored_index
 from .protocols import NoiseEstimator
 from .schedule import Schedule
 
@@ -186,7 +187,5 @@ def _generator(seed: int, purpose: str, index: int) -> torch.Generator:
 
 
 def _mirrored(size: int, multiple: int, device: torch.device) -> Tensor:
-    """Return indices that pad up to a multiple, mirrored at the far edge as often as needed."""
-    padded = -(-size // multiple) * multiple
-    index = torch.arange(padded, device=device) % (2 * size)
-    return torch.minimum(index, 2 * size - 1 - index)
+    """Return indices that pad up to a multiple, mirrored at the far edge."""
+    return mirrored_index(0, -(-size // multiple) * multiple, size, device)

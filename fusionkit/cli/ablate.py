@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..batch import find_scenes, holds_scenes
-from ..components import METRIC, Registry
+from ..components import Registry
 from ..errors import UsageError
 from ..recipe import DEFAULT_TASK, Layer, merge, read_recipe, task_recipe
 from . import complain
@@ -18,6 +18,7 @@ from .arguments import Parser, add_plugin_flags, load_plugins_from
 if TYPE_CHECKING:
     from ..evaluation.plan import Variant
     from ..evaluation.study import Cell, Study
+    from ..pipeline import Part
 
 _EXAMPLES = """\
 Any flag of "fusionkit run" that names a component, a setting or an option may be given several
@@ -39,7 +40,8 @@ def main(arguments: Sequence[str]) -> int:
     axes, rest = _split_axes(arguments, parser)
     given = parser.parse_args(rest)
     registry = load_plugins_from(arguments)
-    study, problems = _study(given, axes, registry)
+    built: dict[str, Part] = {}  # every component once, for counting costs and for running
+    study, problems = _study(given, axes, registry, built)
     from ..evaluation.ablation import run_study
     from ..evaluation.report import write_report
     from ..evaluation.study import Loading
@@ -48,7 +50,13 @@ def main(arguments: Sequence[str]) -> int:
     loading = Loading(tuple(given.no_plugin), tuple(given.plugin))
     with _progress(len(study.cells) * len(study.scenes), given.quiet) as advance:
         problems += run_study(
-            study, folder, registry, jobs=given.jobs, loading=loading, progress=advance
+            study,
+            folder,
+            registry,
+            jobs=given.jobs,
+            loading=loading,
+            built=built,
+            progress=advance,
         )
     for problem in problems:
         complain(problem, 1)
@@ -112,10 +120,13 @@ def _split_axes(arguments: Sequence[str], parser: Parser) -> tuple[dict[str, lis
 
 
 def _study(
-    given: argparse.Namespace, axes: dict[str, list[str]], registry: Registry
+    given: argparse.Namespace,
+    axes: dict[str, list[str]],
+    registry: Registry,
+    built: dict[str, Part],
 ) -> tuple[Study, list[str]]:
     from ..evaluation.plan import product
-    from ..evaluation.presets import metric_names
+    from ..evaluation.presets import chosen_metrics
     from ..evaluation.study import Study, cells_of
 
     if given.jobs < 1:
@@ -127,16 +138,13 @@ def _study(
     seeds = _seeds(given.seeds)
     variants = product(_base(given), axes, registry)
     count = len(next(iter(scenes.found.values())))
-    rows = _with_baselines(variants, wanted, count, registry)
+    rows = _with_baselines(variants, wanted, count, registry, built)
     cells: list[Cell] = cells_of(rows, seeds, "trivial" in wanted)
     reference = given.against or variants[0].label
     if reference not in [cell.label for cell in cells]:
         labels = ", ".join(dict.fromkeys(cell.label for cell in cells))
         raise UsageError(f"--against {reference}: there are {labels}")
-    installed = tuple(provided.component.name for provided in registry.all(METRIC))
-    metrics = given.metric.split(",") if given.metric else metric_names(given.preset, installed)
-    for metric in metrics:
-        registry.find(METRIC, metric)  # before anything is run
+    metrics = chosen_metrics(given.metric, given.preset, registry)
     paths = {name: [str(path) for path in sources] for name, sources in scenes.found.items()}
     problems = [f"{name}: {why}" for name, why in scenes.problems.items()]
     return Study(paths, list(metrics), cells, reference), problems
@@ -163,7 +171,11 @@ def _seeds(text: str) -> list[int]:
 
 
 def _with_baselines(
-    variants: list[Variant], wanted: Sequence[str], count: int, registry: Registry
+    variants: list[Variant],
+    wanted: Sequence[str],
+    count: int,
+    registry: Registry,
+    built: dict[str, Part],
 ) -> list[Variant]:
     from ..evaluation.cost import nfe_of, steps_at_nfe
     from ..evaluation.plan import at_same_cost, rungs
@@ -172,8 +184,8 @@ def _with_baselines(
     for variant in variants:
         added: list[Variant] = list(rungs(variant, registry)) if "rungs" in wanted else []
         if "fixed" in wanted:
-            target = nfe_of(variant.recipe, count, registry)
-            steps = steps_at_nfe(variant, target, count, registry)
+            target = nfe_of(variant.recipe, count, registry, built)
+            steps = steps_at_nfe(variant, target, count, registry, built)
             same = at_same_cost(variant, steps, registry) if steps else None
             added += [same] if same else []
         for row in added:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..batch import doubled_stem, find_scenes, holds_scenes, images_by_stem
-from ..components import METRIC, Registry
+from ..components import Registry
 from ..errors import UsageError
 from . import complain
 from .arguments import Parser, add_plugin_flags, load_plugins_from
@@ -147,11 +147,10 @@ def _measure(
     from tqdm import tqdm
 
     from ..evaluation.measure import Meter, evaluate, reference_meter
-    from ..evaluation.presets import metric_names
+    from ..evaluation.presets import chosen_metrics
 
-    installed = tuple(provided.component.name for provided in registry.all(METRIC))
-    wanted = given.metric.split(",") if given.metric else metric_names(given.preset, installed)
-    meter = Meter([name.strip() for name in wanted], registry, given.device)
+    wanted = chosen_metrics(given.metric, given.preset, registry)
+    meter = Meter(wanted, registry, given.device)
     hidden = given.quiet or not sys.stderr.isatty()
     with tqdm(total=len(scenes), unit="scene", leave=False, disable=hidden) as bar:
 

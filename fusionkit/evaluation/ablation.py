@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..components import Registry
+from ..pipeline import Part
 from .study import Cell, Loading, Study, finished, prepare
 
 
@@ -21,6 +22,7 @@ def run_study(
     *,
     jobs: int = 1,
     loading: Loading | None = None,
+    built: dict[str, Part] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Run what is not done yet; return what failed, one line each.
@@ -35,6 +37,8 @@ def run_study(
         Where components are found in this process.
     jobs, loading
         How many processes, and which plugins they load.
+    built
+        Components that this process has built already, to be used again.
     progress
         Called with a line for every finished pair of cell and scene.
 
@@ -53,7 +57,7 @@ def run_study(
     ]
     problems = []
     with open(folder / "results.jsonl", "a", encoding="utf-8") as results:
-        for line in _work(study, folder, todo, registry, jobs, loading or Loading()):
+        for line in _work(study, folder, todo, registry, jobs, loading or Loading(), built):
             if "error" in line:
                 problems.append(f"{line['cell']}, {line['scene']}: {line['error']}")
                 continue
@@ -76,11 +80,12 @@ def _work(
     registry: Registry,
     jobs: int,
     loading: Loading,
+    built: dict[str, Part] | None,
 ) -> Iterator[dict[str, Any]]:
     from .worker import Worker, start_worker, work_in_process
 
     if jobs == 1 or len(todo) < 2:
-        worker = Worker(study.metrics, folder, registry)
+        worker = Worker(study.metrics, folder, registry, built)
         for cell, scene in todo:
             yield worker.attempt(cell, scene, study.scenes[scene])
         return

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..mirror import mirrored_index
+
 # Fusions of luma (K, H, W) in [0, 255], float64, to (H, W).
 
 
@@ -57,8 +59,7 @@ def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     kernel = kernel / kernel.sum()
     for axis in (-2, -1):
         size = images.shape[axis]
-        index = torch.arange(-reach, size + reach, device=images.device) % (2 * size)
-        index = torch.minimum(index, 2 * size - 1 - index)
+        index = mirrored_index(-reach, size + reach, size, images.device)
         padded = images.index_select(axis, index).movedim(axis, -1)
         blurred = functional.conv1d(padded.flatten(0, -2)[:, None], kernel[None, None])
         images = blurred.view(*padded.shape[:-1], size).movedim(-1, axis)

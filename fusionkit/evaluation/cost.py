@@ -28,7 +28,13 @@ def nfe_of(
     return pipeline(sources, seed=0).nfe
 
 
-def steps_at_nfe(variant: Variant, nfe: float, count: int, registry: Registry) -> int | None:
+def steps_at_nfe(
+    variant: Variant,
+    nfe: float,
+    count: int,
+    registry: Registry,
+    built: dict[str, Part] | None = None,
+) -> int | None:
     """Return how many steps of the variant with fixed weights cost this NFE.
 
     None where fixed weights cost nothing, as without a fused trajectory.
@@ -37,5 +43,5 @@ def steps_at_nfe(variant: Variant, nfe: float, count: int, registry: Registry) -
     fixed = merge(variant.recipe, {"weighting": "fixed"})
     if variant.recipe["timesteps"]:
         return steps
-    each = nfe_of(fixed, count, registry) / steps
+    each = nfe_of(fixed, count, registry, built) / steps
     return max(1, round(nfe / each)) if each > 0 else None

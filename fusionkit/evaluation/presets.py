@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..components import METRIC, Registry
 from ..errors import UsageError
 from ..options import suggest
 
@@ -23,6 +24,24 @@ RANKINGS: dict[str, tuple[str, ...]] = {
     "rank5": ("mi", "scd", "vif", "qabf", "ssim"),
 }
 """Mean ranks; the second leaves out what sharpening and contrast alone can buy."""
+
+
+def chosen_metrics(listed: str | None, preset: str, registry: Registry) -> tuple[str, ...]:
+    """Return the metrics listed (``a,b``), or those of a preset where none are.
+
+    Raises
+    ------
+    UsageError
+        There is no such preset, or no such metric.
+    """
+    if listed:
+        names = tuple(name.strip() for name in listed.split(","))
+    else:
+        installed = tuple(provided.component.name for provided in registry.all(METRIC))
+        names = metric_names(preset, installed)
+    for name in names:
+        registry.find(METRIC, name)
+    return names
 
 
 def metric_names(preset: str, installed: tuple[str, ...]) -> tuple[str, ...]:

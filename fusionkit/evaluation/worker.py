@@ -30,11 +30,17 @@ from .study import MAP_SIDE, Cell, Loading
 class Worker:
     """Runs cells one after another; components are built once, and shared between pipelines."""
 
-    def __init__(self, metrics: Sequence[str], folder: Path, registry: Registry) -> None:
+    def __init__(
+        self,
+        metrics: Sequence[str],
+        folder: Path,
+        registry: Registry,
+        built: dict[str, Part] | None = None,
+    ) -> None:
         self.folder = folder
         self.registry = registry
         self.meter = Meter(metrics, registry)
-        self._built: dict[str, Part] = {}
+        self._built: dict[str, Part] = {} if built is None else built
         self._pipelines: dict[str, Pipeline] = {}
 
     def attempt(self, cell: Cell, scene: str, sources: Sequence[str]) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def test_models_are_built_once_for_all_cells(scenes, tmp_path):
         "    return [Component('counted', 'counts how often it is built', build)]\n"
     )
     arguments = ["ablate", str(scenes), "-o", str(tmp_path / "study"), *QUICK]
-    axes = ["--estimator", "counted", "--steps", "2,3,4", "--baseline", "none"]
+    axes = ["--estimator", "counted", "--steps", "2,3,4", "--baseline", "rungs,fixed"]
     assert main([*arguments, *axes, "--plugin", str(counted)]) == 0
     assert (tmp_path / "built").read_text() == "x"
 
