@@ -34,6 +34,9 @@ FEATURES = 7
 GAIN_RATE = 5.0
 """Adam moves every weight by about the learning rate; gains have further to go than kernels."""
 
+PIXELWISE = ("stem", "head")
+"""The modules of a network whose convolutions have pixels for inputs or outputs."""
+
 
 @dataclass(frozen=True)
 class Architecture:

@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     add("--resume", action="store_true", help="continue what is in --out, if there is anything")
     add("--seed", type=int, default=0)
     add("--rate", type=float, help="highest learning rate (default 1e-3)")
-    add("--warm-up", type=int, help="steps until it is reached (default 300)")
+    add("--warm-up", type=int, help="steps until it is reached (default 100)")
     add("--batch", type=int, help="crops of a batch, at first (default 32)")
     add("--crop", type=int, help="side of a crop, at first (default 64)")
     add("--widths", help="channels of the levels (default 64,128,192,160)")

@@ -13,8 +13,9 @@ from torch import Tensor
 from fusionkit.errors import UsageError
 
 from .compact_file import architecture_of, describe, read_file, write_file
-from .compact_network import Architecture, Denoiser, column, rotation
+from .compact_network import PIXELWISE, Architecture, Denoiser, column, rotation
 from .denoising import denoised_psnr
+from .muon import Muon
 from .photographs import Photographs, vary
 from .training_plan import LevelWeights, Plan, draw_levels, generator_for
 
@@ -72,9 +73,7 @@ class Trainer:
             model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average.load_state_dict(self.denoiser.state_dict())
         self.average.requires_grad_(False)
-        self.optimizer = torch.optim.Adam(
-            self.denoiser.parameters(), lr=self.plan.peak, betas=(0.9, 0.99), fused=True
-        )
+        self.optimizer = Muon(self.denoiser.network, PIXELWISE)
         self.levels = LevelWeights(self.device)
 
     @property
@@ -92,8 +91,6 @@ class Trainer:
 
     def learn(self, clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
         """Make one step on crops (B, 3, S, S); return their losses (B,), not weighted."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.plan.rate(self.done, self.progress.step)
         sin, cos = (column(part) for part in rotation(sigma, self.arch.sigma_data))
         image = clean / self.arch.sigma_data
         enabled = self.low_precision is not None
@@ -101,11 +98,11 @@ class Trainer:
             v = self.denoiser.velocity(cos * image + sin * noise, sigma)
         losses = (v - (sin * image - cos * noise)).square().mean((1, 2, 3))
         weights = self.levels(sigma, losses.detach())
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         torch.autograd.backward((weights * losses).mean())
         # The loss is scaled to about 1 at any time, and so are the gradients: this bounds outliers.
         torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
-        self.optimizer.step()
+        self.optimizer.step(self.plan.rate(self.done, self.progress.step))
         self._follow()
         self.progress.step += 1
         self.progress.crops += len(clean)
@@ -133,12 +130,9 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write the whole state, atomically."""
-        tensors = {"levels": self.levels.mean}
-        moments = self.optimizer.state_dict()["state"]
-        for n, (key, value) in enumerate(self.denoiser.network.state_dict().items()):
+        tensors = {"levels": self.levels.mean, **self.optimizer.state()}
+        for key, value in self.denoiser.network.state_dict().items():
             tensors[f"weights/{key}"] = value
-            for name, moment in moments.get(n, {}).items():
-                tensors[f"{name}/{key}"] = moment
         for key, value in self.average.network.state_dict().items():
             tensors[f"average/{key}"] = value
         state = {
@@ -176,17 +170,7 @@ class Trainer:
             self.denoiser.network.load_state_dict(parts["weights"])
             self.average.network.load_state_dict(parts["average"])
             self.levels.mean.copy_(tensors["levels"])
-            moments = {
-                n: {
-                    "step": parts["step"][key],
-                    # In the weights' own memory layout, which fused kernels rely on.
-                    "exp_avg": torch.empty_like(weights).copy_(parts["exp_avg"][key]),
-                    "exp_avg_sq": torch.empty_like(weights).copy_(parts["exp_avg_sq"][key]),
-                }
-                for n, (key, weights) in enumerate(self.denoiser.network.state_dict().items())
-            }
-            groups = self.optimizer.state_dict()["param_groups"]
-            self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+            self.optimizer.load(tensors)
         except (KeyError, TypeError, RuntimeError) as error:
             raise UsageError(f"{path}: is no whole checkpoint: {str(error)[:120]!r}") from None
 

@@ -92,7 +92,7 @@ class Plan:
     total: float
     unit: str = "minutes"
     peak: float = 1e-3
-    warm_up: int = 300
+    warm_up: int = 100
     crop: int = 64
     batch: int = 32
 

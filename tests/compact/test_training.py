@@ -15,6 +15,7 @@ from fusionkit_diffusion.compact import CompactEstimator
 from fusionkit_diffusion.compact_file import read_file
 from fusionkit_diffusion.compact_network import Architecture
 from fusionkit_diffusion.denoising import noisy, psnr
+from fusionkit_diffusion.muon import RMS, orthogonalised
 from fusionkit_diffusion.training_round import CHECKPOINT, EXPORT, LOG, Round
 
 from fusionkit.errors import UsageError
@@ -80,7 +81,7 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(photos, tmp_path, 
     assert "57.1% of the plan is done after 4 steps" in capsys.readouterr().out
     assert command(photos, twice, "--resume", "--steps", "99") == 0  # the plan is remembered
     assert "the plan is done; 100.0%" in capsys.readouterr().out
-    for part in ("weights", "average", "exp_avg", "exp_avg_sq", "levels"):
+    for part in ("weights", "average", "momentum", "exp_avg", "exp_avg_sq", "levels"):
         a, b = (weights(folder / CHECKPOINT, part) for folder in (once, twice))
         assert (a - b).abs().max() <= 1e-6 * a.abs().max(), part
     assert (weights(once / CHECKPOINT, "weights") - middle).abs().max() > 1e-5
@@ -117,15 +118,48 @@ def test_what_is_exported_is_loaded_with_its_story(photos, tmp_path, capsys) -> 
 
 def test_moments_come_back_in_the_memory_layout_of_their_weights(photos, tmp_path) -> None:
     learner, resumed = trainer(photos), trainer(photos)
-    learner.learn(*learner.draw())
+    for _ in range(2):  # at the first, a head of zeros lets no gradient through
+        learner.learn(*learner.draw())
     learner.save(tmp_path / CHECKPOINT)
     resumed.restore(tmp_path / CHECKPOINT)
-    for one, two in zip(learner.denoiser.parameters(), resumed.denoiser.parameters(), strict=True):
-        a, b = learner.optimizer.state[one], resumed.optimizer.state[two]
-        assert a["step"] == b["step"] == 1
-        for name in ("exp_avg", "exp_avg_sq"):
-            assert torch.equal(a[name], b[name])
-            assert a[name].stride() == b[name].stride() == two.stride()
+    one, two = learner.optimizer, resumed.optimizer
+    assert (
+        one.momenta.keys() | one.others.keys()
+        == dict(learner.denoiser.network.named_parameters()).keys()
+    )
+    for name, momentum in one.momenta.items():
+        assert momentum.abs().max() > 0
+        assert torch.equal(momentum, two.momenta[name])
+    for name, weight in two.others.items():
+        a, b = one.adam.state[one.others[name]], two.adam.state[weight]
+        assert a["step"] == b["step"] == 2
+        for part in ("exp_avg", "exp_avg_sq"):
+            assert torch.equal(a[part], b[part])
+            assert a[part].stride() == b[part].stride() == weight.stride()
+
+
+@pytest.mark.parametrize("shape", [(24, 60), (60, 24), (32, 32)])
+def test_an_orthogonalised_matrix_has_singular_values_near_one(shape) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    u, values, v = torch.linalg.svd(matrix, full_matrices=False)
+    result = orthogonalised(matrix)
+    within = (u.mT @ result @ v.mT).diagonal()
+    assert (within[values > 0.1 * values[0]] - 1).abs().max() < 0.4
+    # The same singular vectors: nothing off the diagonal.
+    assert (result - u @ within.diag() @ v).abs().max() < 1e-4
+
+
+def test_kernels_move_by_their_own_measure_whatever_the_gradients_size(photos) -> None:
+    learner = trainer(photos)
+    optimizer = learner.optimizer
+    assert {name.split(".")[0] for name in optimizer.others} == {"stem", "head", "enter", "leave"}
+    before = {name: kernel.detach().clone() for name, kernel in optimizer.kernels.items()}
+    for weight in learner.denoiser.parameters():
+        weight.grad = 1e-6 * torch.randn_like(weight)
+    optimizer.step(1e-3)
+    for name, kernel in optimizer.kernels.items():
+        moved = (kernel - before[name]).square().mean().sqrt()
+        assert 0.5e-3 * RMS < moved < 1.3e-3 * RMS, name
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
