@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .condition_bank import ConditionBank
     from .ddfm_em import DdfmEm
     from .ddfm_published import DdfmPaper, DdfmReleased
+    from .gradients import Gradients
     from .increments import Increments
     from .mse import Mse
 
@@ -36,11 +37,36 @@ class MseOptions:
     strength: float = option(0.1, _STRENGTH, minimum=0, maximum=1e6)
 
 
+_BASE = (
+    "From the weights; the plain mean; the larger value, which keeps hot objects hot; what is "
+    "nearest to mid-grey; or what stands out from its image's mean."
+)
+
+
 @dataclass(frozen=True)
 class IncrementsOptions:
     """Options of the ``increments`` objective."""
 
     strength: float = option(0.1, _STRENGTH, minimum=0, maximum=1e6)
+    base: Literal["weights", "mean", "max", "exposure", "saliency"] = option(
+        "weights", "How the lowest bands, what the noisiest level still shows, are fused. " + _BASE
+    )
+
+
+@dataclass(frozen=True)
+class GradientsOptions:
+    """Options of the ``gradients`` objective."""
+
+    strength: float = option(0.1, _STRENGTH, minimum=0, maximum=1e6)
+    psi: float = option(
+        2000.0,
+        "Weight of the gradients against the base, which fills in over about sqrt(psi) pixels.",
+        above=0,
+        maximum=1e9,
+    )
+    base: Literal["weights", "mean", "max", "exposure", "saliency"] = option(
+        "weights", "Where the brightness comes from. " + _BASE
+    )
 
 
 @dataclass(frozen=True)
@@ -108,7 +134,13 @@ def _mse(options: MseOptions, context: BuildContext) -> Mse:
 def _increments(options: IncrementsOptions, context: BuildContext) -> Increments:
     from .increments import Increments
 
-    return Increments(options.strength)
+    return Increments(options.strength, options.base)
+
+
+def _gradients(options: GradientsOptions, context: BuildContext) -> Gradients:
+    from .gradients import Gradients
+
+    return Gradients(options.strength, options.psi, options.base)
 
 
 def _ddfm_em(options: DdfmEmOptions, context: BuildContext) -> DdfmEm | DdfmPaper | DdfmReleased:
@@ -148,6 +180,13 @@ def fusionkit_objectives() -> Iterable[Component[Objective]]:
             "fuse what each denoising step adds to each source, band by band",
             _increments,
             IncrementsOptions,
+            traits,
+        ),
+        Component(
+            "gradients",
+            "fuse gradients, and the brightness that they leave open from a base image",
+            _gradients,
+            GradientsOptions,
             traits,
         ),
         Component(

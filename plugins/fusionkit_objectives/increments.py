@@ -6,6 +6,8 @@ from torch import Tensor
 
 from fusionkit import Run, StartedObjective, StartedTarget, Step
 
+from .base import fused_base
+
 
 class Increments:
     """Fuse the increments of the sources' clean estimates, step by step.
@@ -24,26 +26,31 @@ class Increments:
     ----------
     strength
         lambda, see :func:`fusionkit.proximal_weights`.
+    base
+        How T_0 is made of the ĉ_k(0), see :func:`.base.fused_base`; the sum above is
+        ``weights``.
     """
 
-    def __init__(self, strength: float = 0.1) -> None:
+    def __init__(self, strength: float = 0.1, base: str = "weights") -> None:
         self.strength = strength
+        self.base = base
         self.uses_trajectory = strength > 0
 
     def start(self, run: Run) -> StartedObjective:
         """Announce every level: each step needs the bands on either side of it."""
         run.announce(range(run.steps))
-        return _StartedIncrements(run, self.strength)
+        return _StartedIncrements(run, self.strength, self.base)
 
 
 class _StartedIncrements(StartedTarget):
-    def __init__(self, run: Run, strength: float) -> None:
+    def __init__(self, run: Run, strength: float, base: str) -> None:
         super().__init__(run, strength)
+        self._base = base
         self._total: Tensor | None = None
 
     def initial(self, weights: Tensor) -> Tensor:
         """Return T_0."""
-        return (weights * self.run.source_estimate(0)).sum(0)
+        return fused_base(self.run.source_estimate(0), weights, self._base)
 
     def target(self, step: Step, weights: Tensor) -> Tensor:
         """Return T_{i+1}."""

@@ -1,4 +1,4 @@
-"""``ddfm-em`` and ``condition-bank`` in whole runs."""
+"""``ddfm-em``, ``gradients`` and ``condition-bank`` in whole runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from fusionkit_diffusion.gaussian import GaussianEstimator
+from fusionkit_objectives.base import RULES
 from torch import Tensor
 
 from fusionkit import Fused, compose
@@ -19,8 +20,10 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "paper": {"name": "ddfm-em", "variant": "paper"},
     "released": {"name": "ddfm-em", "variant": "released"},
     "condition-bank": {"name": "condition-bank", "iterations": 5},
+    "gradients": {"name": "gradients"},
+    **{f"gradients, {rule}": {"name": "gradients", "base": rule} for rule in RULES[1:]},
 }
-DEFAULTS = ("ddfm-em", "condition-bank")
+DEFAULTS = ("ddfm-em", "condition-bank", "gradients", *(n for n in OBJECTIVES if "," in n))
 
 
 def run(objective: dict[str, Any], sources: Tensor, **settings: Any) -> Fused:

@@ -1,0 +1,117 @@
+"""``gradients`` against dense linear algebra, and the rules for the lowest band."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from fusionkit_diffusion.gaussian import GaussianEstimator
+from fusionkit_objectives.base import RULES, WELL_EXPOSED, fused_base
+from fusionkit_objectives.gradients import Gradients
+from torch import Tensor
+
+from fusionkit import compose
+
+from .common import draw, run_of, some_weights, step_at
+from .dense import differences
+
+
+@pytest.mark.parametrize("K", [2, 3])
+@pytest.mark.parametrize("psi", [0.5, 200.0])
+def test_the_target_is_the_minimiser(K: int, psi: float) -> None:
+    H, W = 6, 5
+    sources, weights = draw(K, 1, 1, H, W), some_weights(K, 1, H, W)
+    started = Gradients(0.0, psi, "mean").start(run_of(sources))
+    target = started.rectify(step_at(run_of(sources), 1, None), weights)
+
+    right, below = differences(H, W)
+    matrix, side = np.eye(H * W), sources.mean(0).numpy().ravel()
+    for d in (right, below):
+        matrix = matrix + psi * d.T @ d
+        wanted = sum(
+            w.numpy().ravel() * (d @ c.numpy().ravel())
+            for w, c in zip(weights, sources, strict=True)
+        )
+        side = side + psi * d.T @ wanted
+    expected = np.linalg.solve(matrix, side).reshape(H, W)
+    assert np.abs(target[0, 0].numpy() - expected).max() < 1e-10
+
+
+def test_switching_weights_leave_no_edge_where_the_sources_differ_in_brightness_only() -> None:
+    texture = 0.2 * draw(1, 1, 1, 32, 32)
+    sources = torch.cat([texture - 0.4, texture + 0.4])
+    weights = torch.zeros(2, 1, 1, 32, 32, dtype=torch.float64)
+    weights[0, ..., :16], weights[1, ..., 16:] = 1, 1
+    started = Gradients(0.0, 1e4, "mean").start(run_of(sources))
+    fused = started.rectify(step_at(run_of(sources), 0, None), weights)
+    # The step across the middle is that of the texture, not the 0.8 between the sources.
+    seam = (fused - texture[0]).diff(dim=-1)[..., 15].abs().max()
+    assert seam < 0.05
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3])
+def test_it_corrects_to_the_proximal_point(strength: float) -> None:
+    sources, weights, x0 = draw(2, 1, 1, 8, 8), some_weights(2, 1, 8, 8), draw(1, 1, 8, 8, seed=9)
+    run = run_of(sources)
+    target = Gradients(0.0).start(run).rectify(step_at(run, 2, x0), weights)
+    corrected = Gradients(strength).start(run).rectify(step_at(run, 2, x0), weights)
+    rho = strength * (run.sigma[run.steps - 1] / run.sigma[2]) ** 2
+    assert (corrected - (target + rho * x0) / (1 + rho)).abs().max() < 1e-12
+
+
+def bands_and_weights(absent: int | None = None) -> tuple[Tensor, Tensor]:
+    bands, weights = draw(4, 2, 3, 9, 7), some_weights(4, 2, 9, 7)
+    if absent is not None:
+        weights[absent] = 0
+        weights = weights / weights.sum(0)
+    return bands, weights
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_source_without_weight_has_no_part_in_the_base(rule: str) -> None:
+    bands, weights = bands_and_weights(absent=1)
+    kept = [0, 2, 3]
+    with_it = fused_base(bands, weights, rule)
+    assert torch.allclose(with_it, fused_base(bands[kept], weights[kept], rule), atol=1e-12)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("value", [-1.0, 0.0, 0.3])
+def test_of_equal_bands_it_is_the_band(rule: str, value: float) -> None:
+    bands, weights = bands_and_weights()
+    same = torch.full_like(bands, value)
+    assert torch.allclose(fused_base(same, weights, rule), same[0], atol=1e-12)
+
+
+def test_each_rule_is_what_its_name_says() -> None:
+    bands, weights = bands_and_weights()
+    plain = bands.numpy()
+    rules = {rule: fused_base(bands, weights, rule).numpy() for rule in RULES}
+    assert np.allclose(rules["max"], plain.max(0))
+    assert np.allclose(rules["mean"], plain.mean(0))
+    assert np.allclose(rules["weights"], (weights.numpy() * plain).sum(0))
+    exposed = np.exp(-(plain**2).mean(2, keepdims=True) / (2 * WELL_EXPOSED**2))
+    assert np.allclose(rules["exposure"], (exposed * plain).sum(0) / exposed.sum(0))
+    stands_out = ((plain - plain.mean((-2, -1), keepdims=True)) ** 2).mean(2, keepdims=True)
+    assert np.allclose(rules["saliency"], (stands_out * plain).sum(0) / stands_out.sum(0))
+
+
+def test_increments_take_their_lowest_band_by_the_rule() -> None:
+    # With fixed weights all other bands are fused by their mean, so that a brighter source shows
+    # in the lowest one alone.
+    sources = 0.2 * draw(2, 1, 1, 16, 16)
+    sources[1] += 0.6
+    prior = GaussianEstimator(exponent=3.0, correlation=4.0)
+    images = {}
+    for rule in ("weights", "mean", "max"):
+        pipe = compose(
+            estimator=prior,
+            weighting="fixed",
+            objective={"name": "increments", "base": rule, "strength": 0},
+            timesteps=[300, 100],
+            precision="float64",
+            device="cpu",
+        )
+        images[rule] = pipe(sources).image
+    assert torch.allclose(images["weights"], images["mean"])
+    assert 0.1 < (images["max"] - images["mean"]).mean() < 0.35
