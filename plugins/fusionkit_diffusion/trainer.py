@@ -19,6 +19,9 @@ from .muon import Muon
 from .photographs import Photographs, vary
 from .training_plan import LevelWeights, Plan, draw_levels, generator_for
 
+OUTLIER = 1.5
+"""Norms of gradients are at most this, in units of their running mean."""
+
 VALIDATION_SIGMAS = (15.0, 25.0, 50.0)
 
 
@@ -75,6 +78,7 @@ class Trainer:
         self.average.requires_grad_(False)
         self.optimizer = Muon(self.denoiser.network, PIXELWISE)
         self.levels = LevelWeights(self.device)
+        self.usual_norm = torch.zeros((), device=self.device)
 
     @property
     def done(self) -> float:
@@ -100,8 +104,7 @@ class Trainer:
         weights = self.levels(sigma, losses.detach())
         self.optimizer.zero_grad()
         torch.autograd.backward((weights * losses).mean())
-        # The loss is scaled to about 1 at any time, and so are the gradients: this bounds outliers.
-        torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), 1.0)
+        self._bound_gradients()
         self.optimizer.step(self.plan.rate(self.done, self.progress.step))
         self._follow()
         self.progress.step += 1
@@ -130,7 +133,11 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write the whole state, atomically."""
-        tensors = {"levels": self.levels.mean, **self.optimizer.state()}
+        tensors = {
+            "levels": self.levels.mean,
+            "usual_norm": self.usual_norm,
+            **self.optimizer.state(),
+        }
         for key, value in self.denoiser.network.state_dict().items():
             tensors[f"weights/{key}"] = value
         for key, value in self.average.network.state_dict().items():
@@ -170,6 +177,7 @@ class Trainer:
             self.denoiser.network.load_state_dict(parts["weights"])
             self.average.network.load_state_dict(parts["average"])
             self.levels.mean.copy_(tensors["levels"])
+            self.usual_norm.copy_(tensors["usual_norm"])
             self.optimizer.load(tensors)
         except (KeyError, TypeError, RuntimeError) as error:
             raise UsageError(f"{path}: is no whole checkpoint: {str(error)[:120]!r}") from None
@@ -178,6 +186,20 @@ class Trainer:
         """Write the averaged weights in half precision, as ``compact`` loads them."""
         half = {key: value.half() for key, value in self.average.network.state_dict().items()}
         write_file(path, half, {**describe(self.arch), **_as_text(notes)})
+
+    @torch.no_grad()
+    def _bound_gradients(self) -> None:
+        """Scale gradients down to OUTLIER times their usual norm.
+
+        Muon moves by the direction alone: one outlier, not bounded, would be what
+        the momentum points at for twenty steps.
+        """
+        gradients = [p.grad for p in self.denoiser.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        usual = torch.where(self.usual_norm > 0, self.usual_norm, norm)
+        bounded = norm.clamp(max=OUTLIER * usual)
+        torch._foreach_mul_(gradients, bounded / norm.clamp(min=1e-12))
+        self.usual_norm = usual.lerp(bounded, 0.05)
 
     @torch.no_grad()
     def _follow(self) -> None:

@@ -18,6 +18,9 @@ TAIL = 0.15
 
 BINS = 24
 
+FAR = 10.0
+"""What counts as an outlier among the losses of one level."""
+
 STAGES = ((0.0, 1.0), (0.6, 1.5), (0.85, 2.0))
 """(from this progress on, crops are this much larger): context matters for strong noise, and
 small crops make fast progress first. The pixels of a batch stay about the same."""
@@ -48,7 +51,9 @@ class LevelWeights:
     arXiv 2312.02696, section 2, with bins in the place of a network). The weight
     depends on the level alone, never on the image, so the optimum at each level is still
     the posterior mean, which a diffusion prior needs: PSNR as a loss
-    (a logarithm per image), or L1, would change it.
+    (a logarithm per image), or L1, would change it. The exception are images whose loss is beyond
+    FAR times the mean, which no image has by nature: at high learning rates the network
+    at times amplifies one without bound. They count FAR times a usual one, and hardly in the mean.
 
     Attributes
     ----------
@@ -63,10 +68,11 @@ class LevelWeights:
         """Return the weights (B,) of these images, and learn from their ``losses`` (B,)."""
         low, high = math.log(LEVELS[0]), math.log(LEVELS[-1])
         bins = ((sigma.log() - low) / (high - low) * BINS).long().clamp(0, BINS - 1)
-        weights = 1 / self.mean[bins].clamp(min=1e-4)
+        usual = self.mean[bins]
+        weights = (1 / usual).minimum(FAR / losses).clamp(max=1e4)
         zeros = torch.zeros_like(self.mean)
         counts = zeros.index_add(0, bins, torch.ones_like(losses))
-        sums = zeros.index_add(0, bins, losses)
+        sums = zeros.index_add(0, bins, losses.minimum(2 * usual))
         # Each image has a weight of 1% in its bin's mean.
         kept = 0.99**counts
         self.mean = kept * self.mean + (1 - kept) * sums / counts.clamp(min=1)

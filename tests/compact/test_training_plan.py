@@ -9,6 +9,7 @@ import torch
 from fusionkit_diffusion.schedules import linear_alpha_bar
 from fusionkit_diffusion.training_plan import (
     BINS,
+    FAR,
     LEVELS,
     TAIL,
     LevelWeights,
@@ -74,3 +75,17 @@ def test_crops_grow_and_batches_keep_their_pixels() -> None:
     assert plan.largest(16) == 128
     assert Plan(1, crop=20).crops(0.7, 16)[1] == 32  # always a multiple
     assert Plan(1, crop=3, batch=1).crops(0.9, 16) == (1, 16)
+
+
+def test_an_outlier_counts_little_and_does_not_change_what_is_usual() -> None:
+    weigh = LevelWeights()
+    sigma = torch.full((16,), 0.1)
+    for _ in range(60):
+        weigh(sigma, torch.full((16,), 0.2))
+    losses = torch.full((16,), 0.2)
+    losses[3] = 1e6
+    before = weigh.mean.clone()
+    weights = weigh(sigma, losses)
+    assert weights[3] * losses[3] == pytest.approx(FAR, rel=1e-3)
+    assert (weights * losses)[0] == pytest.approx(1, rel=1e-2)
+    assert (weigh.mean - before).abs().max() < 0.01
