@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from .recipe import tasks
     from .sampler import SampledStep
     from .settings import Settings
+    from .tracing import Trace, Traced, trace
 
 # Imported when first asked for: most of these need torch, or files of the package.
 _LATER = {
@@ -79,6 +80,9 @@ _LATER = {
     "Run": "protocols",
     "SampledStep": "sampler",
     "Settings": "settings",
+    "Trace": "tracing",
+    "Traced": "tracing",
+    "trace": "tracing",
 }
 
 __all__ = [
@@ -115,6 +119,8 @@ __all__ = [
     "StartedTarget",
     "StartedWeighting",
     "Step",
+    "Trace",
+    "Traced",
     "UsageError",
     "Weighting",
     "__version__",
@@ -125,6 +131,7 @@ __all__ = [
     "option",
     "proximal_weights",
     "tasks",
+    "trace",
 ]
 
 

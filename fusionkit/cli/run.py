@@ -24,6 +24,7 @@ from ..recipe import (
 from . import complain, explain
 from .arguments import (
     Parser,
+    add_cache_flag,
     add_component_flags,
     add_plugin_flags,
     add_setting_flags,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from ..sampler import SampledStep
     from ..settings import Settings
 
+    OnStep = Callable[[SampledStep], None]
+
 _EXAMPLES = """\
 examples:
   fusionkit run ir.png vi.png -o fused.png
@@ -49,6 +52,7 @@ examples:
   fusionkit run scenes.csv -o fused/                   scenes listed in a manifest
   fusionkit run a.tif b.tif -o fused.tif --range 1:0,4095
   fusionkit run a.png b.png -o again.png --recipe fused.png.json
+  fusionkit run a.png b.png -o fused.png --trace why   and pictures of how it came about
   fusionkit run --weighting fixed --help               the options of fixed too
 """
 
@@ -127,6 +131,13 @@ def _parser(selected: dict[str, Provided]) -> Parser:
     )
     parser.add_argument("-o", "--output", metavar="OUT", help="the fused image, or a folder")
     parser.add_argument("--overwrite", action="store_true", help="replace what exists")
+    parser.add_argument(
+        "--trace",
+        metavar="DIR",
+        help="write there what guided the fusion, step by step: trace.json, strip.png and "
+        "curves.png; for many scenes, in a folder for each",
+    )
+    add_cache_flag(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no warnings")
     _add_selection(parser)
     for provided in selected.values():
@@ -140,26 +151,24 @@ def _run_files(given: argparse.Namespace, recipe: dict[str, Any], registry: Regi
     from ..imaging import check_destination
 
     check_destination(given.output, overwrite=given.overwrite)
-    settings = resolve_settings(recipe)
-    _fuse_one(given.sources, given.output, given, settings, _loader(recipe, registry))
+    settings, load = resolve_settings(recipe), _loader(recipe, registry, given.cache)
+    _fuse_one(given.sources, given.output, given, settings, load, given.trace)
     return 0
 
 
 def _run_scenes(given: argparse.Namespace, recipe: dict[str, Any], registry: Registry) -> int:
     scenes = find_scenes(given.sources)
-    output = Path(given.output)
-    try:
-        output.mkdir(exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{output}: this folder cannot be made: {error.strerror}") from None
-    settings, load = resolve_settings(recipe), _loader(recipe, registry)
+    output = _made(given.output)
+    traces = _made(given.trace) if given.trace is not None else None
+    settings, load = resolve_settings(recipe), _loader(recipe, registry, given.cache)
     problems = 0
     for name, why in scenes.problems.items():
         problems += complain(f"{name}: {why}", 1)
     for name, sources in scenes.found.items():
         paths = [str(source) for source in sources]
         try:
-            _fuse_one(paths, str(output / name), given, settings, load, name_by_content=True)
+            trace = None if traces is None else str(traces / name)
+            _fuse_one(paths, str(output / name), given, settings, load, trace, name_by_content=True)
         except (FusionkitError, MemoryError, RuntimeError) as error:
             explained = explain(error)
             if explained is None:
@@ -171,6 +180,16 @@ def _run_scenes(given: argparse.Namespace, recipe: dict[str, Any], registry: Reg
     return 1 if problems else 0
 
 
+def _made(folder: str) -> Path:
+    """Make a folder of results, if it is not there."""
+    path = Path(folder)
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path}: this folder cannot be made: {error.strerror}") from None
+    return path
+
+
 def _extension(sources: Sequence[str], scene: Scene) -> str:
     """Return a lossless format of the sources' kind that holds the result's depth."""
     kinds = {Path(source).suffix.lower() for source in sources}
@@ -179,7 +198,9 @@ def _extension(sources: Sequence[str], scene: Scene) -> str:
     return ".tif" if kinds & {".tif", ".tiff"} or scene.format.dtype.kind == "f" else ".png"
 
 
-def _loader(recipe: dict[str, Any], registry: Registry) -> Callable[[], Pipeline]:
+def _loader(
+    recipe: dict[str, Any], registry: Registry, cache: str | None
+) -> Callable[[], Pipeline]:
     """Return a function that composes the pipeline when first called, and keeps it.
 
     What is wrong with the images shows without waiting for a model to load.
@@ -190,7 +211,7 @@ def _loader(recipe: dict[str, Any], registry: Registry) -> Callable[[], Pipeline
         if not held:
             from ..composing import compose
 
-            held.append(compose(recipe=recipe, registry=registry))
+            held.append(compose(recipe=recipe, registry=registry, cache=cache))
         return held[0]
 
     return load
@@ -202,27 +223,44 @@ def _fuse_one(
     given: argparse.Namespace,
     settings: Settings,
     load: Callable[[], Pipeline],
+    trace_folder: str | None,
     name_by_content: bool = False,
 ) -> None:
     from ..fusion import Scene
+    from ..tracing import Trace, check_folder, source_names
 
     scene = Scene.load(sources, settings)
     if name_by_content:
         output += _extension(sources, scene)
     scene.check_output(output, overwrite=given.overwrite)
+    if trace_folder is not None:
+        check_folder(trace_folder, overwrite=given.overwrite, beside=output)
     if not given.quiet:
         for note in scene.notes:
             print(f"fusionkit: warning: {note}", file=sys.stderr)
     pipeline = load()
-    with _progress(pipeline.schedule.steps, output, given.quiet) as on_step:
-        result = scene.fuse(pipeline, on_step=on_step)
+    trace = None if trace_folder is None else Trace(pipeline, source_names(sources))
+    with _progress(pipeline.schedule.steps, output, given.quiet) as advance:
+        result = scene.fuse(pipeline, on_step=_both(trace, advance))
     result.save(output, overwrite=given.overwrite)
+    if trace is not None and trace_folder is not None:
+        trace.save(trace_folder, overwrite=given.overwrite)
+
+
+def _both(first: OnStep | None, second: OnStep | None) -> OnStep | None:
+    """Return one function in the place of two, of which either may be missing."""
+    if first is None or second is None:
+        return first or second
+
+    def both(step: SampledStep) -> None:
+        first(step)
+        second(step)
+
+    return both
 
 
 @contextmanager
-def _progress(
-    steps: int, output: str, quiet: bool
-) -> Iterator[Callable[[SampledStep], None] | None]:
+def _progress(steps: int, output: str, quiet: bool) -> Iterator[OnStep | None]:
     """Show a bar on stderr, at a terminal only."""
     if quiet or not sys.stderr.isatty():
         yield None

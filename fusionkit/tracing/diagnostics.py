@@ -1,0 +1,82 @@
+"""The arithmetic of a trace, on the device of the run: nothing in here reads a value back."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..mirror import mirrored_index
+from ..protocols import Run
+
+WINDOW = 11
+"""Side of the averaging window in pixels; that of the weighting ``dig`` by default."""
+
+
+def windowed_mean(maps: Tensor) -> Tensor:
+    """Mean over WINDOW x WINDOW pixels around each, the image mirrored: (..., H, W) to the same."""
+    height, width = maps.shape[-2:]
+    half = WINDOW // 2
+    rows = mirrored_index(-half, height + half, height, maps.device)
+    columns = mirrored_index(-half, width + half, width, maps.device)
+    padded = maps.reshape(-1, 1, height, width)[..., rows, :][..., columns]
+    # Rows, then columns: 2 x 11 additions a pixel in the place of 11².
+    down = functional.avg_pool2d(padded, (WINDOW, 1), 1)
+    return functional.avg_pool2d(down, (1, WINDOW), 1).view_as(maps)
+
+
+def inner_product(first: Tensor, second: Tensor) -> Tensor:
+    """<first, second>: mean over channels and window, (K, B, C, H, W) to (K, B, 1, H, W)."""
+    product = first * second
+    return windowed_mean(product if product.shape[2] == 1 else product.mean(2, keepdim=True))
+
+
+def pixel_mean(maps: Tensor) -> Tensor:
+    """Mean over the pixels, (K, B, 1, H, W) to (K, B)."""
+    return maps.mean((2, 3, 4))
+
+
+def pixel_centred(maps: Tensor) -> Tensor:
+    """Subtract its mean over the pixels from each map, (K, B, 1, H, W) to the same."""
+    return maps - maps.mean((2, 3, 4), keepdim=True)
+
+
+def pixel_covariance(centred: Tensor, maps: Tensor) -> Tensor:
+    """Covariance over the pixels (division by H W) of centred maps with others, (K, B)."""
+    return (centred * maps).mean((2, 3, 4))
+
+
+def reduced(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Area averages on a grid of ``size``, (..., H, W) to (..., h, w)."""
+    flat = maps.reshape(-1, *maps.shape[-2:])
+    return functional.adaptive_avg_pool2d(flat, size).view(*maps.shape[:-2], *size)
+
+
+def source_error(run: Run, level: int) -> tuple[Tensor, float]:
+    """How far each source's clean estimate from a level is from the source.
+
+    The run goes on as if nobody had looked: estimates that its components made are
+    read, others are made beside them (neither kept nor counted as the run's), so that what
+    the components get, in which batches, and the run's own count stay what they were.
+
+    Returns
+    -------
+    Tensor
+        (K, B, 1, H, W): |ĉ_k - c_k|², mean over channels and window.
+    float
+        The evaluations that only this needed, in images.
+    """
+    # The held estimates are the host's own, and asking by source_estimate would make and keep them.
+    held = getattr(run, "_held", {})
+    estimate = held.get(run.timesteps[level])
+    extra = 0.0
+    if estimate is None:
+        before = run.nfe
+        noise = run.noise("fusionkit/sources")  # the key under which the run draws it
+        noisy = run.a[level] * run.sources + run.s[level] * noise
+        with torch.no_grad():
+            estimate = run.clean_estimate(noisy.flatten(0, 1), level).view_as(run.sources)
+        extra = run.nfe - before
+        run.nfe = before
+    difference = estimate - run.sources
+    return inner_product(difference, difference), extra
