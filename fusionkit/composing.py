@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
 import torch
 
+from .cache import EstimateCache
 from .components import BuildContext, Kind, Registry
 from .errors import PluginError, UsageError
 from .pipeline import Part, Pipeline
@@ -39,6 +41,7 @@ def compose(
     objective: str | Mapping[str, Any] | Objective | None = None,
     registry: Registry | None = None,
     built: dict[str, Part] | None = None,
+    cache: str | os.PathLike[str] | None = None,
     **settings: Unpack[SettingsDict],
 ) -> Pipeline:
     """Compose a pipeline of components, each a name, a table or an object.
@@ -58,6 +61,10 @@ def compose(
     built
         A dictionary in which components that are built are kept and found again, so
         that several pipelines share one loaded model.
+    cache
+        A folder, made if it is not there, in which the clean estimates of sources are kept,
+        and found again by any run that needs the same ones. It is no part of the recipe:
+        without it, the same comes out later.
     **settings
         See :class:`fusionkit.Settings`; they override the recipe's.
 
@@ -68,7 +75,8 @@ def compose(
     Raises
     ------
     UsageError
-        An unknown name, option or value, with a suggestion where one is near.
+        An unknown name, option or value, with a suggestion where one is near; a cache
+        for an estimator that was given as an object.
     PluginError
         A component could not be built.
 
@@ -100,7 +108,10 @@ def compose(
             assert registry is not None
             choice = choose(kind, merged.get(kind.group, {}), registry)
             parts[kind.group] = _part_by_name(choice, context, {} if built is None else built)
-    return Pipeline(parts["estimator"], parts["weighting"], parts["objective"], resolved, context)
+    kept = None if cache is None else _cache(cache, parts["estimator"])
+    return Pipeline(
+        parts["estimator"], parts["weighting"], parts["objective"], resolved, context, kept
+    )
 
 
 def _base_layer(task: str | None, recipe: str | Path | Layer | None) -> Layer:
@@ -134,6 +145,15 @@ def _part_of_object(kind: Kind, built: Any) -> Part:
         )
     name = f"{type(built).__module__}.{type(built).__qualname__}"
     return Part(built, f"{kind.title} {type(built).__name__}", {"name": f"<{name}>"})
+
+
+def _cache(folder: str | os.PathLike[str], estimator: Part) -> EstimateCache:
+    if estimator.provided is None:
+        raise UsageError(
+            f"cache: {estimator.label} was given as an object, which cannot be told from another "
+            "that estimates differently: name the estimator, or leave the cache out"
+        )
+    return EstimateCache(folder)
 
 
 def _device_and_precision(settings: Settings) -> tuple[str, str]:

@@ -184,6 +184,7 @@ def fuse(
     registry: Registry | None = None,
     pipeline: Pipeline | None = None,
     on_step: Callable[[SampledStep], None] | None = None,
+    cache: str | os.PathLike[str] | None = None,
     **settings: Unpack[SettingsDict],
 ) -> Result:
     """Fuse registered images of one scene.
@@ -194,7 +195,7 @@ def fuse(
         At least two, of one size: paths; arrays (H, W) or (H, W, C); tensors
         (H, W) or (C, H, W). C is 1 to 4: grey, grey + alpha, RGB, RGBA. Integers
         span their dtype's range, floats [0, 1]; ``range`` says otherwise.
-    task, recipe, estimator, weighting, objective, registry, **settings
+    task, recipe, estimator, weighting, objective, registry, cache, **settings
         See :func:`fusionkit.compose` and :class:`fusionkit.Settings`.
     pipeline
         A composed pipeline in their place, to fuse many scenes with one set of
@@ -230,9 +231,10 @@ def fuse(
             weighting=weighting,
             objective=objective,
             registry=registry,
+            cache=cache,
             **settings,
         )
-    elif set(settings) - {"seed"} or any((task, recipe, estimator, weighting, objective)):
+    elif set(settings) - {"seed"} or any((task, recipe, estimator, weighting, objective, cache)):
         raise UsageError("a pipeline is already composed: only seed may be given beside it")
     scene = Scene.load(sources, pipeline.settings)
     for note in scene.notes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -10,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .cache import EstimateCache, RunCache
 from .checks import Checks
 from .components import BuildContext, Provided
 from .errors import FusionkitError, PluginError, UsageError
 from .options import to_mapping
-from .protocols import uses_trajectory
+from .protocols import plans, uses_trajectory
 from .run import Run
 from .sampler import SampledStep, sample
 from .schedule import Schedule, check_timesteps, choose_timesteps
@@ -34,6 +36,24 @@ class Part:
     table: Mapping[str, Any]
     provided: Provided | None = None
 
+    def provenance(self) -> dict[str, Any]:
+        """Return what it comes from, JSON-ready: plugin, version, hashes of file and weights."""
+        entry: dict[str, Any] = {"name": self.table["name"]}
+        if self.provided is not None:
+            plugin = self.provided.plugin
+            entry["plugin"] = plugin.name
+            entry["distribution"] = plugin.distribution
+            entry["version"] = plugin.version
+            if plugin.distribution is None:
+                entry["file"] = plugin.origin
+                with open(plugin.origin, "rb") as file:
+                    entry["sha256"] = hashlib.sha256(file.read()).hexdigest()
+        # An estimator with weights says which: a name and version alone do not pin them.
+        weights = getattr(self.built, "weights_sha256", None)
+        if weights is not None:
+            entry["weights_sha256"] = weights
+        return entry
+
 
 @dataclass(frozen=True)
 class Fused:
@@ -46,7 +66,10 @@ class Fused:
     weights
         (K, B, 1, H, W), the weights averaged over the steps.
     nfe
-        Images passed through the noise estimator, per image of the batch.
+        Images passed through the noise estimator, per image of the batch; smaller ones
+        count by their area.
+    cached
+        Those that were found in a cache in the place of being passed through it.
     steps
         Steps run, the most of any image; fewer than asked for if the weighting's plan
         skipped some.
@@ -59,12 +82,14 @@ class Fused:
     nfe: float
     steps: int
     target_only: bool
+    cached: float = 0.0
 
 
 class Pipeline:
     """A noise estimator, a weighting and an objective, composed: call it, or iterate its steps.
 
     Made by :func:`compose`. Holds no state of a run, and can be used again and again.
+    A ``cache`` of source estimates needs an estimator that has a name.
     """
 
     def __init__(
@@ -74,10 +99,12 @@ class Pipeline:
         objective: Part,
         settings: Settings,
         context: BuildContext,
+        cache: EstimateCache | None = None,
     ) -> None:
         self.parts = {"estimator": estimator, "weighting": weighting, "objective": objective}
         self.settings = settings
         self.context = context
+        self.cache = cache
         self.device = torch.device(context.device)
         self.dtype = torch.float64 if context.precision == "float64" else torch.float32
         self.alpha_bar = _checked_alpha_bar(estimator)
@@ -102,7 +129,7 @@ class Pipeline:
 
     @property
     def _plans(self) -> bool:
-        return getattr(self.parts["weighting"].built, "plan", None) is not None
+        return plans(self.parts["weighting"].built)
 
     def __call__(
         self,
@@ -143,6 +170,7 @@ class Pipeline:
         assert last is not None
         assert weights is not None
         run = last.step.run
+        assert isinstance(run, Run)
         image = last.corrected
         if sources.shape[2] != image.shape[1]:
             image = image.mean(1, keepdim=True)
@@ -152,6 +180,7 @@ class Pipeline:
             nfe=run.nfe / sources.shape[1],
             steps=run.steps,
             target_only=self.target_only,
+            cached=run.cached / sources.shape[1],
         )
 
     def steps(
@@ -167,7 +196,8 @@ class Pipeline:
                 f"{self.parts['weighting'].label} plans the steps of each image: iterate one image "
                 "at a time, or call the pipeline"
             )
-        return self._sample(sources, self._seeds(seed, sources.shape[1]))
+        seeds = self._seeds(seed, sources.shape[1])
+        return self._sample(sources, seeds, self._run_cache(sources, seeds))
 
     def _one_by_one(
         self,
@@ -183,9 +213,12 @@ class Pipeline:
             nfe=sum(one.nfe for one in fused) / len(fused),
             steps=max(one.steps for one in fused),
             target_only=self.target_only,
+            cached=sum(one.cached for one in fused) / len(fused),
         )
 
-    def _sample(self, sources: Tensor, seeds: tuple[int, ...]) -> Iterator[SampledStep]:
+    def _sample(
+        self, sources: Tensor, seeds: tuple[int, ...], cache: RunCache | None
+    ) -> Iterator[SampledStep]:
         K, B, C, H, W = sources.shape
         prepared = sources.to(self.device, self.dtype)
         if self.channels != C:
@@ -199,6 +232,7 @@ class Pipeline:
             self.schedule,
             checks=checks,
             estimator_name=self.parts["estimator"].label,
+            cache=cache,
         )
         yield from sample(
             run,
@@ -211,6 +245,24 @@ class Pipeline:
             objective_name=self.parts["objective"].label,
         )
         checks.verify()
+        if cache is not None:
+            cache.write()
+
+    def _run_cache(self, sources: Tensor, seeds: tuple[int, ...]) -> RunCache | None:
+        """Return the cache as a batch sees it; a device without values has none to keep."""
+        if self.cache is None or self.device.type == "meta":
+            return None
+        estimator = self.parts["estimator"]
+        about = {
+            "estimator": estimator.provenance(),
+            "options": dict(estimator.table),
+            "channels": self.channels,
+            "precision": self.context.precision,
+            "device": self.device.type,
+            "dtype": str(self.dtype),
+            "torch": torch.__version__,  # draws the noise, too
+        }
+        return RunCache(self.cache, about, sources.to("cpu", self.dtype), seeds)
 
     def _check_sources(self, sources: Tensor) -> None:
         shape = tuple(sources.shape)

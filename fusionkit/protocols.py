@@ -62,8 +62,9 @@ class Run(Protocol):
         last are 1, 0, 0. Plain floats, so that the loop reads nothing from a device.
     timesteps : tuple of int
         (N,) indices into the estimator's schedule.
-    nfe : int
-        Images passed through the noise estimator so far, everybody's included.
+    nfe : float
+        Images passed through the noise estimator so far, everybody's included; one
+        of another size than the sources counts by its area.
     """
 
     sources: Tensor
@@ -73,7 +74,17 @@ class Run(Protocol):
     s: tuple[float, ...]
     sigma: tuple[float, ...]
     timesteps: tuple[int, ...]
-    nfe: int
+    nfe: float
+
+    @property
+    def announced(self) -> frozenset[int]:
+        """The levels whose source estimates somebody has announced, and that lie ahead.
+
+        These will be made in any case. The objective starts before the weighting,
+        which can so build on what the objective needs: at those levels, the sources'
+        estimates cost a weighting nothing.
+        """
+        ...
 
     def noise(self, purpose: str, index: int = 0) -> Tensor:
         """Return standard normal noise (B, C, H, W), the same for the same key.
@@ -87,7 +98,8 @@ class Run(Protocol):
     def clean_estimate(self, x: Tensor, level: int) -> Tensor:
         """Return the clean estimate (x - s eps) / a of noisy images at one level (Tweedie).
 
-        ``x`` is (M, C, H, W) for any M; M is added to ``nfe``. At level N, which
+        ``x`` is (M, C, h, w) for any M and any size; the result has its shape. M h w / (H W)
+        is added to ``nfe``: M, for images of the sources' size. At level N, which
         is clean, it returns ``x`` and counts nothing. No gradient passes through
         the estimator: a tensor that requires one is refused.
         """
@@ -106,6 +118,18 @@ class Run(Protocol):
         the sampler has passed the level: at step i, ask for levels >= i only
         (an earlier one is computed anew, and counted). Level N returns the
         sources. Do not write to it.
+        """
+        ...
+
+    def reduced(self, factor: int) -> Run:
+        """Return this run at a lower resolution: the same levels and seeds, smaller sources.
+
+        Its ``sources`` are (K, B, C, ceil(H / factor), ceil(W / factor)), averages over blocks
+        of factor x factor pixels (mirrored past the border): pixel (y, x) is that of the
+        block that begins at (factor y, factor x). Its ``noise``, announced levels and source
+        estimates are of that size, and its own; its evaluations are counted with
+        this run's, by their area, and levels that the sampler has passed are
+        released in it too. The same factor gives the same object; 1 gives this run.
         """
         ...
 
@@ -198,11 +222,12 @@ class Weighting(Protocol):
     (default ``"any"``): the only K that it can take. ``plan(run) -> Sequence[int] | None``:
     the increasing indices of the steps to run, None for all; the only place where
     values may be read back to the host. Images are then fused one at a time, so
-    that a plan made from one does not change another's result.
+    that a plan made from one does not change another's result. The attribute ``plan`` may
+    itself be None, which says that this object plans nothing: batches stay whole.
     """
 
     def start(self, run: Run) -> StartedWeighting:
-        """Begin a run: do here what is done once."""
+        """Begin a run, after the objective has: do here what is done once."""
         ...
 
 
@@ -241,10 +266,13 @@ class Objective(Protocol):
 class Metric(Protocol):
     """A measure of a fused image against its sources.
 
-    Three members are optional: ``bounds``, the least and greatest value that it can
+    Four members are optional: ``bounds``, the least and greatest value that it can
     take (a pair of floats, infinite where there is none); ``reference``, the paper that
-    it comes from; and ``summed``, True if it is a sum over the sources, which grows with
-    their number, so that the value per source is reported beside it.
+    it comes from; ``summed``, True if it is a sum over the sources, which grows with
+    their number, so that the value per source is reported beside it; and
+    ``within(fused, sources, where)``, the same measure where ``where`` (B, 1, H, W), bool and
+    true somewhere in every image, is true: a map averaged over those places, or the values of
+    those pixels alone. With ``where`` true everywhere it gives what the call gives.
     """
 
     higher_is_better: bool
@@ -267,8 +295,12 @@ def uses_trajectory(component: Any) -> bool:
     return bool(getattr(component, "uses_trajectory", True))
 
 
+def plans(weighting: Any) -> bool:
+    """Whether a weighting plans the steps of each image (False unless it has a plan)."""
+    return getattr(weighting, "plan", None) is not None
+
+
 def planned_steps(weighting: Any, run: Run) -> Sequence[int] | None:
     """Ask a weighting for its plan, if it has one."""
-    plan = getattr(weighting, "plan", None)
-    steps: Sequence[int] | None = plan(run) if plan is not None else None
+    steps: Sequence[int] | None = weighting.plan(run) if plans(weighting) else None
     return steps

@@ -15,7 +15,7 @@ from ._version import __version__
 from .imaging import OutputFormat, Picture
 
 if TYPE_CHECKING:
-    from .pipeline import Fused, Part, Pipeline
+    from .pipeline import Fused, Pipeline
 
 
 def make_record(
@@ -33,14 +33,15 @@ def make_record(
     return {
         "fusionkit": __version__,
         "recipe": pipeline.as_recipe(seed),
-        "components": {group: _provenance(part) for group, part in pipeline.parts.items()},
+        "components": {group: part.provenance() for group, part in pipeline.parts.items()},
         "inputs": [_input(picture) for picture in pictures],
         "output": {"dtype": output.dtype.name, "range": [output.low, output.high]},
         "colour": colour,
         "run": {
             "timesteps": list(pipeline.schedule.timesteps),
             "steps": fused.steps,
-            "nfe": fused.nfe,
+            "nfe": _count(fused.nfe),
+            "cached": _count(fused.cached),
             "target_only": fused.target_only,
             "seconds": round(seconds, 3),
         },
@@ -69,22 +70,9 @@ def environment(device: str, precision: str) -> dict[str, Any]:
     }
 
 
-def _provenance(part: Part) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": part.table["name"]}
-    if part.provided is not None:
-        plugin = part.provided.plugin
-        entry["plugin"] = plugin.name
-        entry["distribution"] = plugin.distribution
-        entry["version"] = plugin.version
-        if plugin.distribution is None:
-            entry["file"] = plugin.origin
-            with open(plugin.origin, "rb") as file:
-                entry["sha256"] = hashlib.sha256(file.read()).hexdigest()
-    # An estimator with weights says which: a name and version alone do not pin them.
-    weights = getattr(part.built, "weights_sha256", None)
-    if weights is not None:
-        entry["weights_sha256"] = weights
-    return entry
+def _count(images: float) -> int | float:
+    """Return a number of images, whole unless some of them were smaller than the sources."""
+    return int(images) if images == int(images) else round(images, 4)
 
 
 def _input(picture: Picture) -> dict[str, Any]:

@@ -1,20 +1,21 @@
-"""One run over one batch: the sources, their noise, and all evaluations of the estimator."""
+"""One run over one batch: the sources, their noise, and what is estimated of them."""
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
-from .checks import Checks, blame, check_shape
+from .cache import RunCache
+from .checks import Checks, check_shape
+from .evaluating import Evaluator
 from .mirror import mirrored_index
 from .protocols import NoiseEstimator
 from .schedule import Schedule
-
-PIXELS_PER_PASS = 2**20
-"""How many pixels go through an estimator at once that does not say: at least one image does."""
 
 
 class Run:
@@ -34,6 +35,8 @@ class Run:
         Bytes of source estimates to hold at most (one level always is).
     checks
         Where the flags of what the estimator returns are gathered.
+    cache
+        Where source estimates are looked for before they are made, and left afterwards.
     """
 
     def __init__(
@@ -46,28 +49,57 @@ class Run:
         memory_budget: int = 2**28,
         checks: Checks | None = None,
         estimator_name: str = "noise estimator",
+        cache: RunCache | None = None,
     ) -> None:
-        self.sources = sources
         self.seeds = tuple(seeds)
+        self.checks = checks if checks is not None else Checks()
+        # What derived runs, shorter or smaller, share with this one:
+        self._evaluator = Evaluator(estimator, estimator_name, self.checks)
+        self._unit = sources.shape[-2] * sources.shape[-1]
+        self._budget = memory_budget
+        self._cache = cache
+        self._begin(sources, schedule, 1)
+
+    def _begin(self, sources: Tensor, schedule: Schedule, factor: int) -> None:
+        self.sources = sources
         self.schedule = schedule
         self.steps = schedule.steps
         self.a, self.s, self.sigma = schedule.a, schedule.s, schedule.sigma
         self.timesteps = schedule.timesteps
-        self.nfe = 0
-        self.checks = checks if checks is not None else Checks()
-        self._estimator = estimator
-        self._estimator_name = estimator_name
-        self._budget = memory_budget
+        self._factor = factor
         self._held: dict[int, Tensor] = {}  # by time step, so that a plan's subset keeps them
         self._announced: set[int] = set()
         self._source_noise: Tensor | None = None
-        height, width = sources.shape[-2:]
-        multiple = estimator.multiple_of
-        self._rows = _mirrored(height, multiple, sources.device)
-        self._columns = _mirrored(width, multiple, sources.device)
+        self._reduced: dict[int, Run] = {}
+
+    def _derived(self, sources: Tensor, schedule: Schedule, factor: int) -> Run:
+        run = copy.copy(self)
+        run._begin(sources, schedule, factor)
+        return run
+
+    @property
+    def nfe(self) -> float:
+        """Images evaluated so far, each counted by its share of the sources' full area."""
+        return self._evaluator.pixels / self._unit
+
+    @nfe.setter
+    def nfe(self, value: float) -> None:
+        self._evaluator.pixels = round(value * self._unit)
+
+    @property
+    def cached(self) -> float:
+        """Images that were found in the cache in the place of being evaluated, counted alike."""
+        return 0.0 if self._cache is None else self._cache.pixels / self._unit
+
+    @property
+    def announced(self) -> frozenset[int]:
+        """The levels that have been announced and not been passed."""
+        return frozenset(i for i, t in enumerate(self.timesteps) if t in self._announced)
 
     def noise(self, purpose: str, index: int = 0) -> Tensor:
         """Return standard normal noise (B, C, H, W), keyed by (seed, purpose, index)."""
+        if self._factor > 1:  # not the first numbers of the full size's field
+            purpose = f"{purpose}\n1/{self._factor}"
         shape = self.sources.shape[2:]
         drawn = [
             torch.randn(shape, generator=_generator(seed, purpose, index)) for seed in self.seeds
@@ -75,12 +107,15 @@ class Run:
         return torch.stack(drawn).to(self.sources.device, self.sources.dtype)
 
     def clean_estimate(self, x: Tensor, level: int) -> Tensor:
-        """Return the clean estimates of noisy images (M, C, H, W) at one level, and count them."""
+        """Return the clean estimates of noisy images (M, C, h, w) at one level, and count them."""
         if level == self.steps:
             return x
+        channels, *size = self.sources.shape[2:]
+        size = list(x.shape[2:]) if x.ndim == 4 else size  # any size will do
+        check_shape(x, (len(x), channels, *size), "a component", "images to estimate")
         if x.requires_grad:
             raise RuntimeError("no gradient passes through the estimator: detach the image first")
-        return self._clean_estimates(x, [level] * len(x))
+        return self._evaluator.clean(x, self.schedule, [level] * len(x))
 
     def announce(self, levels: Iterable[int]) -> None:
         """Note levels to be batched with earlier ones."""
@@ -95,12 +130,10 @@ class Run:
         wanted = self.timesteps[level]
         if wanted not in self._held:
             levels = [level, *self._ahead(level)]
-            sources, noise = self.sources, self._noise_of_sources()
-            noisy = torch.stack([self.a[i] * sources + self.s[i] * noise for i in levels])
-            per_level = noisy[0, :, :, 0, 0, 0].numel()
-            estimates = self._clean_estimates(
-                noisy.flatten(0, 2), [i for i in levels for _ in range(per_level)]
-            ).view_as(noisy)
+            if self._cache is None:
+                estimates = self._estimates(levels)
+            else:
+                estimates = self._estimates_by_cache(levels, self._cache)
             # Copies: a view would keep the whole batch alive until its last level is released.
             self._held.update(
                 {
@@ -110,21 +143,25 @@ class Run:
             )
         return self._held[wanted]
 
+    def reduced(self, factor: int) -> Run:
+        """Return this run with every source shrunk, and with all else that follows from it."""
+        if factor < 1:
+            raise ValueError(f"sources are shrunk by a factor of 1 or more, not {factor}")
+        if factor == 1:
+            return self
+        if factor not in self._reduced:
+            self._reduced[factor] = self._derived(
+                shrunk(self.sources, factor), self.schedule, self._factor * factor
+            )
+        return self._reduced[factor]
+
     def subset(self, keep: Sequence[int]) -> Run:
         """Return this run with only some of its steps; estimates made so far are kept."""
-        run = Run(
-            self.sources,
-            self.seeds,
-            self._estimator,
-            self.schedule.subset(keep),
-            memory_budget=self._budget,
-            checks=self.checks,
-            estimator_name=self._estimator_name,
-        )
-        run.nfe = self.nfe
+        run = self._derived(self.sources, self.schedule.subset(keep), self._factor)
         run._source_noise = self._source_noise
         run._held = {t: held for t, held in self._held.items() if t in run.timesteps}
         self._held.clear()  # they are the subset's to release
+        run._reduced = {factor: small.subset(keep) for factor, small in self._reduced.items()}
         return run
 
     def release_before(self, level: int) -> None:
@@ -132,6 +169,8 @@ class Run:
         kept = set(self.timesteps[level:])
         self._held = {t: held for t, held in self._held.items() if t in kept}
         self._announced &= kept
+        for small in self._reduced.values():
+            small.release_before(level)
 
     def _ahead(self, level: int) -> list[int]:
         """Announced later levels that fit into the memory budget together with this one."""
@@ -144,48 +183,58 @@ class Run:
         room = self._budget // size - len(self._held) - 1
         return later[: max(0, room)]
 
-    def _noise_of_sources(self) -> Tensor:
+    def _estimates(self, levels: Sequence[int]) -> Tensor:
+        """Estimate all sources at some levels, (L, K, B, C, H, W)."""
+        noisy = self._noisy_sources(levels)
+        of_each = [i for i in levels for _ in range(noisy[0, :, :, 0, 0, 0].numel())]
+        return self._evaluator.clean(noisy.flatten(0, 2), self.schedule, of_each).view_as(noisy)
+
+    def _estimates_by_cache(self, levels: Sequence[int], cache: RunCache) -> Tensor:
+        """Return the same, evaluating only what is not in the cache."""
+        K, B = self.sources.shape[:2]
+        like = self.sources[0, 0]
+        keys = [
+            cache.key(k, b, factor=self._factor, t=self.timesteps[i], a=self.a[i].hex())
+            for i in levels
+            for k in range(K)
+            for b in range(B)
+        ]
+        found = [cache.get(key, like) for key in keys]
+        missing = [n for n, estimate in enumerate(found) if estimate is None]
+        if missing:
+            noisy = self._noisy_sources(levels).flatten(0, 2)[missing]
+            of_each = [levels[n // (K * B)] for n in missing]
+            made = self._evaluator.clean(noisy, self.schedule, of_each)
+            for n, estimate in zip(missing, made.unbind(), strict=True):
+                found[n] = estimate
+                cache.put(keys[n], estimate)
+        together = torch.stack([estimate for estimate in found if estimate is not None])
+        return together.view(len(levels), *self.sources.shape)
+
+    def _noisy_sources(self, levels: Sequence[int]) -> Tensor:
         if self._source_noise is None:
             self._source_noise = self.noise("fusionkit/sources")
-        return self._source_noise
+        return torch.stack(
+            [self.a[i] * self.sources + self.s[i] * self._source_noise for i in levels]
+        )
 
-    def _clean_estimates(self, x: Tensor, levels: Sequence[int]) -> Tensor:
-        """Clean estimates of (M, C, H, W), image m at ``levels[m]``: the one place that counts."""
-        check_shape(x, (len(levels), *self.sources.shape[2:]), "a component", "images to estimate")
-        self.nfe += len(levels)
-        most = getattr(self._estimator, "pixels_per_pass", PIXELS_PER_PASS)
-        size = max(1, most // (len(self._rows) * len(self._columns)))
-        parts = [
-            self._one_pass(x[n : n + size], levels[n : n + size]) for n in range(0, len(x), size)
-        ]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _one_pass(self, x: Tensor, levels: Sequence[int]) -> Tensor:
-        height, width = x.shape[-2:]
-        t = torch.tensor([self.timesteps[i] for i in levels], device=x.device)
-        padded = x
-        if (len(self._rows), len(self._columns)) != (height, width):
-            padded = x[..., self._rows, :][..., self._columns]
-        where = f"at noise level {' '.join(f'{self.sigma[i]:.4g}' for i in sorted(set(levels)))}"
-        with torch.no_grad(), blame(self._estimator_name, where):
-            eps = self._estimator(padded, t)
-        check_shape(eps, padded.shape, self._estimator_name, "noise", where)
-        self.checks.finite(eps, f"{self._estimator_name} returned noise that is not finite {where}")
-        eps = eps[..., :height, :width].to(x.dtype)
-        if len(set(levels)) == 1:
-            return (x - self.s[levels[0]] * eps) / self.a[levels[0]]
-        shape = (len(levels), 1, 1, 1)
-        a = torch.tensor([self.a[i] for i in levels], device=x.device, dtype=x.dtype).view(shape)
-        s = torch.tensor([self.s[i] for i in levels], device=x.device, dtype=x.dtype).view(shape)
-        return (x - s * eps) / a
+def shrunk(images: Tensor, factor: int) -> Tensor:
+    """Average over blocks of factor x factor pixels: (..., H, W) to ceil(H / factor) and so on.
+
+    A block that reaches past the border averages what is mirrored there.
+    """
+    height, width = images.shape[-2:]
+    rows, columns = (
+        mirrored_index(0, -(-size // factor) * factor, size, images.device)
+        for size in (height, width)
+    )
+    whole = images[..., rows, :][..., columns]
+    small: Tensor = avg_pool2d(whole.reshape(-1, 1, *whole.shape[-2:]), factor)
+    return small.view(*images.shape[:-2], *small.shape[-2:])
 
 
 def _generator(seed: int, purpose: str, index: int) -> torch.Generator:
     key = f"{seed}\n{purpose}\n{index}".encode()
     digest = hashlib.sha256(key).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-
-
-def _mirrored(size: int, multiple: int, device: torch.device) -> Tensor:
-    """Return indices that pad up to a multiple, mirrored at the far edge."""
-    return mirrored_index(0, -(-size // multiple) * multiple, size, device)

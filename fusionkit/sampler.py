@@ -75,10 +75,11 @@ def sample(
         keep = planned_steps(weighting, run)
         if keep is not None:
             run = run.subset(keep)
-    with blame(weighting_name, "while starting"):
-        weigh = weighting.start(run)
+    # The objective first: the weighting can then see which source estimates are made anyway.
     with blame(objective_name, "while starting"):
         fusion = objective.start(run)
+    with blame(weighting_name, "while starting"):
+        weigh = weighting.start(run)
     if not callable(weigh):
         raise PluginError(f"{weighting_name} started a {type(weigh).__name__}, not a function")
     if not isinstance(fusion, StartedObjective):

@@ -466,7 +466,7 @@ def test_a_level_that_the_sampler_has_passed_is_released() -> None:
 def test_big_batches_go_through_the_estimator_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     sources = draw(2, 3, 1, 8, 8)
     whole = pipeline(None, "dig", "increments")(sources)
-    monkeypatch.setattr("fusionkit.run.PIXELS_PER_PASS", 4 * 64)
+    monkeypatch.setattr("fusionkit.evaluating.PIXELS_PER_PASS", 4 * 64)
     estimator = Counting()
     parts = pipeline(estimator, "dig", "increments")(sources)
     assert max(len(x) for x, _ in estimator.calls) == 4

@@ -5,16 +5,20 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TextIO
 
 from .._version import __version__
-from ..errors import FusionkitError
+from ..errors import FusionkitError, FusionkitWarning
 from ..options import suggest
 
 COMMANDS = {
     "run": "fuse registered images of one scene, or folders of them",
     "evaluate": "measure fused images against their sources",
     "ablate": "run every combination of components and options, and report",
+    "bench": "remake the benchmarks: fusion quality",
     "compare": "put images side by side on a labelled sheet, with enlarged regions",
     "plugins": "list plugins and their components, with options",
     "doctor": "check this installation: versions, device, plugins, conformance",
@@ -50,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _dispatch(given)
+        with _warnings_in_one_line():
+            return _dispatch(given)
     except (FusionkitError, MemoryError, RuntimeError) as error:
         explained = explain(error)
         if explained is None or os.environ.get("FUSIONKIT_DEBUG") == "1":
@@ -79,6 +84,29 @@ def complain(message: str, code: int) -> int:
     """Print one line on stderr, and return the exit code."""
     print(f"fusionkit: error: {' '.join(message.split())}", file=sys.stderr)
     return code
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Show warnings of ours without the place in the code that they come from."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, FusionkitWarning):
+                print(f"fusionkit: warning: {message}", file=sys.stderr)
+            else:
+                usual(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show
+        yield
 
 
 def _dispatch(given: list[str]) -> int:

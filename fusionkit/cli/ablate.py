@@ -13,7 +13,7 @@ from ..components import Registry
 from ..errors import UsageError
 from ..recipe import DEFAULT_TASK, Layer, merge, read_recipe, task_recipe
 from . import complain
-from .arguments import Parser, add_plugin_flags, load_plugins_from
+from .arguments import Parser, add_cache_flag, add_plugin_flags, load_plugins_from
 
 if TYPE_CHECKING:
     from ..evaluation.plan import Variant
@@ -56,6 +56,7 @@ def main(arguments: Sequence[str]) -> int:
             jobs=given.jobs,
             loading=loading,
             built=built,
+            cache=given.cache,
             progress=advance,
         )
     for problem in problems:
@@ -94,6 +95,7 @@ def _parser() -> Parser:
         "--against", metavar="LABEL", help="the row to take differences from (default: the first)"
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
+    add_cache_flag(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_plugin_flags(parser)
     return parser

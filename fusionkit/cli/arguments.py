@@ -75,6 +75,15 @@ def add_plugin_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_cache_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that says where source estimates are kept: a place, not a setting."""
+    parser.add_argument(
+        "--cache",
+        metavar="DIR",
+        help="keep the prior's estimates of sources there, and find them again; delete it any time",
+    )
+
+
 def load_plugins_from(arguments: Sequence[str]) -> Registry:
     """Load plugins as the flags among the arguments say, before anything else is parsed."""
     parser = Parser(add_help=False)

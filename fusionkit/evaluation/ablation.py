@@ -10,6 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from ..cache import EstimateCache
 from ..components import Registry
 from ..pipeline import Part
 from .study import Cell, Loading, Study, finished, prepare
@@ -23,6 +24,7 @@ def run_study(
     jobs: int = 1,
     loading: Loading | None = None,
     built: dict[str, Part] | None = None,
+    cache: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[str]:
     """Run what is not done yet; return what failed, one line each.
@@ -39,15 +41,20 @@ def run_study(
         How many processes, and which plugins they load.
     built
         Components that this process has built already, to be used again.
+    cache
+        A folder of source estimates, which the variants of a study mostly share. Times then
+        say little of a variant; its NFE is counted as if it had found nothing there.
     progress
         Called with a line for every finished pair of cell and scene.
 
     Raises
     ------
     UsageError
-        The folder cannot be made, or holds another study.
+        A folder cannot be made, or holds another study.
     """
     prepare(study, folder)
+    if cache is not None:
+        EstimateCache(cache)  # refused once, and not by every cell
     done = set(finished(folder))
     todo = [
         (cell, scene)
@@ -57,7 +64,8 @@ def run_study(
     ]
     problems = []
     with open(folder / "results.jsonl", "a", encoding="utf-8") as results:
-        for line in _work(study, folder, todo, registry, jobs, loading or Loading(), built):
+        loading = loading or Loading()
+        for line in _work(study, folder, todo, registry, jobs, loading, built, cache):
             if "error" in line:
                 problems.append(f"{line['cell']}, {line['scene']}: {line['error']}")
                 continue
@@ -81,11 +89,12 @@ def _work(
     jobs: int,
     loading: Loading,
     built: dict[str, Part] | None,
+    cache: str | None,
 ) -> Iterator[dict[str, Any]]:
     from .worker import Worker, start_worker, work_in_process
 
     if jobs == 1 or len(todo) < 2:
-        worker = Worker(study.metrics, folder, registry, built)
+        worker = Worker(study.metrics, folder, registry, built, cache)
         for cell, scene in todo:
             yield worker.attempt(cell, scene, study.scenes[scene])
         return
@@ -94,7 +103,7 @@ def _work(
         jobs,
         mp_context=get_context("spawn"),
         initializer=start_worker,
-        initargs=(list(study.metrics), folder, loading, jobs),
+        initargs=(list(study.metrics), folder, loading, jobs, cache),
     ) as pool:
         futures = [
             pool.submit(work_in_process, cell, scene, list(study.scenes[scene]))

@@ -34,9 +34,25 @@ class DigOptions:
     )
     scale: float = option(4.0, "How sharply the weights follow the gains.", above=0, maximum=1e6)
     stride: int = option(1, "S: renew the gains every S steps.", minimum=1)
+    resolution: int = option(
+        0,
+        "Shrink the sources by this factor for the gains; 0: full size where the objective needs "
+        "the same estimates, so that they cost nothing, and 4 elsewhere.",
+        choices=(0, 1, 2, 4, 8),
+    )
+    skip: float = option(
+        0.0,
+        "Leave out the steps of least gain, up to this share of the whole gain; 0 for none.",
+        minimum=0,
+        maximum=1,
+    )
 
     def __post_init__(self) -> None:
         _require_odd(self.window)
+        if self.skip == 1:
+            raise ValueError("skip must be below 1: some of the gain has to be left")
+        if self.skip > 0 and not self.dynamic:
+            raise ValueError("skip compares the gains of steps, which dynamic = no does not have")
 
 
 @dataclass(frozen=True)
@@ -85,6 +101,8 @@ def _dig(options: DigOptions, context: BuildContext) -> Dig:
         activation=options.activation,
         scale=options.scale,
         stride=options.stride,
+        resolution=options.resolution,
+        skip=options.skip,
     )
 
 

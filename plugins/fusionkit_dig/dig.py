@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
 from torch import Tensor
 
 from fusionkit import Run, StartedWeighting, Step
 
 from .activation import simplex_weights
 from .losses import LOSSES, box_mean
+from .resolution import enlarged, fitting_factor, scaled_window
+
+AUTO_FACTOR = 4
+"""By how much sources are shrunk where nobody else needs their estimates: 1/16 of the cost."""
 
 
 class Dig:
@@ -29,7 +37,7 @@ class Dig:
     loss
         ``l2``, ``l1``, ``gradient`` or ``ssim``.
     window
-        Side of the averaging window; 1 for none, 0 for the whole image.
+        Side of the averaging window, in pixels of the sources; 1 for none, 0 for the whole image.
     dynamic
         False: one weighting for all steps, from the gain summed over them. The
         sum telescopes to loss(ĉ_k(0), c_k), so it needs one level only.
@@ -38,6 +46,12 @@ class Dig:
         all to the largest gain (shared by ties). Then normalised over sources.
     stride
         S, in steps of the run.
+    resolution
+        The factor by which sources are shrunk before they are noised and estimated; weights
+        are computed at that size, and enlarged. 0: full size where the objective has
+        announced these estimates anyway, :data:`AUTO_FACTOR` elsewhere.
+    skip
+        Which share of the summed gain may be forgone by leaving out steps, 0 <= skip < 1.
     """
 
     uses_trajectory = False
@@ -50,6 +64,8 @@ class Dig:
         activation: str = "power",
         scale: float = 4.0,
         stride: int = 1,
+        resolution: int = 0,
+        skip: float = 0.0,
     ) -> None:
         self.loss = LOSSES[loss]
         self.window = window
@@ -57,38 +73,101 @@ class Dig:
         self.activation = activation
         self.scale = scale
         self.stride = stride
+        self.resolution = resolution
+        self.skip = skip
+
+    @property
+    def plan(self) -> Callable[[Run], Sequence[int] | None] | None:
+        """The choice of steps; None, so that batches stay whole, if none may be left out."""
+        return self._worthwhile_steps if self.skip > 0 else None
 
     def start(self, run: Run) -> StartedWeighting:
         """Announce the levels whose source estimates will be needed."""
         return _StartedDig(self, run)
 
-    def gains(self, run: Run, level: int, later: int) -> Tensor:
-        """Return DIG_k from one level to a later, cleaner one: (K, B, 1, H, W)."""
-        gain = self.loss(run.source_estimate(level), run.sources)
-        if later < run.steps:  # at level N the estimate is the source, and its loss zero
-            gain = gain - self.loss(run.source_estimate(later), run.sources)
-        return box_mean(gain, self.window)
+    def renewals(self, run: Run) -> list[int]:
+        """Return the steps at which the weights are renewed, and N after them."""
+        steps = range(0, run.steps, self.stride) if self.dynamic else range(1)
+        return [*steps, run.steps]
+
+    def factor(self, run: Run) -> int:
+        """Return by how much the sources of this run are shrunk."""
+        factor = self.resolution
+        if factor == 0:
+            needed = self.renewals(run)[:-1]
+            factor = 1 if run.announced.issuperset(needed) else AUTO_FACTOR
+        return fitting_factor(factor, *run.sources.shape[-2:])
 
     def weights(self, gains: Tensor) -> Tensor:
         """Turn gains (K, ...) into weights that are >= 0 and sum to 1 over K."""
         return simplex_weights(gains, self.activation, self.scale)
 
+    def _worthwhile_steps(self, run: Run) -> list[int] | None:
+        """Leave out the steps that gain least, as long as their share of the gain allows.
+
+        What is left out are whole strides, so that every level which is still needed
+        has been estimated here, and nothing is estimated twice.
+        """
+        started = _StartedDig(self, run)
+        ends = self.renewals(run)
+        means = torch.stack([started.loss(level).mean() for level in ends[:-1]]).tolist()
+        gains = [max(0.0, here - after) for here, after in pairwise([*means, 0.0])]
+        dropped = least_of(gains, self.skip)
+        if not dropped:
+            return None
+        strides = enumerate(pairwise(ends))
+        return [i for n, (first, end) in strides if n not in dropped for i in range(first, end)]
+
+
+def least_of(gains: Sequence[float], share: float) -> set[int]:
+    """Return the places of the least gains that together have at most this share of all gains.
+
+    The first place and the last are never among them; none is where nothing is gained at all.
+    """
+    total = sum(gains)
+    dropped: set[int] = set()
+    missed = 0.0
+    for place in sorted(range(1, len(gains) - 1), key=lambda n: gains[n]):
+        missed += gains[place]
+        if total <= 0 or missed > share * total:
+            break
+        dropped.add(place)
+    return dropped
+
 
 class _StartedDig:
     def __init__(self, dig: Dig, run: Run) -> None:
         self.dig = dig
-        self.run = run
+        self.size = run.sources.shape[-2:]
+        self.factor = dig.factor(run)
+        self.run = run if self.factor == 1 else run.reduced(self.factor)
+        self.window = scaled_window(dig.window, self.factor)
+        self.run.announce(dig.renewals(run))
         self._weights: Tensor | None = None
         self._renewed = -1
-        run.announce(range(0, run.steps, dig.stride) if dig.dynamic else [0])
+        self._after: tuple[int, Tensor] | None = None
 
     def __call__(self, step: Step) -> Tensor:
         """Return the weights of this step, renewed every S steps."""
-        due = step.index - step.index % self.dig.stride if self.dig.dynamic else 0
+        stride = self.dig.stride if self.dig.dynamic else self.run.steps
+        due = step.index - step.index % stride
         if self._weights is None or due != self._renewed:
-            later = (
-                min(due + self.dig.stride, self.run.steps) if self.dig.dynamic else self.run.steps
-            )
-            self._weights = self.dig.weights(self.dig.gains(self.run, due, later))
+            gains = self.gains(due, min(due + stride, self.run.steps))
+            self._weights = enlarged(self.dig.weights(gains), self.factor, *self.size)
             self._renewed = due
         return self._weights
+
+    def gains(self, level: int, later: int) -> Tensor:
+        """Return DIG_k from one level to a later, cleaner one, (K, B, 1, h, w)."""
+        gain = self.loss(level)
+        if later < self.run.steps:  # at level N the estimate is the source, and its loss zero
+            gain = gain - self.loss(later)
+        return box_mean(gain, self.window)
+
+    def loss(self, level: int) -> Tensor:
+        """Return how far every source's estimate is from the source, (K, B, 1, h, w)."""
+        # What one step gains up to is what the next one gains from: no need to measure it twice.
+        if self._after is None or self._after[0] != level:
+            loss = self.dig.loss(self.run.source_estimate(level), self.run.sources)
+            self._after = level, loss
+        return self._after[1]

@@ -68,7 +68,11 @@ def test_rungs_take_away_the_trajectory():
 
 
 def test_fixed_weights_get_the_same_number_of_evaluations():
-    (variant,) = variants(objective="mse", steps="5")
+    (shrunk,) = variants(objective="mse", steps="5")
+    target = nfe_of(shrunk.recipe, 2, REGISTRY)
+    assert target == 5 + 10 / 16  # the sources at a quarter of their width and height
+    assert steps_at_nfe(shrunk, target, 2, REGISTRY) == 6
+    (variant,) = variants(objective="mse", steps="5", weighting__resolution="1")
     target = nfe_of(variant.recipe, 2, REGISTRY)
     assert target == 15  # 5 on the trajectory, 2 sources at 5 levels
     steps = steps_at_nfe(variant, target, 2, REGISTRY)
