@@ -39,9 +39,25 @@ from fusionkit import (
 )
 from fusionkit.options import to_mapping
 from fusionkit.protocols import Run
+from fusionkit.recipe import task_recipe
 
 N = 3
 CPU: dict[str, Any] = {"device": "cpu", "steps": N}
+
+LIGHT: dict[str, Any] = {
+    "estimator": {"name": "gaussian"},
+    "weighting": {"name": "dig"},
+    "objective": {"name": "increments"},
+}
+
+
+@pytest.fixture(autouse=True)
+def a_light_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host is tested here, whatever the default recipe names: one without a network."""
+    monkeypatch.setattr(
+        "fusionkit.composing.task_recipe",
+        lambda task: LIGHT if task == "general" else task_recipe(task),
+    )
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:

@@ -64,7 +64,7 @@ def test_fuses_two_images_and_writes_a_record(pair, tmp_path):
     assert abs(fused - right)[:, 32:].mean() < 0.2 * abs(left - right)[:, 32:].mean()
     record = json.loads((tmp_path / "fused.png.json").read_text())
     assert record["recipe"]["weighting"]["name"] == "dig:dig"
-    assert record["run"]["nfe"] == 30.0
+    assert record["run"]["nfe"] == 6
     assert [entry["name"] for entry in record["inputs"]] == list(pair)
 
 
@@ -123,7 +123,7 @@ def test_an_existing_record_is_kept_too(pair, tmp_path, capsys):
         (["--weighting.window", "4"], "must be odd"),
         (["--weighting", "fixed", "--weighting.weights", "1,2,3"], "3 weights for 2 sources"),
         (["--steps", "0"], "at least 1"),
-        (["--steps", "2000"], "at most 1000"),
+        (["--steps", "2000", "--start-at", "1"], "at most 1000"),
         (["--start-at", "0"], "above 0"),
         (["--task", "infared"], "unknown task"),
         (["--recipe", "missing.toml"], "does not exist"),
@@ -202,7 +202,7 @@ def test_a_broken_plugin_stops_the_run_and_leaves_nothing(pair, tmp_path, capsys
     assert f"plugin {name}" in line
     assert expected in line
     if name != "raises":
-        assert "step 1 of 10" in line
+        assert "step 1 of 2" in line
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("out")) == []
 
 
@@ -330,7 +330,9 @@ def test_one_scene_of_every_real_set(name, tmp_path, capsys):
     if not scenes:
         pytest.skip("no image data here (FUSIONKIT_DATA)")
     sources = [str(path) for path in scenes[name]]
-    assert main(["run", *sources, "-o", str(tmp_path / "o.png"), "--steps", "4"]) == 0
+    # What is read and written is tested here, at full size: the network would only take time.
+    flags = ["--estimator", "gaussian", "--steps", "4"]
+    assert main(["run", *sources, "-o", str(tmp_path / "o.png"), *flags]) == 0
     fused = Image.open(tmp_path / "o.png")
     first = Image.open(sources[0])
     assert fused.size == first.size
