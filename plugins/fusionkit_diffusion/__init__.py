@@ -1,7 +1,7 @@
 """First-party plugin: diffusion priors.
 
-``gaussian`` is exact and needs no weights; ``adm`` and ``diffusers`` are pretrained networks
-from local files (docs/priors.md).
+``compact`` ships with its weights; ``gaussian`` is exact and needs none; ``adm`` and
+``diffusers`` are pretrained networks from local files (docs/priors.md).
 """
 
 from __future__ import annotations
@@ -9,14 +9,32 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from fusionkit import BuildContext, Component, NoiseEstimator, hookimpl, option
 
 if TYPE_CHECKING:
     from .adm import ADMEstimator
+    from .compact import CompactEstimator
     from .gaussian import GaussianEstimator
     from .unet2d import UNet2DEstimator
+
+COMPACT = Path(__file__).with_name("compact.safetensors")
+COMPACT_SHA256 = "250732cc71bf1f42dc20585346dd0bcf5c45419d1605d2d56e6ff30c2d2a65ab"
+
+
+@dataclass(frozen=True)
+class CompactOptions:
+    """Options of the ``compact`` estimator."""
+
+    checkpoint: str = option("", "Weights of your own training; empty for those that ship.")
+    sha256: str = option("", "The SHA-256 that your file must have; empty for any.")
+
+    def __post_init__(self) -> None:
+        _check_sha256(self.sha256)
+        if self.sha256 and not self.checkpoint:
+            raise ValueError("sha256 is that of a checkpoint of your own: give its path too")
 
 
 @dataclass(frozen=True)
@@ -71,6 +89,17 @@ def _check_sha256(text: str) -> None:
         raise ValueError(f"sha256 is 64 hexadecimal digits, not {text!r}")
 
 
+def _compact(options: CompactOptions, context: BuildContext) -> CompactEstimator:
+    from .compact import CompactEstimator
+
+    return CompactEstimator(
+        options.checkpoint or COMPACT,
+        sha256=options.sha256 if options.checkpoint else COMPACT_SHA256,
+        device=context.device,
+        precision=context.precision,
+    )
+
+
 def _gaussian(options: GaussianOptions, context: BuildContext) -> GaussianEstimator:
     from .gaussian import GaussianEstimator
 
@@ -111,6 +140,12 @@ def _diffusers(options: DiffusersOptions, context: BuildContext) -> UNet2DEstima
 def fusionkit_noise_estimators() -> Iterable[Component[NoiseEstimator]]:
     """Return the estimators of this plugin."""
     return [
+        Component(
+            "compact",
+            "our own small network for photographs, grey and thermal images; ships with weights",
+            _compact,
+            CompactOptions,
+        ),
         Component(
             "gaussian",
             "exact closed-form prior with a 1/f^p power spectrum; no weights, real but weak",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .compact_file import architecture_of, check_weights, read_file
-from .compact_network import Denoiser, column, rotation
+from .compact_network import Denoiser, column, forward_flops, rotation
 from .schedules import linear_alpha_bar
 from .weights import checked_file, checked_hash
 
@@ -74,10 +74,14 @@ class CompactEstimator:
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
         """Return the noise in ``x`` (B, 3, H, W), at time steps ``t`` (B,)."""
         wide = _wide(x)
-        sigma, scale, sin, cos = self._levels(wide.device, wide.dtype)[:, t]
+        sigma, scale, sin, cos = self._levels(wide.device, wide.dtype)[:, t].unbind()
         u = column(scale) * wide
         v = self._denoiser.velocity(u, sigma)
         return (column(sin) * u - column(cos) * v).to(x.dtype)
+
+    def flops(self, height: int, width: int) -> int:
+        """Return the operations of one image of this size, a multiple of ``multiple_of``."""
+        return forward_flops(self.architecture, height, width)
 
     @torch.no_grad()
     def denoise(self, y: Tensor, sigma: Tensor | float) -> Tensor:

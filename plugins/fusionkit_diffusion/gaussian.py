@@ -39,6 +39,7 @@ class GaussianEstimator:
     """
 
     multiple_of = 1
+    pixels_per_tile = 2**26  # a tile's spectrum is another than its image's
 
     def __init__(
         self,

@@ -97,10 +97,10 @@ class Plan:
 
     total: float
     unit: str = "minutes"
-    peak: float = 1e-3
+    peak: float = 8e-4
     warm_up: int = 100
     crop: int = 64
-    batch: int = 32
+    batch: int = 16
 
     def rate(self, progress: float, step: int) -> float:
         """Return the learning rate: a warm-up, and a cosine to zero over the whole plan."""
