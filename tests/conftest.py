@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fusionkit.recipe import task_recipe
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -53,3 +55,17 @@ def pair(tmp_path: Path) -> tuple[str, str]:
         Image.fromarray(image.round().astype(np.uint8)).save(path)
         paths.append(str(path))
     return paths[0], paths[1]
+
+
+@pytest.fixture
+def a_light_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the default recipe names, what is tested here is the host: one without a network."""
+    light = {
+        "estimator": {"name": "gaussian"},
+        "weighting": {"name": "dig", "stride": 1},
+        "objective": {"name": "increments"},
+    }
+    monkeypatch.setattr(
+        "fusionkit.composing.task_recipe",
+        lambda task: light if task == "general" else task_recipe(task),
+    )

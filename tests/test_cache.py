@@ -20,6 +20,8 @@ from fusionkit.cache import EstimateCache
 from fusionkit.cli import main
 from tests.test_pipeline import reading_back_refused
 
+pytestmark = pytest.mark.usefixtures("a_light_default")
+
 N = 3
 
 
@@ -134,7 +136,11 @@ def test_processes_may_write_the_same_file_at_once(tmp_path: Path) -> None:
     [
         ("dig", "increments", 5),
         ({"name": "dig", "resolution": 2}, "mse", 5),
-        ({"name": "dig", "resolution": 2, "skip": 0.4}, "increments", 2.5),  # 3 steps and 2
+        (
+            {"name": "dig", "loss": "l2", "resolution": 2, "skip": 0.4},
+            "increments",
+            2.5,
+        ),  # 3 steps and 2
         ("fixed", {"name": "increments", "strength": 0}, 0),
     ],
 )
@@ -333,6 +339,7 @@ def test_the_variants_of_a_study_share_a_cache(
     manifest.write_text(f"scene,a,b\nleft,{pair[0]},{pair[1]}\n")
     folder = tmp_path / "cache"
     arguments = ["ablate", str(manifest), "-o", str(tmp_path / "study"), "--cache", str(folder)]
+    arguments += ["--estimator", "gaussian", "--objective", "increments"]
     arguments += ["--weighting", "fixed,dig", "--steps", "3", "--metric", "sd", "--quiet"]
     assert main([*arguments, "--baseline", "none", "--jobs", jobs]) == 0
     lines = (tmp_path / "study" / "results.jsonl").read_text().splitlines()

@@ -21,6 +21,8 @@ from fusionkit import Step, UsageError, compose
 from fusionkit.run import Run
 from fusionkit.schedule import Schedule, choose_timesteps
 
+pytestmark = pytest.mark.usefixtures("a_light_default")
+
 N = 6
 
 
@@ -178,7 +180,14 @@ def test_softmax_and_hard() -> None:
 
 def test_the_published_formula_literally() -> None:
     sources = draw(3, 2, 1, 8, 9)
-    table = {"name": "dig", "activation": "softmax", "scale": 1, "granularity": "pixel"}
+    table = {
+        "name": "dig",
+        "loss": "l2",
+        "activation": "softmax",
+        "scale": 1,
+        "granularity": "pixel",
+        "stride": 1,
+    }
     pipe = compose(
         estimator=GaussianEstimator(correlation=4.0),
         weighting=table,
@@ -241,7 +250,7 @@ def test_granularity_is_the_window_that_gains_are_averaged_over() -> None:
         ("image", 0, raw.mean((-2, -1), keepdim=True).expand_as(raw)),
     ]:
         provided = fusionkit.load_plugins().find(fusionkit.WEIGHTING, "dig")
-        options = provided.make_options({"granularity": granularity, "window": 5})
+        options = provided.make_options({"loss": "l2", "granularity": granularity, "window": 5})
         built = provided.build(options, fusionkit.BuildContext())
         assert built.window == window
         assert (built.start(run).gains(1, 2) - expected).abs().max() < 1e-12
@@ -250,7 +259,7 @@ def test_granularity_is_the_window_that_gains_are_averaged_over() -> None:
 def test_static_weights_come_from_the_gain_over_all_steps() -> None:
     sources = draw(2, 1, 1, 8, 9)
     run = make_run(sources)
-    dig = Dig(dynamic=False, window=3)
+    dig = Dig(loss="l2", dynamic=False, window=3)
     weights = all_weights(dig, run)
     assert all(torch.equal(w, weights[0]) for w in weights)
     # The sum over the steps telescopes to the first level's loss, so one level will do.

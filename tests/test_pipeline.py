@@ -39,25 +39,11 @@ from fusionkit import (
 )
 from fusionkit.options import to_mapping
 from fusionkit.protocols import Run
-from fusionkit.recipe import task_recipe
 
 N = 3
 CPU: dict[str, Any] = {"device": "cpu", "steps": N}
 
-LIGHT: dict[str, Any] = {
-    "estimator": {"name": "gaussian"},
-    "weighting": {"name": "dig"},
-    "objective": {"name": "increments"},
-}
-
-
-@pytest.fixture(autouse=True)
-def a_light_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The host is tested here, whatever the default recipe names: one without a network."""
-    monkeypatch.setattr(
-        "fusionkit.composing.task_recipe",
-        lambda task: LIGHT if task == "general" else task_recipe(task),
-    )
+pytestmark = pytest.mark.usefixtures("a_light_default")
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -99,7 +85,7 @@ def test_a_component_by_name_or_table(weighting: Any) -> None:
 def test_a_table_sets_options_with_either_hyphen() -> None:
     pipe = compose(weighting={"name": "dig", "window": 5, "loss": "l1"}, **CPU)
     table = options_of(pipe, "weighting")
-    assert (table["window"], table["loss"], table["scale"]) == (5, "l1", 4.0)
+    assert (table["window"], table["loss"], table["scale"]) == (5, "l1", 16.0)
     assert pipe.parts["weighting"].built.window == 5
     assert (
         compose(**CPU, start_at=0.5).settings

@@ -26,6 +26,8 @@ from fusionkit.run import Run
 from fusionkit.sampler import sample
 from fusionkit.schedule import Schedule, choose_timesteps
 
+pytestmark = pytest.mark.usefixtures("a_light_default")
+
 N = 5
 
 
@@ -426,7 +428,7 @@ def test_a_small_memory_budget_bounds_what_is_held_and_changes_nothing(levels: i
         estimator = Counting()
         run = make_run(sources, [0], estimator, steps, memory_budget=budget)
         held = []
-        for done in sample(run, Dig(window=3), Increments(0.1)):
+        for done in sample(run, Dig(window=3, stride=1), Increments(0.1)):
             held.append(_bytes_held(run) // per_level)
             last = done
         # Two levels are held at the least: those on either side of a step.

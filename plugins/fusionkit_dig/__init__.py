@@ -18,7 +18,7 @@ class DigOptions:
     """Options of the ``dig`` weighting."""
 
     loss: Literal["l2", "l1", "gradient", "ssim"] = option(
-        "l2", "What measures how far a source's clean estimate is from the source."
+        "gradient", "What measures how far a source's clean estimate is from the source."
     )
     granularity: Literal["pixel", "region", "image"] = option(
         "region", "One gain per pixel, per window around each pixel, or per image."
@@ -30,14 +30,14 @@ class DigOptions:
     activation: Literal["power", "softmax", "hard"] = option(
         "power",
         "From gains to weights: gain^scale, exp(scale * gain), or all to the largest. "
-        "softmax with scale 1 is the published formula.",
+        "softmax of l2 gains with scale 1 is the published formula.",
     )
-    scale: float = option(4.0, "How sharply the weights follow the gains.", above=0, maximum=1e6)
-    stride: int = option(1, "S: renew the gains every S steps.", minimum=1)
+    scale: float = option(16.0, "How sharply the weights follow the gains.", above=0, maximum=1e6)
+    stride: int = option(2, "S: renew the gains every S steps.", minimum=1)
     resolution: int = option(
         0,
         "Shrink the sources by this factor for the gains; 0: full size where the objective needs "
-        "the same estimates, so that they cost nothing, and 4 elsewhere.",
+        "the same estimates, so that they cost nothing, and 2 elsewhere.",
         choices=(0, 1, 2, 4, 8),
     )
     skip: float = option(

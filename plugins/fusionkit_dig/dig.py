@@ -14,8 +14,8 @@ from .activation import simplex_weights
 from .losses import LOSSES, box_mean
 from .resolution import enlarged, fitting_factor, scaled_window
 
-AUTO_FACTOR = 4
-"""By how much sources are shrunk where nobody else needs their estimates: 1/16 of the cost."""
+AUTO_FACTOR = 2
+"""By how much sources are shrunk where nobody else needs their estimates: a quarter of the cost."""
 
 
 class Dig:
@@ -58,12 +58,12 @@ class Dig:
 
     def __init__(
         self,
-        loss: str = "l2",
+        loss: str = "gradient",
         window: int = 11,
         dynamic: bool = True,
         activation: str = "power",
-        scale: float = 4.0,
-        stride: int = 1,
+        scale: float = 16.0,
+        stride: int = 2,
         resolution: int = 0,
         skip: float = 0.0,
     ) -> None:
@@ -75,6 +75,12 @@ class Dig:
         self.stride = stride
         self.resolution = resolution
         self.skip = skip
+
+    @property
+    def weighs_by(self) -> str | None:
+        """What a trace measures that these weights are made from, so that it can say so."""
+        plain = self.loss is LOSSES["l2"] and self.dynamic and self.stride == 1
+        return "gain" if plain and self.resolution in (0, 1) else None
 
     @property
     def plan(self) -> Callable[[Run], Sequence[int] | None] | None:

@@ -52,6 +52,7 @@ class DigResidual:
         stride: int = 1,
     ) -> None:
         self.mode = mode
+        self.weighs_by = "residual" if mode == "residual" else None
         self.loss = LOSSES[loss]
         self.window = window
         self.activation = activation

@@ -16,7 +16,12 @@ from PIL import Image
 from fusionkit.cli import main
 from fusionkit.evaluation.study import finished, read_results, read_study
 
-QUICK = ["--metric", "en,sd", "--quiet"]
+QUICK = [
+    *("--estimator", "gaussian", "--objective", "increments"),
+    "--metric",
+    "en,sd",
+    "--quiet",
+]
 
 
 @pytest.fixture
@@ -43,7 +48,11 @@ def test_every_combination_is_run_on_every_scene(scenes, tmp_path, capsys):
     assert main([*arguments, "--weighting", "fixed,dig", "--seeds", "0,1"]) == 0
     cells = {cell.key: cell for cell in read_study(study).cells}
     labels = [cell.label for cell in cells.values() if cell.role == "variant" and cell.seed == 0]
-    assert labels == ["fixed, steps 2", "fixed, steps 3", "dig, steps 2", "dig, steps 3"]
+    assert labels == [
+        f"gaussian, {weighting}, increments, steps {steps}"
+        for weighting in ("fixed", "dig")
+        for steps in (2, 3)
+    ]
     assert {cell.role for cell in cells.values()} == {"variant", "target only", "no denoiser"}
     done = set(finished(study))
     assert done == {(key, scene) for key in cells for scene in ("1", "2", "3")}
@@ -56,7 +65,7 @@ def test_every_combination_is_run_on_every_scene(scenes, tmp_path, capsys):
             assert line["nfe"] == recipe["steps"] * (2 + trajectory)
     for name in ("report.html", "report.md", "report.csv"):
         assert (study / name).stat().st_size > 500
-    assert "dig, steps 3" in capsys.readouterr().out
+    assert "gaussian, dig, increments, steps 3" in capsys.readouterr().out
 
 
 def test_a_cell_is_what_run_makes_of_its_recipe(scenes, tmp_path):

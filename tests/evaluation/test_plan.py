@@ -59,7 +59,7 @@ def test_what_cannot_be_combined_is_said(axes, words):
 
 
 def test_rungs_take_away_the_trajectory():
-    (variant,) = variants(steps="4")
+    (variant,) = variants(steps="4", estimator="gaussian")
     (target_only,) = rungs(variant, REGISTRY)  # the prior is the closed-form one already
     assert target_only.role == "target only"
     assert target_only.recipe["objective"]["strength"] == 0
@@ -68,7 +68,7 @@ def test_rungs_take_away_the_trajectory():
 
 
 def test_fixed_weights_get_the_same_number_of_evaluations():
-    (shrunk,) = variants(objective="mse", steps="5")
+    (shrunk,) = variants(objective="mse", steps="5", weighting__resolution="4")
     target = nfe_of(shrunk.recipe, 2, REGISTRY)
     assert target == 5 + 10 / 16  # the sources at a quarter of their width and height
     assert steps_at_nfe(shrunk, target, 2, REGISTRY) == 6

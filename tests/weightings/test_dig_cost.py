@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import torch
-from fusionkit_dig.dig import Dig, least_of
+from fusionkit_dig.dig import AUTO_FACTOR, Dig, least_of
 from fusionkit_dig.losses import LOSSES, box_mean
 from fusionkit_dig.resolution import enlarged, fitting_factor, scaled_window
 from torch import Tensor
@@ -20,6 +20,8 @@ from fusionkit.run import Run
 from fusionkit.testing import make_run
 from tests.test_pipeline import reading_back_refused
 from tests.test_sampler import Counting, draw, pipeline
+
+pytestmark = pytest.mark.usefixtures("a_light_default")
 
 N = 5
 SIDE = 128  # the least that is shrunk by 4
@@ -73,7 +75,7 @@ def test_maps_are_enlarged_about_the_centres_of_their_blocks() -> None:
 @pytest.mark.parametrize("loss", LOSSES)
 def test_weights_are_those_of_the_shrunk_sources(loss: str, factor: int) -> None:
     run = make_run(draw(2, 2, 1, 130, 137), steps=3)
-    dig = Dig(loss=loss, resolution=factor, window=11)
+    dig = Dig(loss=loss, resolution=factor, window=11, stride=1)
     found = weights_of(dig, run)
     small = run.reduced(factor)
     losses = [LOSSES[loss](small.source_estimate(i), small.sources) for i in range(4)]
@@ -104,25 +106,25 @@ def test_every_granularity_and_activation_stays_on_the_simplex(
         assert bool((flat.amax(-1) > flat.amin(-1)).any()) is (granularity != "image")
 
 
-AREA = 1 / 16
+RENEWALS = 3  # of N = 5 steps, with a stride of 2
 FREE: dict[str, Any] = {"name": "mse", "strength": 0}
 
 
 @pytest.mark.parametrize(
     ("options", "objective", "per_image"),
     [
-        ({}, FREE, 2 * N * AREA),
-        ({}, "mse", 2 * N * AREA + N),
-        ({}, "ddfm-em", 2 * N * AREA + N),
+        ({"stride": 2}, FREE, 2 * RENEWALS / 4),
+        ({"stride": 2}, "mse", 2 * RENEWALS / 4 + N),
+        ({"stride": 2}, "ddfm-em", 2 * RENEWALS / 4 + N),
         ({}, "increments", 2 * N + N),  # the same estimates, so that they cost nothing
-        ({"stride": 2}, "increments", 2 * N + N),
-        ({"stride": 2}, FREE, 2 * 3 * AREA),
-        ({"dynamic": False}, FREE, 2 * AREA),
+        ({"stride": 1}, "increments", 2 * N + N),
+        ({"stride": 1}, FREE, 2 * N / 4),
+        ({"dynamic": False}, FREE, 2 / 4),
         ({"dynamic": False}, "increments", 2 * N + N),
-        ({"resolution": 1}, FREE, 2 * N),
-        ({"resolution": 2}, FREE, 2 * N / 4),
-        ({"resolution": 8}, FREE, 2 * N * AREA),  # 16 pixels would be too few
-        ({"resolution": 4}, "increments", 2 * N * AREA + 2 * N + N),  # as was asked for
+        ({"resolution": 1, "stride": 2}, FREE, 2 * RENEWALS),
+        ({"resolution": 4, "stride": 1}, FREE, 2 * N / 16),
+        ({"resolution": 8, "stride": 1}, FREE, 2 * N / 16),  # 16 pixels would be too few
+        ({"resolution": 4, "stride": 1}, "increments", 2 * N / 16 + 2 * N + N),  # as was asked for
     ],
 )
 def test_what_it_costs(options: dict[str, Any], objective: Any, per_image: float) -> None:
@@ -135,15 +137,15 @@ def test_what_it_costs(options: dict[str, Any], objective: Any, per_image: float
 def test_all_its_levels_go_through_the_estimator_together() -> None:
     estimator = Counting()
     pipeline(estimator, "dig", FREE)(draw(2, 1, 1, SIDE, SIDE))
-    assert [tuple(x.shape) for x, _ in estimator.calls] == [(2 * N, 1, 32, 32)]
+    assert [tuple(x.shape) for x, _ in estimator.calls] == [(2 * N, 1, 64, 64)]
 
 
 def test_estimates_of_only_some_of_its_levels_do_not_make_the_rest_free() -> None:
     run = make_run(draw(2, 1, 1, SIDE, SIDE), steps=4)
     run.announce([0, 2])
-    assert Dig().factor(run) == 4
+    assert Dig(stride=1).factor(run) == AUTO_FACTOR
     assert Dig(stride=2).factor(run) == 1
-    assert Dig(stride=2, resolution=2).factor(run) == 2
+    assert Dig(stride=2, resolution=4).factor(run) == 4
     assert Dig(dynamic=False).factor(run) == 1
 
 
@@ -206,7 +208,7 @@ def planned(dig: Dig, run: Run) -> list[int]:
 def test_what_is_skipped_is_what_gains_least(skip: float, stride: int) -> None:
     steps = 8
     run = make_run(draw(2, 1, 1, 70, 66), steps=steps)
-    keep = planned(Dig(skip=skip, stride=stride), run)
+    keep = planned(Dig(loss="l2", skip=skip, stride=stride), run)
     small = run.reduced(2)
     ends = [*range(0, steps, stride), steps]
     mean = [((small.source_estimate(i) - small.sources) ** 2).mean().item() for i in ends]
@@ -239,7 +241,7 @@ def test_planning_costs_what_the_gains_cost_and_no_more(
 ) -> None:
     sources = draw(2, 1, 1, 64, 66)
     stride, steps = options.get("stride", 1), 8
-    table = {"name": "dig", "skip": 0.3, **options}
+    table = {"name": "dig", "loss": "l2", "skip": 0.3, "stride": stride, **options}
     estimator = Counting()
     fused = pipeline(estimator, table, objective, steps=steps)(sources)
     assert 2 <= fused.steps < steps
@@ -252,11 +254,12 @@ def test_planning_costs_what_the_gains_cost_and_no_more(
 @pytest.mark.parametrize("objective", ["mse", "increments"])
 def test_a_skipping_run_is_the_run_of_the_steps_that_are_kept(objective: str) -> None:
     sources = draw(2, 1, 1, 64, 64)
-    table = {"name": "dig", "skip": 0.3}
+    dig = {"name": "dig", "loss": "l2", "stride": 1}
+    table = {**dig, "skip": 0.3}
     done = list(pipeline(None, table, objective, steps=8).steps(sources))
     kept = done[-1].step.run.timesteps
     assert 2 <= len(kept) < 8
-    by_hand = pipeline(None, "dig", objective, timesteps=kept)(sources)
+    by_hand = pipeline(None, dig, objective, timesteps=kept)(sources)
     # With increments the bands of what was left out have joined those before them.
     assert (done[-1].corrected - by_hand.image).abs().max() < 1e-9
 
