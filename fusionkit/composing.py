@@ -11,14 +11,15 @@ from typing import Any, Unpack
 import torch
 
 from .cache import EstimateCache
-from .components import BuildContext, Kind, Registry
+from .components import ESTIMATOR, OBJECTIVE, WEIGHTING, BuildContext, Kind, Registry
 from .errors import PluginError, UsageError
+from .hardware import fast_precision
+from .options import from_mapping, to_mapping
 from .pipeline import Part, Pipeline
 from .plugins import load_plugins
 from .protocols import NoiseEstimator, Objective, Weighting
 from .recipe import (
     DEFAULT_TASK,
-    RECIPE_KINDS,
     Choice,
     Layer,
     choose,
@@ -97,17 +98,29 @@ def compose(
     named = {k: v for k, v in said.items() if v is not None and k not in objects}
     merged = merge(base, named, settings)
     resolved = resolve_settings(merged)
-    context = BuildContext(*_device_and_precision(resolved))
     if registry is None and len(objects) < len(said):
         registry = load_plugins()
-    parts = {}
-    for kind in RECIPE_KINDS:
+    shared = {} if built is None else built
+
+    def part(kind: Kind, context: BuildContext) -> Part:
         if kind.group in objects:
-            parts[kind.group] = _part_of_object(kind, objects[kind.group])
-        else:
-            assert registry is not None
-            choice = choose(kind, merged.get(kind.group, {}), registry)
-            parts[kind.group] = _part_by_name(choice, context, {} if built is None else built)
+            return _part_of_object(kind, objects[kind.group])
+        assert registry is not None
+        return _part_by_name(choose(kind, merged.get(kind.group, {}), registry), context, shared)
+
+    device = _device(resolved)
+    context = BuildContext(device, _precision(resolved, device))
+    parts = {"estimator": part(ESTIMATOR, context)}
+    chosen = resolved.precision == "auto" and device == "cpu" and context.precision != "float32"
+    if chosen and getattr(parts["estimator"].built, "weights_sha256", None) is None:
+        # It was chosen for the sake of a network, and there is none to speed up.
+        context = BuildContext(device, "float32")
+        parts["estimator"] = part(ESTIMATOR, context)
+    # The record is to make the same image again, whatever is measured then, or elsewhere.
+    resolved = from_mapping(
+        Settings, {**to_mapping(resolved), "precision": context.precision}, "settings"
+    )
+    parts |= {kind.group: part(kind, context) for kind in (WEIGHTING, OBJECTIVE)}
     kept = None if cache is None else _cache(cache, parts["estimator"])
     return Pipeline(
         parts["estimator"], parts["weighting"], parts["objective"], resolved, context, kept
@@ -156,7 +169,7 @@ def _cache(folder: str | os.PathLike[str], estimator: Part) -> EstimateCache:
     return EstimateCache(folder)
 
 
-def _device_and_precision(settings: Settings) -> tuple[str, str]:
+def _device(settings: Settings) -> str:
     device = settings.device
     if device == "auto":
         available = torch.cuda.is_available(), torch.backends.mps.is_available()
@@ -172,8 +185,8 @@ def _device_and_precision(settings: Settings) -> tuple[str, str]:
         raise UsageError(f"device {device} is not available here; use --device cpu or auto")
     if kind == "mps" and settings.precision == "float64":
         raise UsageError("device mps has no float64; use --device cpu")
-    if settings.precision != "auto":
-        return device, settings.precision
-    if kind != "cuda":
-        return device, "float32"
-    return device, "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    return device
+
+
+def _precision(settings: Settings, device: str) -> str:
+    return fast_precision(device) if settings.precision == "auto" else settings.precision

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isqrt
 
 import torch
 from torch import Tensor
@@ -11,9 +12,22 @@ from .checks import Checks, blame, check_shape
 from .mirror import mirrored_index
 from .protocols import NoiseEstimator
 from .schedule import Schedule
+from .tiling import Axis, axis_of
 
 PIXELS_PER_PASS = 2**20
 """How many pixels go through an estimator at once that does not say: at least one image does."""
+
+PIXELS_PER_TILE = 2**21
+"""A larger image goes in tiles, if the estimator does not say otherwise.
+
+At the compact prior's 550 bytes a pixel in float32, a tile of this area takes 1.2 GB.
+"""
+
+OVERLAP = 64
+"""Pixels that neighbouring tiles share at least; an estimator's ``receptive`` can ask for more."""
+
+LEAST_TILE = 2 * OVERLAP
+"""The side below which tiles are not made: they would be all overlap."""
 
 
 class Evaluator:
@@ -25,27 +39,47 @@ class Evaluator:
         The noise estimator, and what messages call it.
     checks
         Where the flags of what it returns are gathered.
+    tile
+        The side in pixels of the tiles that larger images are evaluated in; 0 for tiles
+        of :data:`PIXELS_PER_TILE`, or as many pixels as the estimator says, which depends on
+        no machine's memory, so that a run can be repeated. Where a GPU's memory runs out, the
+        side is halved.
 
     Attributes
     ----------
     pixels
-        H W of every image evaluated so far, padding not included, summed.
+        H W of every image evaluated so far, padding and overlaps not included, summed.
+    tiled
+        The side of the smallest tiles that were used; 0 as long as every image went whole.
     """
 
-    def __init__(self, estimator: NoiseEstimator, name: str, checks: Checks) -> None:
+    def __init__(self, estimator: NoiseEstimator, name: str, checks: Checks, tile: int = 0) -> None:
         self.checks = checks
         self.pixels = 0
+        self.tiled = 0
         self._estimator = estimator
         self._name = name
+        self._tile = tile
+        self._most: int = getattr(estimator, "pixels_per_pass", PIXELS_PER_PASS)
         self._padding: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        self._axes: dict[tuple[int, int, torch.dtype], Axis] = {}
 
     def clean(self, x: Tensor, schedule: Schedule, levels: Sequence[int]) -> Tensor:
         """Return the clean estimates of (M, C, h, w), of any size, image m at ``levels[m]``."""
         height, width = x.shape[-2:]
         self.pixels += len(x) * height * width
-        rows, columns = self._padded(height, width, x.device)
-        most = getattr(self._estimator, "pixels_per_pass", PIXELS_PER_PASS)
-        size = max(1, most // (len(rows) * len(columns)))
+        while True:
+            try:
+                return self._in_parts(x, schedule, levels)
+            except torch.OutOfMemoryError:
+                if not self._asks_for_less(x):
+                    raise
+            # Here and not above: the exception keeps alive what filled the memory.
+            if x.is_cuda:
+                torch.cuda.empty_cache()
+
+    def _in_parts(self, x: Tensor, schedule: Schedule, levels: Sequence[int]) -> Tensor:
+        size = self._images_per_pass(x)
         parts = [
             self._one_pass(x[n : n + size], schedule, levels[n : n + size])
             for n in range(0, len(x), size)
@@ -61,9 +95,7 @@ class Evaluator:
             padded = x[..., rows, :][..., columns]
         sigmas = " ".join(f"{schedule.sigma[i]:.4g}" for i in sorted(set(levels)))
         where = f"at noise level {sigmas}"
-        with torch.no_grad(), blame(self._name, where):
-            eps = self._estimator(padded, t)
-        check_shape(eps, padded.shape, self._name, "noise", where)
+        eps = self._noise(padded, t, where)
         self.checks.finite(eps, f"{self._name} returned noise that is not finite {where}")
         eps = eps[..., :height, :width].to(x.dtype)
         if len(set(levels)) == 1:
@@ -75,13 +107,73 @@ class Evaluator:
         )
         return (x - s * eps) / a
 
+    def _noise(self, x: Tensor, t: Tensor, where: str) -> Tensor:
+        """Return the estimate for padded images, blended of tiles where they are too large."""
+        if self._side(*x.shape[-2:]) >= max(x.shape[-2:]):
+            return self._call(x, t, where)
+        down, across = self._layout(x)
+        self.tiled = min(self.tiled or max(x.shape), max(down.length, across.length))
+        blended = torch.zeros_like(x)
+        for top, down_window in zip(down.starts, down.windows.unbind(), strict=True):
+            for left, across_window in zip(across.starts, across.windows.unbind(), strict=True):
+                place = (..., slice(top, top + down.length), slice(left, left + across.length))
+                eps = self._call(x[place].contiguous(), t, where).to(x.dtype)
+                blended[place].addcmul_(eps, down_window[:, None] * across_window)
+        return blended
+
+    def _call(self, x: Tensor, t: Tensor, where: str) -> Tensor:
+        with torch.no_grad(), blame(self._name, where):
+            eps = self._estimator(x, t)
+        check_shape(eps, x.shape, self._name, "noise", where)
+        return eps
+
     def _padded(self, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return the rows and columns that pad a size, mirrored; made once for each size."""
         size = height, width
         if size not in self._padding:
-            multiple = self._estimator.multiple_of
             rows, columns = (
-                mirrored_index(0, -(-side // multiple) * multiple, side, device) for side in size
+                mirrored_index(0, self._padded_size(side), side, device) for side in size
             )
             self._padding[size] = rows, columns
         return self._padding[size]
+
+    def _padded_size(self, size: int) -> int:
+        multiple = self._estimator.multiple_of
+        return -(-size // multiple) * multiple
+
+    def _images_per_pass(self, x: Tensor) -> int:
+        height, width = (self._padded_size(size) for size in x.shape[-2:])
+        side = self._side(height, width)
+        return max(1, self._most // (min(height, side) * min(width, side)))
+
+    def _layout(self, padded: Tensor) -> tuple[Axis, Axis]:
+        """Return the tiles down and across; made once for each size of image and tile."""
+        height, width = padded.shape[-2:]
+        side = self._side(height, width)
+        overlap = max(OVERLAP, getattr(self._estimator, "receptive", 0))
+        for size in (height, width):
+            if (size, side, padded.dtype) not in self._axes:
+                self._axes[size, side, padded.dtype] = axis_of(
+                    size, side, overlap, self._estimator.multiple_of, padded.device, padded.dtype
+                )
+        return self._axes[height, side, padded.dtype], self._axes[width, side, padded.dtype]
+
+    def _side(self, height: int, width: int) -> int:
+        """Return the side that an image's tiles may have; its own, to let it pass whole."""
+        if self._tile:
+            return self._tile
+        most: int = getattr(self._estimator, "pixels_per_tile", PIXELS_PER_TILE)
+        return max(height, width) if height * width <= most else isqrt(most)
+
+    def _asks_for_less(self, x: Tensor) -> bool:
+        """After memory ran out, halve the batch, or else the tile; whether there is less to ask."""
+        height, width = (self._padded_size(size) for size in x.shape[-2:])
+        side = min(self._side(height, width), max(height, width))
+        at_once = min(len(x), self._images_per_pass(x))
+        if at_once > 1:
+            self._most = at_once // 2 * min(height, side) * min(width, side)
+            return True
+        if side // 2 < max(LEAST_TILE, 2 * self._estimator.multiple_of):
+            return False
+        self._tile = side // 2
+        return True

@@ -75,6 +75,8 @@ class Fused:
         skipped some.
     target_only
         Whether the fused trajectory was left out, since nothing depended on it.
+    tiled
+        The side of the smallest tiles that images were evaluated in; 0 if all went whole.
     """
 
     image: Tensor
@@ -83,6 +85,7 @@ class Fused:
     steps: int
     target_only: bool
     cached: float = 0.0
+    tiled: int = 0
 
 
 class Pipeline:
@@ -181,6 +184,7 @@ class Pipeline:
             steps=run.steps,
             target_only=self.target_only,
             cached=run.cached / sources.shape[1],
+            tiled=run.tiled,
         )
 
     def steps(
@@ -214,6 +218,7 @@ class Pipeline:
             steps=max(one.steps for one in fused),
             target_only=self.target_only,
             cached=sum(one.cached for one in fused) / len(fused),
+            tiled=min((one.tiled for one in fused if one.tiled), default=0),
         )
 
     def _sample(
@@ -233,6 +238,7 @@ class Pipeline:
             checks=checks,
             estimator_name=self.parts["estimator"].label,
             cache=cache,
+            tile=self.settings.tile,
         )
         yield from sample(
             run,
@@ -258,6 +264,7 @@ class Pipeline:
             "options": dict(estimator.table),
             "channels": self.channels,
             "precision": self.context.precision,
+            "tile": self.settings.tile,
             "device": self.device.type,
             "dtype": str(self.dtype),
             "torch": torch.__version__,  # draws the noise, too

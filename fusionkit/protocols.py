@@ -32,9 +32,11 @@ class NoiseEstimator(Protocol):
     alpha_bar: Tensor
     """(T,) float64 on the CPU, strictly decreasing, in (0, 1); continuous models tabulate 1000."""
 
-    # Optional: ``weights_sha256``, the hash of the weights, for the record, and
+    # Optional: ``weights_sha256``, the hash of the weights, for the record;
     # ``pixels_per_pass``, how many pixels at most it wants in one call (the host
-    # splits batches; one image always goes whole).
+    # splits batches); ``pixels_per_tile``, how many of one image (the host splits a
+    # larger one into tiles, which overlap by 64 pixels, or by ``receptive`` if that is
+    # more); ``flops(height, width)``, its operations for one image, for benchmarks.
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
         """Estimate the noise.

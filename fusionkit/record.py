@@ -43,6 +43,7 @@ def make_record(
             "nfe": _count(fused.nfe),
             "cached": _count(fused.cached),
             "target_only": fused.target_only,
+            "tiled": fused.tiled,
             "seconds": round(seconds, 3),
         },
         "environment": environment(pipeline.context.device, pipeline.context.precision),

@@ -37,6 +37,8 @@ class Run:
         Where the flags of what the estimator returns are gathered.
     cache
         Where source estimates are looked for before they are made, and left afterwards.
+    tile
+        The side of the tiles that images are evaluated in; see :class:`.evaluating.Evaluator`.
     """
 
     def __init__(
@@ -50,11 +52,12 @@ class Run:
         checks: Checks | None = None,
         estimator_name: str = "noise estimator",
         cache: RunCache | None = None,
+        tile: int = 0,
     ) -> None:
         self.seeds = tuple(seeds)
         self.checks = checks if checks is not None else Checks()
         # What derived runs, shorter or smaller, share with this one:
-        self._evaluator = Evaluator(estimator, estimator_name, self.checks)
+        self._evaluator = Evaluator(estimator, estimator_name, self.checks, tile)
         self._unit = sources.shape[-2] * sources.shape[-1]
         self._budget = memory_budget
         self._cache = cache
@@ -90,6 +93,11 @@ class Run:
     def cached(self) -> float:
         """Images that were found in the cache in the place of being evaluated, counted alike."""
         return 0.0 if self._cache is None else self._cache.pixels / self._unit
+
+    @property
+    def tiled(self) -> int:
+        """The side of the smallest tiles that images were evaluated in; 0 if all went whole."""
+        return self._evaluator.tiled
 
     @property
     def announced(self) -> frozenset[int]:

@@ -33,7 +33,15 @@ class Settings:
     seed: int = option(0, "Seed of the noise.", minimum=0, maximum=2**63 - 1)
     device: str = option("auto", "Where to compute: auto, cpu, cuda, cuda:N or mps.")
     precision: Literal["auto", "float64", "float32", "bfloat16", "float16"] = option(
-        "auto", "What the estimator computes in; auto is float32 on a CPU."
+        "auto",
+        "What the estimator computes in; auto is half precision where the device is fast in it, "
+        "and float32 elsewhere.",
+    )
+    tile: int = option(
+        0,
+        "Side in pixels of the overlapping tiles that larger images are evaluated in, 128 or "
+        "more; 0 tiles what has more than 2 megapixels.",
+        minimum=0,
     )
     chroma: str = option(
         "auto",
@@ -48,6 +56,10 @@ class Settings:
         "auto", "Depth of the output; auto is the deepest of the sources."
     )
 
+    def __post_init__(self) -> None:
+        if 0 < self.tile < 128:
+            raise ValueError(f"tile is 0, or 128 pixels or more, not {self.tile}")
+
 
 class SettingsDict(TypedDict, total=False):
     """The keyword arguments of :func:`fusionkit.compose` and :func:`fusionkit.fuse`."""
@@ -60,6 +72,7 @@ class SettingsDict(TypedDict, total=False):
     seed: int
     device: str
     precision: Literal["auto", "float64", "float32", "bfloat16", "float16"]
+    tile: int
     chroma: str
     range: Sequence[str]
     stretch: bool

@@ -18,7 +18,7 @@ COMMANDS = {
     "run": "fuse registered images of one scene, or folders of them",
     "evaluate": "measure fused images against their sources",
     "ablate": "run every combination of components and options, and report",
-    "bench": "remake the benchmarks: fusion quality",
+    "bench": "remake the benchmarks: fusion quality, speed",
     "compare": "put images side by side on a labelled sheet, with enlarged regions",
     "plugins": "list plugins and their components, with options",
     "doctor": "check this installation: versions, device, plugins, conformance",

@@ -84,6 +84,30 @@ def add_cache_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_threads_flag(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that says how many threads compute on a CPU: no setting either."""
+    parser.add_argument(
+        "--threads",
+        type=_threads,
+        metavar="N",
+        help="threads of the CPU to compute with (default: OMP_NUM_THREADS, or one for each core)",
+    )
+
+
+def set_threads(count: int | None) -> None:
+    """Compute with so many threads from now on; None leaves it to torch."""
+    if count is not None:
+        import torch
+
+        torch.set_num_threads(count)
+
+
+def _threads(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise argparse.ArgumentTypeError(f"expects a number from 1 to 1024, not {text!r}")
+    return int(text)
+
+
 def load_plugins_from(arguments: Sequence[str]) -> Registry:
     """Load plugins as the flags among the arguments say, before anything else is parsed."""
     parser = Parser(add_help=False)

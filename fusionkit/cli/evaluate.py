@@ -23,6 +23,7 @@ examples:
   fusionkit evaluate fused/ --sources ir/ vi/ --preset infrared-visible --baselines
   fusionkit evaluate --method ours=fused/ --method theirs=other/ --sources scenes.csv --markdown
   fusionkit evaluate fused/ --sources near/ far/ --preset multi-focus --reference truth/ --json
+  fusionkit evaluate fused/ --sources ct/ mri/ --preset medical --foreground 2
 """
 
 
@@ -97,6 +98,13 @@ def _parser() -> Parser:
         "--baselines", action="store_true", help="add mean, max and laplacian-max fusion"
     )
     parser.add_argument(
+        "--foreground",
+        type=float,
+        metavar="T",
+        help="measure only where a source exceeds T (of 255), as for medical images on black; "
+        "adds the mean of the ground",
+    )
+    parser.add_argument(
         "--against", metavar="NAME", help="the method to take differences from (default: the first)"
     )
     parser.add_argument("--device", default="cpu", help="where to compute (default: cpu)")
@@ -163,6 +171,7 @@ def _measure(
             scenes,
             meter,
             baselines=given.baselines,
+            foreground=given.foreground,
             truth=truth,
             truth_meter=reference_meter(registry, given.device) if truth else None,
             progress=advance,
@@ -186,6 +195,8 @@ def _print(given: argparse.Namespace, scores: Scores) -> None:
     else:
         print(tables.as_text(scores, bold=sys.stdout.isatty()))
         print(f"\n{len(scores.scenes)} scenes; mean ± standard deviation; conventions:")
+        if given.foreground is not None:
+            print(f"  measured where a source exceeds {given.foreground:g}; - is not defined there")
         each = scores.mean_per_source()
         for column in scores.columns:
             print(f"  {column.name}: {column.convention}")

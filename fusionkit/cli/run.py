@@ -10,29 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..batch import find_scenes, holds_scenes
-from ..components import Provided, Registry
+from ..components import Registry
 from ..errors import FusionkitError, UsageError
-from ..recipe import (
-    DEFAULT_TASK,
-    RECIPE_KINDS,
-    merge,
-    read_recipe,
-    resolve_settings,
-    task_recipe,
-    tasks,
-)
+from ..recipe import resolve_settings
 from . import complain, explain
-from .arguments import (
-    Parser,
-    add_cache_flag,
-    add_component_flags,
-    add_plugin_flags,
-    add_setting_flags,
-    given_options,
-    given_settings,
-    load_plugins_from,
-    refuse_unselected,
-)
+from .arguments import Parser, add_cache_flag, add_plugin_flags, add_threads_flag, set_threads
+from .selection import Selection, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,64 +42,19 @@ examples:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
-    registry = load_plugins_from(arguments)
-    layers = _first_pass(arguments)
-    selected = {
-        kind.group: registry.find(kind, str(layers.get(kind.group, {}).get("name")))
-        for kind in RECIPE_KINDS
-    }
-    refuse_unselected(arguments, selected, registry)
-    parser = _parser(selected)
-    given = parser.parse_args(arguments)
-    tables = {
-        kind.group: {"name": selected[kind.group].qualified, **given_options(given, kind)}
-        for kind in RECIPE_KINDS
-    }
-    recipe = merge(_qualified(layers, selected), given_settings(given), tables)
+    selection = select(arguments, "fusionkit run")
+    given = _parser(selection).parse_args(arguments)
+    recipe = selection.recipe(given)
     if given.output is None:
         raise UsageError("say where the fused image goes: -o OUT")
     if not given.sources:
         raise UsageError("say what to fuse: two images or more, folders, or a manifest")
+    set_threads(given.threads)
     run = _run_scenes if holds_scenes(given.sources) else _run_files
-    return run(given, recipe, registry)
+    return run(given, recipe, selection.registry)
 
 
-def _first_pass(arguments: Sequence[str]) -> dict[str, Any]:
-    """Merge what selects components: task or recipe, then flags. All else waits for the second."""
-    parser = Parser(prog="fusionkit run", add_help=False)
-    _add_selection(parser)
-    known, _ = parser.parse_known_args(arguments)
-    if known.task and known.recipe:
-        raise UsageError("give --task or --recipe, not both")
-    base = task_recipe(known.task or DEFAULT_TASK)
-    if known.recipe:
-        base = merge(base, read_recipe(known.recipe))
-    named = {kind.group: getattr(known, kind.group) for kind in RECIPE_KINDS}
-    return merge(base, {group: name for group, name in named.items() if name})
-
-
-def _qualified(layers: dict[str, Any], selected: dict[str, Provided]) -> dict[str, Any]:
-    """Spell the selected components' names in full, so that later layers match them."""
-    tables = {
-        group: {**layers.get(group, {}), "name": provided.qualified}
-        for group, provided in selected.items()
-    }
-    return {**layers, **tables}
-
-
-def _add_selection(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what to run")
-    group.add_argument("--task", metavar="NAME", help=f"a recipe of ours: {', '.join(tasks())}")
-    group.add_argument(
-        "--recipe", metavar="FILE", help="a recipe (TOML), or the record of a run (JSON)"
-    )
-    for kind in RECIPE_KINDS:
-        group.add_argument(
-            f"--{kind.group}", metavar="NAME", help=f"the {kind.title}; see fusionkit plugins"
-        )
-
-
-def _parser(selected: dict[str, Provided]) -> Parser:
+def _parser(selection: Selection) -> Parser:
     parser = Parser(
         prog="fusionkit run",
         description="Fuse registered images of one scene, or folders of them paired by name.",
@@ -138,11 +76,9 @@ def _parser(selected: dict[str, Provided]) -> Parser:
         "curves.png; for many scenes, in a folder for each",
     )
     add_cache_flag(parser)
+    add_threads_flag(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no warnings")
-    _add_selection(parser)
-    for provided in selected.values():
-        add_component_flags(parser, provided)
-    add_setting_flags(parser)
+    selection.add_flags(parser)
     add_plugin_flags(parser)
     return parser
 

@@ -1,0 +1,128 @@
+"""``fusionkit bench speed``: where the time of a fusion goes, or one setting against another."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UsageError
+from .arguments import Parser, add_plugin_flags, add_threads_flag, set_threads
+from .selection import Selection, select
+
+if TYPE_CHECKING:
+    from ..benchmarking.speed import Subject
+
+_PROG = "fusionkit bench speed"
+_EXAMPLES = """\
+Fuses synthetic sources of the given size: one grey, the others in colour.
+
+examples:
+  fusionkit bench speed
+  fusionkit bench speed --size 1024x768 --weighting fixed --json speed.json
+  fusionkit bench speed --compare weighting=fixed
+  fusionkit bench speed --compare precision=bfloat16 --compare threads=4 --repeats 10
+  fusionkit bench speed --recipe a.toml --compare b.toml
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit code."""
+    selection = select(arguments, _PROG)
+    given = _parser(selection).parse_args(arguments)
+    size = _size(given.size)
+    others = _compared(arguments, given.compare) if given.compare else None
+    began = time.perf_counter()
+    from ..benchmarking.speed import compare, measure
+    from ..benchmarking.text import as_text, comparison_as_text
+
+    imported = time.perf_counter() - began
+    set_threads(given.threads)
+    subject = _subject(selection, given)
+    if others is None:
+        measured = measure(subject, size, given.sources, given.repeats, imported)
+        text = as_text(measured)
+    else:
+        other_selection = select(others, _PROG)
+        other = _subject(other_selection, _parser(other_selection).parse_args(others))
+        measured = compare(subject, other, size, given.sources, given.repeats)
+        text = comparison_as_text(measured, ("as given", ", ".join(given.compare)))
+    print(text)
+    if given.json:
+        from ..imaging import write_text
+
+        write_text(given.json, json.dumps(measured, indent=2) + "\n", overwrite=True)
+    return 0
+
+
+def _parser(selection: Selection) -> Parser:
+    parser = Parser(
+        prog=_PROG,
+        description="Measure where the time of a fusion goes, and how near it is to the hardware.",
+        epilog=_EXAMPLES,
+    )
+    add = parser.add_argument
+    add("--size", default="640x480", metavar="WxH", help="in pixels (default: %(default)s)")
+    add("--sources", type=_number(2), default=2, metavar="K", help="how many (default: 2)")
+    add("--repeats", type=_number(1), default=3, metavar="N", help="fusions timed (default: 3)")
+    add(
+        "--compare",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="time the same with this flag too, or another recipe's FILE, in turn with it as given",
+    )
+    add("--json", metavar="FILE", help="write what was measured there")
+    add_threads_flag(parser)
+    selection.add_flags(parser)
+    add_plugin_flags(parser)
+    return parser
+
+
+def _subject(selection: Selection, given: argparse.Namespace) -> Subject:
+    from ..benchmarking.speed import Subject
+
+    return Subject(selection.recipe(given), selection.registry, given.threads)
+
+
+def _compared(arguments: Sequence[str], changes: Sequence[str]) -> list[str]:
+    """Return the command line of the setting to compare with: the same, and its changes last."""
+    line = list(arguments)
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            line = [*_without(line, ("--task", "--recipe")), "--recipe", change]
+        elif key in ("size", "sources", "repeats", "json", "compare"):
+            raise UsageError(f"--compare {change}: {key} is the same for both")
+        else:
+            line.append(f"--{key}={value}")
+    return line
+
+
+def _without(arguments: Sequence[str], flags: Sequence[str]) -> list[str]:
+    kept: list[str] = []
+    skip = False
+    for argument in arguments:
+        if not skip and argument.split("=", 1)[0] not in flags:
+            kept.append(argument)
+        skip = not skip and argument in flags
+    return kept
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text)
+    if not match:
+        raise UsageError(f"--size {text}: expected WIDTHxHEIGHT, such as 640x480")
+    return int(match[1]), int(match[2])
+
+
+def _number(least: int) -> Any:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expects a whole number from {least}, not {text!r}")
+        return int(text)
+
+    return parse

@@ -1,0 +1,81 @@
+"""What a device is fast in: its rate of convolutions, and the precision that follows from it."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+
+import torch
+from torch.nn.functional import conv2d
+
+WORTH_ROUNDING = 1.5
+"""How much faster half precision has to be, measured, to be chosen on a CPU."""
+
+
+def synchronize(device: str | torch.device) -> None:
+    """Wait until a device has done what it was given."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        torch.cuda.synchronize(device)
+    elif kind == "mps":
+        torch.mps.synchronize()
+
+
+@torch.no_grad()
+def convolution_rate(
+    dtype: torch.dtype,
+    device: str = "cpu",
+    *,
+    channels: int = 128,
+    side: int = 512,
+    seconds: float = 0.5,
+) -> float:
+    """Return TFLOP/s of a 3x3 convolution, channels to channels, of one square image.
+
+    The best of as many as are done in about ``seconds``, one at least, after one that is not
+    counted, in which kernels are chosen. A multiplication and an addition count as two.
+    """
+    layout = torch.channels_last
+    x = torch.ones(1, channels, side, side, dtype=dtype, device=device)
+    weight = torch.ones(channels, channels, 3, 3, dtype=dtype, device=device)
+    x, weight = x.contiguous(memory_format=layout), weight.contiguous(memory_format=layout)
+    conv2d(x, weight, padding=1)
+    synchronize(device)
+    times: list[float] = []
+    while sum(times) < seconds or not times:
+        start = time.perf_counter()
+        conv2d(x, weight, padding=1)
+        synchronize(device)
+        times.append(time.perf_counter() - start)
+    return 2 * 9 * channels**2 * side**2 / min(times) / 1e12
+
+
+def fast_precision(device: str) -> str:
+    """Return the precision that ``auto`` means for a network on this device.
+
+    On a CPU, bfloat16 if it has the instructions, and a convolution proves to be
+    :data:`WORTH_ROUNDING` times as fast (measured once in a process, some 20 ms): emulated,
+    it is slower than float32 by far. On CUDA, bfloat16 from compute capability 8 on, which
+    is where it is not emulated, and float16 below.
+    """
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float16"
+    if kind == "cpu" and has_bfloat16_instructions() and _bfloat16_pays():
+        return "bfloat16"
+    return "float32"
+
+
+def has_bfloat16_instructions() -> bool:
+    """Whether this CPU says that it multiplies bfloat16 itself (AMX or AVX-512 BF16)."""
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in names)
+
+
+@cache
+def _bfloat16_pays() -> bool:
+    single, half = (
+        convolution_rate(dtype, channels=64, side=128, seconds=0.005)
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    return half >= WORTH_ROUNDING * single
