@@ -15,12 +15,16 @@ from ..errors import FusionkitError, ImageError
 from ..imaging import read_picture
 from ..imaging.colour import luma_of
 from ..imaging.values import to_unit
+from ..protocols import Metric
 from .baselines import BASELINES, eight_bit
 from .presets import REFERENCE_METRICS
 from .scores import Column, Scores
 
 TRUTH = "truth-"
 """What the names of columns begin with that compare with a ground truth, not the sources."""
+
+GROUND = "ground"
+"""The column of the mean luma of the fused image off the foreground."""
 
 Progress = Callable[[str], None]
 
@@ -46,10 +50,15 @@ class Meter:
     def __init__(self, names: Sequence[str], registry: Registry, device: str = "cpu") -> None:
         context = BuildContext(device, "float64")
         self.device = torch.device(device)
-        self._metrics = {}
+        self._metrics: dict[str, Metric] = {}
         for name in dict.fromkeys(names):
             provided = registry.find(METRIC, name)
             self._metrics[name] = provided.build(provided.make_options({}), context)
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """The metrics by name."""
+        return self._metrics
 
     @property
     def columns(self) -> list[Column]:
@@ -64,24 +73,30 @@ class Meter:
             for name, metric in self._metrics.items()
         ]
 
-    def measure(self, fused: Tensor, sources: Tensor) -> tuple[dict[str, float], dict[str, str]]:
+    def measure(
+        self, fused: Tensor, sources: Tensor, where: Tensor | None = None
+    ) -> tuple[dict[str, float], dict[str, str]]:
         """Measure one image, (H, W), against its sources, (K, H, W): luma in [0, 255].
+
+        With ``where``, (H, W) bool and somewhere true, there only.
 
         Returns
         -------
         values, problems
-            By metric. A metric that is not defined for this K is in neither; one
-            that raises, or returns something else than a number, is a problem.
+            By metric. A metric that is not defined for this K, or not for a part of an image,
+            is in neither; one that raises, or returns something else than a number, is a problem.
         """
         values, problems = {}, {}
         fused_batch = fused.to(self.device)[None, None]
         source_batch = sources.to(self.device)[:, None, None]
+        place = () if where is None else (where.to(self.device)[None, None],)
         for name, metric in self._metrics.items():
-            if metric.sources not in ("any", len(sources)):
+            compute = metric if where is None else getattr(metric, "within", None)
+            if metric.sources not in ("any", len(sources)) or compute is None:
                 continue
             try:
                 with torch.no_grad():
-                    value = float(metric(fused_batch, source_batch).reshape(()))
+                    value = float(compute(fused_batch, source_batch, *place).reshape(()))
             except Exception as error:
                 problems[name] = " ".join(f"{type(error).__name__}: {error}".split())
                 continue
@@ -90,6 +105,24 @@ class Meter:
             else:
                 values[name] = value
         return values, problems
+
+    def measure_foreground(
+        self, fused: Tensor, sources: Tensor, threshold: float
+    ) -> tuple[dict[str, float], dict[str, str]]:
+        """Measure where some source exceeds a grey level, and add the mean elsewhere as GROUND."""
+        where = (sources > threshold).any(0)
+        if not where.any():
+            return {}, {"foreground": f"no source exceeds {threshold:g} anywhere"}
+        values, problems = self.measure(fused, sources, where)
+        if not where.all():
+            values[GROUND] = float(fused[~where].mean())
+        return values, problems
+
+
+def ground_column(threshold: float) -> Column:
+    """Return the column of what a fused image shows where its sources show nothing."""
+    about = f"mean luma of the fused image where no source exceeds {threshold:g}"
+    return Column(GROUND, higher_is_better=False, convention=about)
 
 
 def read_luma(path: str | os.PathLike[str]) -> Tensor:
@@ -114,6 +147,7 @@ def evaluate(
     meter: Meter,
     *,
     baselines: bool = False,
+    foreground: float | None = None,
     truth: Mapping[str, Path] | None = None,
     truth_meter: Meter | None = None,
     progress: Progress | None = None,
@@ -130,6 +164,9 @@ def evaluate(
         What is measured against the sources.
     baselines
         Add the trivial fusions mean, max and laplacian-max, rounded to 8 bits.
+    foreground
+        Measure, with the metrics that can, only where a source exceeds this grey level, and
+        add the mean of the fused image on the rest, the ground.
     truth, truth_meter
         Scene to ground truth, and what is measured against it.
     progress
@@ -141,6 +178,8 @@ def evaluate(
         What could not be read or measured is in ``problems``, and NaN.
     """
     columns = meter.columns
+    if foreground is not None:
+        columns.append(ground_column(foreground))
     if truth_meter is not None:
         columns += [
             Column(TRUTH + column.name, column.higher_is_better, column.convention)
@@ -166,7 +205,10 @@ def evaluate(
             except FusionkitError as error:
                 scores.problems.append(f"{method}, {scene}: {error}")
                 continue
-            found, failed = meter.measure(fused, sources)
+            if foreground is None:
+                found, failed = meter.measure(fused, sources)
+            else:
+                found, failed = meter.measure_foreground(fused, sources, foreground)
             if truth_meter is not None and reference is not None:
                 against, failed_truth = _against_truth(fused, reference, truth_meter)
                 found.update(against)

@@ -79,6 +79,13 @@ class Scores:
             if column.name in found:
                 row[place] = found[column.name]
 
+    def of_scenes(self, chosen: Sequence[str]) -> Scores:
+        """Return the scores of some of the scenes, in this order; problems stay behind."""
+        places = [self.scenes.index(scene) for scene in chosen]
+        counts = {scene: self.counts[scene] for scene in chosen if scene in self.counts}
+        values = self.values[:, places]
+        return Scores(list(self.methods), list(chosen), list(self.columns), values, counts)
+
     def mean(self) -> NDArray[np.float64]:
         """Return the means over scenes, (methods, columns); NaN where there is no scene."""
         return _without_warning(np.nanmean, self.values)

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .scores import Difference, Scores
@@ -29,12 +29,17 @@ def as_text(scores: Scores, bold: bool = False) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def as_markdown(scores: Scores) -> str:
-    """Return the means as a Markdown table, the best of a column in bold."""
-    header = ["method", *_headings(scores)]
+def as_markdown(scores: Scores, beside: Mapping[str, Mapping[str, str]] | None = None) -> str:
+    """Return the means as a Markdown table, the best of a column in bold.
+
+    ``beside`` are columns of text to add: heading to method to text.
+    """
+    added = beside or {}
+    header = ["method", *_headings(scores), *added]
     lines = [_row(header), _row(["---"] * len(header))]
     for method, row in _cells(scores, deviation=False):
-        lines.append(_row([method, *(f"**{text}**" if best else text for text, best in row)]))
+        cells = [f"**{text}**" if best else text for text, best in row]
+        lines.append(_row([method, *cells, *(column[method] for column in added.values())]))
     return "\n".join(lines)
 
 

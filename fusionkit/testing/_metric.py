@@ -123,6 +123,26 @@ def deterministic(subject: Subject) -> None:
         _require_equal(subject, result, results[0], "called again, it")
 
 
+def within_a_foreground(subject: Subject) -> None:
+    """Check, if it has ``within``, that everywhere is the whole, and that a half is finite."""
+    metric = subject.build()
+    within = getattr(metric, "within", None)
+    if within is None:
+        return
+    fused, sources = luma(counts(metric)[0], 2)
+    where = torch.ones_like(fused, dtype=torch.bool)
+    whole = within(fused, sources, where)
+    _require_equal(
+        subject, whole, measure(subject, metric, fused, sources), "within everything, it"
+    )
+    where[..., : WIDTH // 2] = False
+    part = within(fused, sources, where)
+    subject.require(
+        part.shape == (2,) and bool(torch.isfinite(part).all()),
+        f"within one half it must be finite and (B,), not {part.tolist()}",
+    )
+
+
 def source_symmetric(subject: Subject) -> None:
     """Check, where declared, that the order of the sources does not matter."""
     if SOURCE_SYMMETRIC not in subject.traits:
@@ -197,5 +217,6 @@ CHECKS = (
     images_do_not_interact,
     inputs_not_mutated,
     deterministic,
+    within_a_foreground,
     source_symmetric,
 )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .filters import gradients
-from .measure import Measure, weighted_mean
+from .measure import Local, weighted_mean
 
 _ROUNDING = 1e-6
 
@@ -40,7 +40,7 @@ def sigmoid(values: Tensor, gain: float, slope: float, centre: float) -> Tensor:
     return torch.sigmoid(slope * (values - centre)).mul_(gain)
 
 
-class EdgeTransfer(Measure):
+class EdgeTransfer(Local):
     """Qabf = Σ_k Σ Q_kF g_k / Σ_k Σ g_k, with Q_kF = Q_g Q_α.
 
     Xydeas and Petrovic (2000). Strength g and orientation α = atan(s_y / s_x)
@@ -78,10 +78,12 @@ class EdgeTransfer(Measure):
             f"orientation {kept}"
         )
 
-    def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
+    def measure(self, fused: Tensor, sources: Tensor, where: Tensor | None = None) -> Tensor:
         """Return (B,)."""
         strength, direction = sobel(fused, "zero")
         weights, of_sources = sobel(sources, "zero")
+        if where is not None:
+            weights = weights * where
         turned = (of_sources - direction).abs_()
         if self.orientation == "wrapped":
             turned = math.pi / 2 - (turned - math.pi / 2).abs_()
@@ -90,7 +92,7 @@ class EdgeTransfer(Measure):
         return weighted_mean(kept.mul_(sigmoid(aligned, 0.9879, 22, 0.8)), weights, (0, -2, -1))
 
 
-class Artefacts(Measure):
+class Artefacts(Local):
     """Nabf = Σ_{g_F > g_A, g_B} ((1 - Q_AF) w_A + (1 - Q_BF) w_B) / Σ (w_A + w_B).
 
     Shreyamsha Kumar's modification (2013) of Petrovic and Xydeas's measure of
@@ -114,7 +116,7 @@ class Artefacts(Measure):
     bounds = (0.0, 1.0)
     reference = "Shreyamsha Kumar, Signal Image Video Process. 7 (2013) 1125-1143"
 
-    def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
+    def measure(self, fused: Tensor, sources: Tensor, where: Tensor | None = None) -> Tensor:
         """Return (B,)."""
         strength, direction = sobel(fused / 8, "reflect")
         of_sources, directions = sobel(sources / 8, "reflect")
@@ -125,5 +127,7 @@ class Artefacts(Measure):
         kept = (sigmoid(ratio, 0.9999, 19, 0.5) * sigmoid(aligned, 0.9995, 22, 0.5)).sqrt_()
         strong = of_sources >= 2 - _ROUNDING
         weights = torch.where(strong, of_sources * of_sources.sqrt(), 0.001)
+        if where is not None:
+            weights = weights * where
         added = (strength > of_sources.amax(0) + _ROUNDING) * (1 - kept) * weights
         return added.sum((0, -2, -1)) / weights.sum((0, -2, -1))

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from .histograms import entropy, joint_entropy, levels
-from .measure import INFINITE, Measure
+from .measure import INFINITE, Pixelwise
 
 
-class Entropy(Measure):
+class Entropy(Pixelwise):
     """EN = -Σ p log2 p over 256 grey levels of the fused image; 0 for a constant one.
 
     Roberts, van Aardt and Ahmed (2008), who take it from Shannon (1948).
@@ -25,7 +25,7 @@ class Entropy(Measure):
         return entropy(levels(fused))
 
 
-class MutualInformation(Measure):
+class MutualInformation(Pixelwise):
     """MI = Σ_k I(k; F) with I(k; F) = H(k) + H(F) - H(k, F); 0 for constant images.
 
     Qu, Zhang and Yan (2002).
@@ -42,7 +42,7 @@ class MutualInformation(Measure):
         return _entropies(fused, sources)[2].sum(0)
 
 
-class NormalisedMutualInformation(Measure):
+class NormalisedMutualInformation(Pixelwise):
     """NMI = 2 Σ_k I(k; F) / (H(k) + H(F)); a term of two constant images is 0.
 
     Each term is at most 1, reached by F = k. Hossny, Nahavandi and Creighton

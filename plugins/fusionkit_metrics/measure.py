@@ -76,9 +76,50 @@ class Measure(ABC):
             )
 
 
-def mean(maps: Tensor) -> Tensor:
-    """Mean over the pixels."""
-    return maps.mean((-2, -1))
+class Pixelwise(Measure):
+    """A measure of values, wherever they are: it is defined on any set of pixels."""
+
+    def within(self, fused: Tensor, sources: Tensor, where: Tensor) -> Tensor:
+        """Measure on the pixels ``where`` (B, 1, H, W) alone; return (B,)."""
+        self._check(fused, sources)
+        values = []
+        with torch.no_grad():
+            for b, chosen in enumerate(where[:, 0]):
+                f, s = fused[b, 0, chosen], sources[:, b, 0, chosen]
+                values.append(self.measure(f[None, None].double(), s[:, None, None].double()))
+        return torch.cat(values)
+
+
+class Local(Measure):
+    """A measure with a map, which can be restricted to the places whose centre counts."""
+
+    def within(self, fused: Tensor, sources: Tensor, where: Tensor) -> Tensor:
+        """Measure where ``where`` (B, 1, H, W) is true; return (B,)."""
+        self._check(fused, sources)
+        with torch.no_grad():
+            return self.measure(fused[:, 0].double(), sources[:, :, 0].double(), where[:, 0])
+
+    @abstractmethod
+    def measure(self, fused: Tensor, sources: Tensor, where: Tensor | None = None) -> Tensor:
+        """Measure as above, only where ``where`` (B, H, W) is true."""
+
+
+def mean(maps: Tensor, where: Tensor | None = None) -> Tensor:
+    """Mean over the pixels, or over those of ``where`` (B, H, W); all count if none of it is left.
+
+    Maps may be smaller by the same margin on every side, as of windows inside the image:
+    a window counts by its centre.
+    """
+    if where is None:
+        return maps.mean((-2, -1))
+    return weighted_mean(maps, centred(where, maps).to(maps.dtype), (-2, -1))
+
+
+def centred(where: Tensor, maps: Tensor) -> Tensor:
+    """Return the middle of (B, H, W), of the size of the maps (..., h, w)."""
+    height, width = maps.shape[-2:]
+    top, left = (where.shape[-2] - height) // 2, (where.shape[-1] - width) // 2
+    return where[..., top : top + height, left : left + width]
 
 
 def weighted_mean(maps: Tensor, weights: Tensor, dims: tuple[int, ...]) -> Tensor:

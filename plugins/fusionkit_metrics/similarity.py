@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .filters import box, gaussian, gradients, smooth
-from .measure import Measure, mean, weighted_mean
+from .measure import Local, Measure, mean, weighted_mean
 
 # Moments are taken about mid-grey: squares of smaller numbers, less cancellation.
 MID = 127.5
@@ -56,7 +56,7 @@ def shares(variances: Tensor) -> Tensor:
     return torch.where(total > 0, snapped / total.where(total > 0, 1.0), 1 / variances.shape[0])
 
 
-class StructuralSimilarity(Measure):
+class StructuralSimilarity(Local):
     """SSIM = Σ_k mean (2 μ_k μ_F + C1)(2 σ_kF + C2) / ((μ_k² + μ_F² + C1)(σ_k² + σ_F² + C2)).
 
     Wang, Bovik, Sheikh and Simoncelli (2004): Gaussian 11 x 11 windows of σ 1.5
@@ -70,14 +70,14 @@ class StructuralSimilarity(Measure):
     summed = True
     least_side = 11
 
-    def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
+    def measure(self, fused: Tensor, sources: Tensor, where: Tensor | None = None) -> Tensor:
         """Return (B,)."""
         c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
         m = Moments(fused, sources, gaussian(11, 1.5))
         of_fused, of_source = m.mean_fused + MID, m.mean + MID
         top = (of_source * of_fused).mul_(2).add_(c1) * m.covariance.mul_(2).add_(c2)
         bottom = of_source.square_().add_(of_fused.square() + c1)
-        return mean(top / bottom.mul_(m.variance.add_(m.variance_fused + c2))).sum(0)
+        return mean(top / bottom.mul_(m.variance.add_(m.variance_fused + c2)), where).sum(0)
 
 
 class Yang(Measure):

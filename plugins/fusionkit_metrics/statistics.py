@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from .filters import gradients
-from .measure import Measure, mean
+from .measure import Local, Pixelwise, mean
 
 # A standard deviation below 1e-8 grey levels is rounding: the image is constant.
 _CONSTANT = 1e-16
 
 
-class StandardDeviation(Measure):
+class StandardDeviation(Pixelwise):
     """SD = √(mean (F - mean F)²). Rao (1997)."""
 
     name = "sd"
@@ -25,7 +25,7 @@ class StandardDeviation(Measure):
         return fused.flatten(1).std(1, correction=0)
 
 
-class SpatialFrequency(Measure):
+class SpatialFrequency(Local):
     """SF = √(mean (F[y, x+1] - F[y, x])² + mean (F[y+1, x] - F[y, x])²).
 
     Eskicioglu and Fisher (1995). The means are over the differences that there
@@ -37,13 +37,16 @@ class SpatialFrequency(Measure):
     bounds = (0.0, 255.0 * 2**0.5)
     reference = "Eskicioglu, Fisher, IEEE Trans. Commun. 43 (1995) 2959-2965"
 
-    def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
+    def measure(self, fused: Tensor, sources: Tensor, where: Tensor | None = None) -> Tensor:
         """Return (B,)."""
-        squares = mean(fused.diff(dim=-1).square_()) + mean(fused.diff(dim=-2).square_())
-        return squares.sqrt()
+        across, down = fused.diff(dim=-1).square_(), fused.diff(dim=-2).square_()
+        if where is None:
+            return (mean(across) + mean(down)).sqrt()
+        both = where[..., 1:] & where[..., :-1], where[..., 1:, :] & where[..., :-1, :]
+        return (mean(across, both[0]) + mean(down, both[1])).sqrt()
 
 
-class AverageGradient(Measure):
+class AverageGradient(Local):
     """AG = mean √((g_x² + g_y²) / 2), gradients central, one-sided at the border.
 
     Cui and others (2015); the gradients are those of ``numpy.gradient``.
@@ -54,13 +57,13 @@ class AverageGradient(Measure):
     bounds = (0.0, 255.0)
     reference = "Cui, Feng, Xu, Li, Chen, Opt. Commun. 341 (2015) 199-209"
 
-    def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
+    def measure(self, fused: Tensor, sources: Tensor, where: Tensor | None = None) -> Tensor:
         """Return (B,)."""
         g_y, g_x = torch.gradient(fused, dim=(-2, -1))
-        return mean(g_x.square_().add_(g_y.square_()).mul_(0.5).sqrt_())
+        return mean(g_x.square_().add_(g_y.square_()).mul_(0.5).sqrt_(), where)
 
 
-class EdgeIntensity(Measure):
+class EdgeIntensity(Local):
     """EI = mean √(s_x² + s_y²), Sobel, replicated border.
 
     Rajalingam and Priya (2018). The operator's weights are 1 2 1, not divided.
@@ -71,12 +74,12 @@ class EdgeIntensity(Measure):
     bounds = (0.0, 1020.0 * 2**0.5)
     reference = "Rajalingam, Priya, Int. J. Eng. Sci. Invent. 7 (2018) 52-60"
 
-    def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
+    def measure(self, fused: Tensor, sources: Tensor, where: Tensor | None = None) -> Tensor:
         """Return (B,)."""
-        return mean(torch.hypot(*gradients(fused, "replicate")))
+        return mean(torch.hypot(*gradients(fused, "replicate")), where)
 
 
-class Correlation(Measure):
+class Correlation(Pixelwise):
     """CC = mean_k r(k, F), r Pearson's; 0 where one of the two images is constant.
 
     Deshmukh and Bhosale (2010).
@@ -92,7 +95,7 @@ class Correlation(Measure):
         return pearson(fused.expand_as(sources), sources).mean(0)
 
 
-class SumOfCorrelations(Measure):
+class SumOfCorrelations(Pixelwise):
     """SCD = r(F - B, A) + r(F - A, B); r with a constant image is 0.
 
     Aslantas and Bendes (2015). What the fused image has beyond one source
@@ -120,7 +123,7 @@ def pearson(first: Tensor, second: Tensor) -> Tensor:
     return r.clamp(-1, 1).where(defined, torch.zeros_like(r))
 
 
-class MeanSquaredError(Measure):
+class MeanSquaredError(Pixelwise):
     """MSE = mean over sources and pixels of (k - F)²; with one source, against a ground truth."""
 
     name = "mse"
@@ -134,7 +137,7 @@ class MeanSquaredError(Measure):
         return squared_error(fused, sources)
 
 
-class PeakSignalToNoise(Measure):
+class PeakSignalToNoise(Pixelwise):
     """PSNR = 10 log10(255² / MSE), of the mean MSE over sources, and at most 100 dB.
 
     The cap makes the PSNR of an image against itself a number, so that a mean

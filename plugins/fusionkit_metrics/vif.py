@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from .filters import gaussian, smooth
-from .measure import Measure
+from .measure import Local, centred
 from .similarity import MID
 
 _NOISE = 2.0
 _EPSILON = 1e-10
 
 
-class VisualInformation(Measure):
+class VisualInformation(Local):
     """VIF = Σ_k Σ log2(1 + g² σ_k² / (σ_v² + σ_n²)) / Σ log2(1 + σ_k² / σ_n²).
 
     Sheikh and Bovik (2006), their variant in the pixel domain (vifp): the
@@ -36,22 +36,29 @@ class VisualInformation(Measure):
     summed = True
     least_side = 41
 
-    def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
+    def measure(self, fused: Tensor, sources: Tensor, where: Tensor | None = None) -> Tensor:
         """Return (B,)."""
         maps = torch.cat([fused[None], sources]) - MID
         kept, there = sources.new_zeros(sources.shape[:2]), sources.new_zeros(sources.shape[:2])
         for scale, size in enumerate((17, 9, 5, 3)):
             window = gaussian(size, size / 5)
             if scale:
-                maps = smooth(maps, window)[..., ::2, ::2]
-            of_fused, of_source = _information(maps[0], maps[1:], window)
+                maps = smooth(maps, window)
+                where = None if where is None else centred(where, maps)[..., ::2, ::2]
+                maps = maps[..., ::2, ::2]
+            of_fused, of_source = _information(maps[0], maps[1:], window, where)
             kept += of_fused
             there += of_source
         return torch.where(there > 0, kept / there.where(there > 0, 1.0), 1.0).sum(0)
 
 
-def _information(f: Tensor, s: Tensor, window: tuple[float, ...]) -> tuple[Tensor, Tensor]:
-    """Sum what one scale of F (B, h, w) and of the sources (K, B, h, w) carries, each (K, B)."""
+def _information(
+    f: Tensor, s: Tensor, window: tuple[float, ...], where: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Sum what one scale of F (B, h, w) and of the sources (K, B, h, w) carries, each (K, B).
+
+    Of the windows whose centre is in ``where`` (B, h, w), if it is given.
+    """
     mean_f, mean_s = smooth(f, window), smooth(s, window)
     variance_f = (smooth(f * f, window) - mean_f.square()).clamp_min_(0)
     variance = (smooth(s * s, window) - mean_s.square()).clamp_min_(0)
@@ -72,6 +79,9 @@ def _information(f: Tensor, s: Tensor, window: tuple[float, ...]) -> tuple[Tenso
     noise = torch.where(inverse, variance_f, noise).clamp_min_(_EPSILON)
     gain = gain.masked_fill_(inverse, 0)
 
-    of_fused = gain.square_().mul_(variance).div_(noise.add_(_NOISE)).log1p_().sum((-2, -1))
-    of_source = variance.div_(_NOISE).log1p_().sum((-2, -1))
-    return of_fused, of_source
+    of_fused = gain.square_().mul_(variance).div_(noise.add_(_NOISE)).log1p_()
+    of_source = variance.div_(_NOISE).log1p_()
+    if where is not None:
+        inside = centred(where, of_source)
+        of_fused, of_source = of_fused * inside, of_source * inside
+    return of_fused.sum((-2, -1)), of_source.sum((-2, -1))

@@ -1,0 +1,6 @@
+"""The quality benchmark: every table of docs/quality.md, remade by one command.
+
+``scenes`` makes what is fused and ``published`` finds it; ``methods``, ``recipes`` and
+``denoised`` fuse it; ``views`` measure what comes out, ``store`` keeps it; ``runner`` goes
+through it all, ``tables`` says which tables there are, and ``report`` writes them.
+"""

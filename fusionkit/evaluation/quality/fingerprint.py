@@ -1,0 +1,60 @@
+"""Hashes of code: a result that is kept is only as good as the code that it came from."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+_CORE = ("fusionkit", "fusionkit.imaging")
+
+
+@lru_cache
+def core_code() -> str:
+    """Return a hash of the host as far as it decides what a recipe makes."""
+    files: list[Path] = []
+    for package in _CORE:
+        files += sorted(_file_of(package).parent.glob("*.py"))
+    return _hash(files)
+
+
+@lru_cache
+def code_of_modules(names: tuple[str, ...]) -> str:
+    """Return a hash of the source of some modules."""
+    return _hash(_file_of(name) for name in names)
+
+
+def code_of_class(cls: type) -> str:
+    """Return a hash of the package that a class comes from, all of it, or of its one file."""
+    file = Path(inspect.getfile(cls))
+    depth = cls.__module__.count(".")
+    if depth or file.name == "__init__.py":
+        return _code_of_folder(file.parents[max(0, depth - 1)] if depth else file.parent)
+    return _hash([file])
+
+
+def combined(*codes: str) -> str:
+    """Return one short hash of several, in any order."""
+    return hashlib.sha256("\n".join(sorted(codes)).encode()).hexdigest()[:16]
+
+
+@lru_cache
+def _code_of_folder(folder: Path) -> str:
+    return _hash(sorted(folder.rglob("*.py")))
+
+
+def _file_of(name: str) -> Path:
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin)
+
+
+def _hash(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()

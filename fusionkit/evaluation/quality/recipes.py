@@ -1,0 +1,81 @@
+"""Recipes of fusionkit as methods, all sources at once or pair by pair."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from ...components import Registry
+from ...composing import compose
+from ...fusion import Scene
+from ...pipeline import Part, Pipeline
+from ...recipe import DEFAULT_TASK, Layer, merge, task_recipe
+from ..plan import resolve
+from .fingerprint import code_of_class, combined, core_code
+from .methods import Fusion, Row
+from .scenes import BenchScene, Made
+
+
+class Recipe(Row):
+    """A recipe of fusionkit. Models are loaded when they are first needed, and shared."""
+
+    def __init__(self, name: str, layer: Layer, registry: Registry, built: dict[str, Part]) -> None:
+        super().__init__(name)
+        self._registry, self._built = registry, built
+        # Eight bits, as all rows have; what a recipe leaves out is the default task's.
+        self.recipe = resolve(merge(task_recipe(DEFAULT_TASK), layer, {"depth": "8"}), registry)
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The composed pipeline."""
+        return compose(recipe=self.recipe, registry=self._registry, built=self._built)
+
+    @cached_property
+    def code(self) -> str:
+        """A hash of the host and of the plugins that it uses."""
+        parts = self.pipeline.parts.values()
+        return combined(core_code(), *(code_of_class(type(part.built)) for part in parts))
+
+    def record(self, scene: BenchScene) -> dict[str, Any]:
+        """Return the resolved recipe, where its parts come from, and the seed."""
+        parts = self.pipeline.parts
+        return {
+            "recipe": self.recipe,
+            "components": {group: part.provenance() for group, part in parts.items()},
+            "seed": scene.seed,
+        }
+
+    def fuse(self, scene: BenchScene, made: Made) -> Fusion:
+        """Fuse as ``fusionkit run`` does, from arrays."""
+        loaded = Scene.load(list(made.sources), self.pipeline.settings)
+        result = loaded.fuse(self.pipeline, scene.seed)
+        run = result.record["run"]
+        return Fusion(result.pixels, run["seconds"], run["nfe"])
+
+
+class Cascade(Row):
+    """A recipe that is given two images at a time: the first two, then the result and the next."""
+
+    def __init__(self, inner: Recipe) -> None:
+        super().__init__(f"{inner.name}, pair by pair")
+        self._inner = inner
+
+    @property
+    def code(self) -> str:
+        """The recipe's."""
+        return self._inner.code
+
+    def record(self, scene: BenchScene) -> dict[str, Any]:
+        """Return the recipe's."""
+        return {"cascade": self._inner.record(scene)}
+
+    def fuse(self, scene: BenchScene, made: Made) -> Fusion:
+        """Fuse pair by pair; intermediate images have 8 bits, as files would."""
+        fused, *rest = made.sources
+        seconds = nfe = 0.0
+        for source in rest:
+            step = self._inner.fuse(scene, replace(made, sources=(fused, source)))
+            fused = step.pixels
+            seconds, nfe = seconds + (step.seconds or 0), nfe + (step.nfe or 0)
+        return Fusion(fused, seconds, nfe)

@@ -1,0 +1,200 @@
+"""Which tables there are, and what stands in their rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...components import Registry
+from ...pipeline import Part
+from ..baselines import BASELINES
+from ..photographs import Photograph
+from ..presets import RANKINGS
+from ..tools import TOOLS
+from ..truth import COUNTS, FAMILIES, NOISES, Defocus, Noise
+from .denoised import DenoiseFirst, Denoiser
+from .methods import External, Method, Oracle, Published, Trivial
+from .published import PublishedSet, published_sets
+from .recipes import Cascade, Recipe
+from .runner import Table
+from .scenes import BenchScene, noisy_scenes, truth_scenes
+from .views import AgainstSources, AgainstTruth, View
+
+KINDS = ("truth", "noise", "published")
+FOREGROUND = 2.0
+"""Grey level above which a pixel of a medical image is no ground."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for.
+
+    Attributes
+    ----------
+    kinds
+        Of ``truth``, ``noise`` and ``published``.
+    photographs
+        What scenes are made of.
+    families, counts
+        Which, and of how many sources.
+    defocus
+        The blur of focus stacks.
+    noises
+        What noise; noisy scenes have two sources, in grey.
+    data, sets, noisy_sets
+        The folder of published sets, which of them (None: all), and which get noise.
+    foreground
+        For medical sets.
+    recipes
+        Name to recipe layer.
+    cascades
+        Add every recipe pair by pair where there are more than two sources.
+    seeds
+        Of scenes and methods; averaged.
+    limit, part
+        The first scenes of every set only, and those of one part only.
+    """
+
+    kinds: Sequence[str] = KINDS
+    photographs: Mapping[str, Photograph] = field(default_factory=dict)
+    families: Sequence[str] = FAMILIES
+    counts: Sequence[int] = COUNTS
+    defocus: Defocus = field(default_factory=Defocus)
+    noises: Sequence[Noise] = NOISES
+    data: Path | None = None
+    sets: Sequence[str] | None = None
+    noisy_sets: Sequence[str] = ("tno",)
+    foreground: float = FOREGROUND
+    recipes: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    cascades: bool = False
+    seeds: Sequence[int] = (0,)
+    limit: int | None = None
+    part: str | None = None
+
+
+class Tables:
+    """The tables of a plan, in order; components are built once for all of them."""
+
+    def __init__(self, plan: Plan, registry: Registry) -> None:
+        self.plan, self.registry = plan, registry
+        self._built: dict[str, Part] = {}
+        self.recipes = [
+            Recipe(name, layer, registry, self._built) for name, layer in plan.recipes.items()
+        ]
+        self._denoisers: dict[str, Denoiser] = {}
+        self._sets = published_sets(plan.data, plan.sets) if plan.data is not None else []
+
+    def __iter__(self) -> Iterator[Table]:
+        of_kind = {"truth": self._truth, "noise": self._noise, "published": self._published}
+        for kind in self.plan.kinds:
+            yield from of_kind[kind]()
+
+    def _truth(self) -> Iterator[Table]:
+        for family in self.plan.families:
+            groups = {
+                f"K={count}": self._scenes(family, count, None, in_grey=False)
+                for count in self.plan.counts
+            }
+            methods = self._methods(family)
+            if self.plan.cascades and max(self.plan.counts) > 2:
+                methods += [Cascade(recipe) for recipe in self.recipes]
+            if family != "exposure":
+                methods.append(Oracle())
+            view = AgainstTruth(self.registry, fit=family != "focus")
+            yield Table("truth", f"Truth, {family}", _ABOUT[family], groups, methods, view)
+
+    def _noise(self) -> Iterator[Table]:
+        view = AgainstTruth(self.registry)
+        for kind, where in dict.fromkeys((noise.kind, noise.where) for noise in self.plan.noises):
+            noises = [n for n in self.plan.noises if (n.kind, n.where) == (kind, where)]
+            title = f"{kind} noise, {'all sources' if where == 'all' else 'first source only'}"
+            for family in self.plan.families:
+                groups = {"clean": self._scenes(family, 2, None, in_grey=True)}
+                for noise in noises:
+                    groups[f"{noise.sigma:g}"] = self._scenes(family, 2, noise, in_grey=True)
+                methods = self._under_noise(self._methods(family))
+                about = "Two sources, in grey, against the truth, by sigma of 255."
+                yield Table("noise", f"Noise, {family}: {title}", about, groups, methods, view)
+            for found in self._sets:
+                if found.name in self.plan.noisy_sets:
+                    yield self._noisy_set(found, noises, title, view)
+
+    def _noisy_set(
+        self, found: PublishedSet, noises: Sequence[Noise], title: str, view: View
+    ) -> Table:
+        clean = found.bench_scenes(self.plan.seeds[:1], self.plan.limit, self.plan.part)
+        groups = {
+            f"{noise.sigma:g}": noisy_scenes(clean, noise, self.plan.seeds) for noise in noises
+        }
+        about = "Against each method's own result without noise, in grey, by sigma of 255."
+        methods = self._under_noise(self._methods(found.family))
+        return Table("noise", f"Noise, {found.name}: {title}", about, groups, methods, view)
+
+    def _published(self) -> Iterator[Table]:
+        for found in self._sets:
+            scenes = found.bench_scenes(self.plan.seeds, self.plan.limit, self.plan.part)
+            if not scenes:
+                continue
+            methods = self._methods(found.family)
+            most = max(len(paths) for paths in found.scenes.values())
+            if self.plan.cascades and most > 2:
+                methods += [Cascade(recipe) for recipe in self.recipes]
+            methods += [Published(name, files) for name, files in found.peers.items()]
+            names = [*RANKINGS["rank9"], "nabf"]
+            if found.family == "exposure":
+                names.append("mef-ssim")
+            view = AgainstSources(names, self.registry)
+            about = "Published images as they were published; all others as fused here."
+            yield Table("published", found.name, about, {"": scenes}, methods, view)
+            if found.medical:
+                threshold = self.plan.foreground
+                inner = AgainstSources(names, self.registry, threshold)
+                about = f"Where a source exceeds {threshold:g}; ground: the mean elsewhere."
+                title = f"{found.name}, foreground"
+                yield Table("published", title, about, {"": scenes}, methods, inner)
+
+    def _methods(self, family: str | None) -> list[Method]:
+        """Return the rows of a family: recipes, trivial fusions, and the tools that are for it."""
+        wanted = "focus" if family == "focus" else "exposure" if family else None
+        tools = [External(tool) for tool in TOOLS if wanted in tool.families]
+        return [*self.recipes, *map(Trivial, BASELINES), *tools]
+
+    def _under_noise(self, methods: Sequence[Method]) -> list[Method]:
+        """Add every method after denoising by its own network, or by the first recipe's."""
+        if not self.recipes:
+            return list(methods)
+        added: list[Method] = []
+        for method in methods:
+            owner = method if isinstance(method, Recipe) else self.recipes[0]
+            added.append(DenoiseFirst(method, self._denoiser(owner)))
+        return [*methods, *added]
+
+    def _denoiser(self, recipe: Recipe) -> Denoiser:
+        key = json.dumps(recipe.recipe["estimator"], sort_keys=True)
+        return self._denoisers.setdefault(key, Denoiser(recipe, self.registry, self._built))
+
+    def _scenes(
+        self, family: str, count: int, noise: Noise | None, in_grey: bool
+    ) -> list[BenchScene]:
+        plan = self.plan
+        chosen = dict(list(plan.photographs.items())[: plan.limit])
+        scenes = truth_scenes(
+            chosen,
+            family,
+            count,
+            plan.seeds,
+            defocus=plan.defocus,
+            noise=noise,
+            in_grey=in_grey,
+        )
+        return [scene for scene in scenes if plan.part in (None, scene.part)]
+
+
+_ABOUT = {
+    "focus": "Focus stacks of K layers, against the photograph in which all is sharp.",
+    "exposure": "Brackets of an evenly lit scene, against the exposure halfway between two; "
+    "psnr-fit after the best gain and offset.",
+    "lighting": "Brackets of a scene in light and shade, against the photograph in even light.",
+}

@@ -1,0 +1,60 @@
+"""First-party plugin: ``learned``, weights from a small trained network (docs/learned.md)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fusionkit import SOURCE_SYMMETRIC, BuildContext, Component, Weighting, hookimpl, option
+
+if TYPE_CHECKING:
+    from .learned import Learned
+
+
+@dataclass(frozen=True)
+class LearnedOptions:
+    """Options of the ``learned`` weighting."""
+
+    checkpoint: str = option("", "A .safetensors file of your own training; empty for ours.")
+    sha256: str = option("", "The SHA-256 that this file must have; empty for any.")
+    sharpness: float = option(
+        1.0,
+        "How strongly the better source is preferred: a factor of the scores; 0 is the mean.",
+        minimum=0,
+        maximum=1e3,
+    )
+
+    def __post_init__(self) -> None:
+        if self.sha256 and not re.fullmatch("[0-9a-fA-F]{64}", self.sha256):
+            raise ValueError(f"sha256 is 64 hexadecimal digits, not {self.sha256!r}")
+        if self.sha256 and not self.checkpoint:
+            raise ValueError("sha256 is for a checkpoint of your own; ours is checked anyway")
+
+
+def _learned(options: LearnedOptions, context: BuildContext) -> Learned:
+    from .learned import Learned
+
+    return Learned(
+        options.checkpoint,
+        sha256=options.sha256,
+        sharpness=options.sharpness,
+        device=context.device,
+        precision=context.precision,
+    )
+
+
+@hookimpl
+def fusionkit_weightings() -> Iterable[Component[Weighting]]:
+    """Return the weighting of this plugin."""
+    return [
+        Component(
+            "learned",
+            "a small network, trained where the right answer is known: weights from sources, "
+            "clean estimate and noise level",
+            _learned,
+            LearnedOptions,
+            frozenset({SOURCE_SYMMETRIC}),
+        )
+    ]

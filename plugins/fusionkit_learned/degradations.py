@@ -1,0 +1,190 @@
+"""Sources made from a photograph, each worse than it in its own way: the photograph is the answer.
+
+Every family takes a photograph (S, S) in [0, 1] and K, and returns K sources (K, S, S) and what
+their fusion should be (S, S). That is the photograph, but for ``structure``, where it may have
+got objects that one source alone shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from .filters import disc_blur, gaussian_blur
+from .photographs import Draw
+
+Family = Callable[[Tensor, int, Draw], tuple[Tensor, Tensor]]
+
+
+def smooth_fields(count: int, size: int, draw: Draw, finest: int = 9) -> Tensor:
+    """Return smooth random maps (N, S, S), about standard normal, with bumps of one random size."""
+    cells = draw.whole(3, finest)
+    grid = draw.normal(count, 1, cells, cells)
+    return interpolate(grid, (size, size), mode="bicubic", align_corners=True)[:, 0] * 1.3
+
+
+def regions(count: int, size: int, draw: Draw) -> Tensor:
+    """Return a random partition of the image into parts with smooth borders: (N, S, S) of 0, 1."""
+    fields = smooth_fields(count, size, draw)
+    return (fields == fields.amax(0)).float()
+
+
+def focus(photo: Tensor, K: int, draw: Draw) -> tuple[Tensor, Tensor]:
+    """Layers at K depths, of which each source has one in focus.
+
+    Source k shows layer l blurred by a Gaussian (deviation 0.7 to 6 pixels) or disc, the more,
+    the further l is from k. Layers are composed from back to front, as a lens does:
+    what is out of focus spreads over what lies behind it, and there the sharp
+    background shines through, so that right at such borders no source is the photograph.
+    """
+    masks = regions(K, photo.shape[-1], draw)
+    deviation = draw.uniform(0.7, 6.0)
+    disc = draw.chance(0.5)
+    sources = []
+    for k in range(K):
+        seen = torch.zeros_like(photo)
+        for depth, mask in enumerate(masks):  # from back to front
+            layer = torch.stack([mask * photo, mask, photo])
+            if depth != k:
+                spread = min(6.0, deviation * (1 + 0.5 * (abs(depth - k) - 1)))
+                # A disc of radius r has the deviation r / 2.
+                layer = disc_blur(layer, 2 * spread) if disc else gaussian_blur(layer, spread)
+            colour, cover, anything = layer
+            if depth == 0:  # it goes on behind what hides it
+                seen = (colour + 1e-3 * anything) / (cover + 1e-3)
+            else:
+                seen = colour + (1 - cover) * seen
+        sources.append(seen)
+    return torch.stack(sources), photo
+
+
+def exposure(photo: Tensor, K: int, draw: Draw) -> tuple[Tensor, Tensor]:
+    """Brackets: gains in linear light, clipped and rounded to 8 bits.
+
+    One source is under-exposed and one over-exposed by 0.5 to 3.5 stops, further ones
+    by a stop at most. What fusion should answer to a bracket is a matter of taste; here it is the
+    photograph, the exposure in the middle, whose brightness counts less in the loss than
+    elsewhere, and where one source is clipped, the detail is another's. By chance there is
+    noise from before the gain, which under-exposed sources suffer from most.
+    """
+    stops = draw.tensor(K, low=-1, high=1)
+    stops[0], stops[1] = draw.uniform(-3.5, -0.5), draw.uniform(0.5, 3.5)
+    light = photo**2.2 * (2.0**stops).view(-1, 1, 1)
+    if draw.chance(0.5):
+        level = draw.uniform(0, 0.01)
+        light = light + level * (light + 0.01).sqrt() * draw.normal(*light.shape)
+    return quantised(light.clamp(0, 1) ** (1 / 2.2)), photo
+
+
+def noise(photo: Tensor, K: int, draw: Draw) -> tuple[Tensor, Tensor]:
+    """Noise of 0 to 40 grey levels, its own in every source, by chance varying over the image.
+
+    Small levels are drawn more often: sources that are worth fusing are seldom very noisy.
+    """
+    size = photo.shape[-1]
+    deviation = 40 / 255 * draw.tensor(K, 1, 1) ** 2
+    if draw.chance(0.5):
+        deviation = deviation * torch.sigmoid(3 * smooth_fields(K, size, draw))
+    drawn = draw.normal(K, size, size)
+    if draw.chance(0.2):  # as interpolation and compression leave it, not white
+        width = draw.uniform(0.4, 0.9)
+        drawn = gaussian_blur(drawn, width)
+        drawn = drawn / drawn.std((-2, -1), keepdim=True)
+    return photo + deviation * drawn, photo
+
+
+def contrast(photo: Tensor, K: int, draw: Draw) -> tuple[Tensor, Tensor]:
+    """Regions of each source faded towards the local mean; at every pixel one has it all.
+
+    By chance the faded ones also differ in brightness, smoothly.
+    """
+    size = photo.shape[-1]
+    base = gaussian_blur(photo, draw.uniform(4, 24))
+    kept = torch.sigmoid(draw.uniform(2, 6) * smooth_fields(K, size, draw))
+    kept = kept / kept.amax(0)
+    shift = torch.zeros(K, 1, 1)
+    if draw.chance(0.5):
+        shift = 0.15 * smooth_fields(K, size, draw, 5) * (1 - kept)
+    return base + kept * (photo - base) + shift, photo
+
+
+def structure(photo: Tensor, K: int, draw: Draw) -> tuple[Tensor, Tensor]:
+    """Texture that one source alone shows, as between infrared and visible, and objects.
+
+    A part of the image all show; each other part one source shows, and in the others it is
+    flat (blurred by 4 to 20 pixels), and smoothly darker or brighter. Half of the time what is flat
+    there is not this scene but another, the photograph mirrored: warmth and light need not go
+    together. By chance one source alone shows objects, of even brightness and with
+    sharp borders, as hot things have; these the fusion is to keep. So what is right of two
+    brightnesses can be told: the one with structure, be it a texture or a border.
+    """
+    size = photo.shape[-1]
+    parts = regions(K + 1, size, draw)[:K]
+    parts = gaussian_blur(parts, draw.uniform(0.3, 2.0)).clamp(0, 1)
+    flat = gaussian_blur(photo, draw.uniform(4, 20))
+    if draw.chance(0.5):
+        flat = flat.flip(draw.whole(0, 1))
+    hidden = parts.sum(0) - parts
+    shift = draw.uniform(0, 0.2) * smooth_fields(K, size, draw, 5)
+    sources, fusion = photo + hidden * (flat + shift - photo), photo
+    if draw.chance(0.5):
+        shown = smooth_fields(1, size, draw) > draw.uniform(0.8, 1.6)
+        shown = gaussian_blur(shown[0].float(), draw.uniform(0.3, 0.8)).clamp(0, 1)
+        level = draw.uniform(0.75, 1) if draw.chance(0.75) else draw.uniform(0, 0.25)
+        fusion = photo + 0.9 * shown * (level - photo)
+        sources[0] = sources[0] + shown * (fusion - sources[0])
+    return sources, fusion
+
+
+def mixed(photo: Tensor, K: int, draw: Draw) -> tuple[Tensor, Tensor]:
+    """One of the regional families, then gains within 0.7 stops, half with noise.
+
+    Of up to 12 grey levels, its own in each source.
+    """
+    family = (focus, contrast, structure)[draw.whole(0, 2)]
+    sources, fusion = family(photo, K, draw)
+    gain = 2.0 ** draw.tensor(K, 1, 1, low=-0.7, high=0.7)
+    sources = (sources.clamp(0, 1) ** 2.2 * gain).clamp(0, 1) ** (1 / 2.2)
+    noisy = sources + draw.tensor(K, 1, 1, high=12 / 255) * draw.normal(*sources.shape)
+    return noisy if draw.chance(0.5) else sources, fusion
+
+
+FAMILIES: dict[str, Family] = {
+    "focus": focus,
+    "exposure": exposure,
+    "noise": noise,
+    "contrast": contrast,
+    "structure": structure,
+    "mixed": mixed,
+}
+
+ROTATION = (
+    *("focus", "exposure", "contrast", "structure", "mixed", "noise"),
+    *("focus", "exposure", "contrast", "structure", "mixed", "exposure"),
+)
+"""The families that follow each other in training: texture and noise are told apart with
+difficulty, and the more noise there is in training, the more often a blurred source is chosen."""
+
+TASTE = ("exposure", "mixed")
+"""Families where the brightness of the answer is one of several that would do."""
+
+CHOOSING = ("focus", "contrast", "structure")
+"""Families where, at a pixel, one source is simply the best, and which can be told."""
+
+
+def degrade(family: str, photo: Tensor, K: int, draw: Draw) -> tuple[Tensor, Tensor]:
+    """Return K sources (K, S, S) in random order, and their fusion (S, S), all in [0, 1].
+
+    Half of the sources are rounded to 8 bits.
+    """
+    sources, fusion = FAMILIES[family](photo, K, draw)
+    sources = sources[torch.randperm(K, generator=draw.generator)].clamp(0, 1)
+    return quantised(sources) if draw.chance(0.5) else sources, fusion
+
+
+def quantised(images: Tensor) -> Tensor:
+    """Round values in [0, 1] to 8 bits."""
+    return (images * 255).round() / 255

@@ -1,0 +1,115 @@
+"""The network: small, quick, and the same for every source."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import scipy.ndimage
+import skimage.data
+import torch
+from fusionkit_learned.network import Network, fusion_weights, level_features
+from fusionkit_learned.planes import PLANES, detail_or_noise, log_contrast, planes
+from torch.nn.functional import pixel_shuffle
+from torch.utils.flop_counter import FlopCounterMode
+
+from .tiny import images, network
+
+
+def test_it_is_as_small_and_quick_as_promised() -> None:
+    made = Network()
+    assert sum(p.numel() for p in made.parameters()) <= 60_000
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        made(torch.zeros(1, 1, 1, 256, 256), torch.zeros(1, 1, 256, 256), torch.ones(1))
+    assert counter.get_total_flops() < 1e9
+
+
+def test_untrained_all_sources_count_alike() -> None:
+    made = Network().double()
+    scores = made(images(3, 1, 1, 32, 32), images(1, 1, 32, 32), torch.ones(1).double())
+    assert (fusion_weights(scores) - 1 / 3).abs().max() == 0
+
+
+@pytest.mark.parametrize("K", [1, 2, 3, 4, 5, 6])
+def test_scores_follow_the_sources_in_any_order(K: int) -> None:
+    made = network()
+    sources, x0 = images(K, 2, 1, 32, 48), images(2, 1, 32, 48, seed=1)
+    sigma = torch.tensor([0.05, 3.0]).double()
+    scores = made(sources, x0, sigma)
+    assert scores.shape == sources.shape
+    assert K == 1 or scores.std() > 0.05
+    for order in list(itertools.permutations(range(K)))[:24]:
+        permuted = made(sources[list(order)], x0, sigma)
+        assert (permuted - scores[list(order)]).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("what", ["sources", "x0", "sigma", "another source"])
+def test_it_looks_at_everything_it_is_given(what: str) -> None:
+    made = network()
+    sources, x0 = images(3, 1, 1, 32, 32), images(1, 1, 32, 32, seed=1)
+    sigma = torch.ones(1).double()
+    before = made(sources, x0, sigma)
+    if what == "sources":
+        sources = sources * torch.tensor([0.5, 1, 1]).view(3, 1, 1, 1, 1)
+    elif what == "another source":  # the score of the first depends on the others, too
+        sources = sources * torch.tensor([1, 0.5, 1]).view(3, 1, 1, 1, 1)
+    elif what == "x0":
+        x0 = x0 * 0.5
+    else:
+        sigma = sigma * 3
+    assert (made(sources, x0, sigma) - before)[0].abs().max() > 1e-3
+
+
+def test_images_of_a_batch_do_not_interact() -> None:
+    made = network()
+    sources, x0 = images(2, 3, 1, 32, 32), images(3, 1, 32, 32, seed=1)
+    sigma = torch.tensor([0.05, 3.0, 80.0]).double()
+    together = made(sources, x0, sigma)
+    for b in range(3):
+        part = slice(b, b + 1)
+        alone = made(sources[:, part], x0[part], sigma[part])
+        assert (alone - together[:, part]).abs().max() < 1e-12
+
+
+def test_noise_levels_are_told_apart_and_clamped() -> None:
+    sigma = torch.logspace(-2, 2.19, 40).double()
+    features = level_features(sigma)
+    assert features.shape == (40, 5)
+    assert features.abs().max() <= 1
+    assert (features.diff(dim=0).abs().amax(1) > 0.01).all()
+    ends = level_features(torch.tensor([1e-6, 0.01, 157.0, 1e4]).double())
+    assert torch.equal(ends[0], ends[1])
+    assert torch.equal(ends[2], ends[3])
+
+
+def test_contrast_is_told_by_its_logarithm() -> None:
+    sources = images(2, 1, 1, 20, 24)
+    base, double = log_contrast(sources), log_contrast(2 * sources)
+    assert base.shape == (2, 1, 1, 10, 12)
+    assert (double - base - torch.tensor(2.0).log() / 2).abs().max() < 0.05
+    assert torch.isfinite(log_contrast(torch.zeros(1, 1, 1, 6, 6))).all()
+
+
+def test_detail_is_told_from_noise() -> None:
+    photo = torch.from_numpy(skimage.data.camera()[100:228, 180:308] / 127.5 - 1)[None, None]
+    soft = torch.from_numpy(scipy.ndimage.gaussian_filter(photo[0, 0].numpy(), 2.0))[None, None]
+    noise = torch.randn(photo.shape, generator=torch.Generator().manual_seed(1))
+    detail = detail_or_noise(torch.stack([photo, soft]))
+    assert detail.shape == (2, 1, 1, 64, 64)
+    assert detail[0].mean() > 0.4
+    assert (detail[0] + detail[1]).abs().max() < 1e-9
+    for deviation in (0.03, 0.3):
+        noisy = detail_or_noise(torch.stack([photo + deviation * noise, photo]))
+        assert abs(float(noisy[0].mean())) < 0.05
+    assert detail_or_noise(photo[None].expand(3, -1, -1, -1, -1)).abs().max() < 1e-9
+    assert detail.abs().max() <= 1
+
+
+@pytest.mark.parametrize("K", [1, 3])
+def test_planes_are_of_each_source_of_each_image(K: int) -> None:
+    sources, x0 = images(K, 2, 1, 12, 16), images(2, 1, 12, 16, seed=1)
+    shown = planes(sources, x0)
+    assert shown.shape == (2 * K, PLANES, 6, 8)
+    assert torch.equal(pixel_shuffle(shown[:, :4], 2), sources.flatten(0, 1))
+    alone = planes(sources[:, 1:], x0[1:])
+    assert (alone - shown[1::2]).abs().max() < 1e-12

@@ -1,0 +1,161 @@
+"""The weighting ``learned`` as it comes: its contract, any image, and what it has learned."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import skimage.data
+import torch
+from fusionkit_learned import LearnedOptions
+from fusionkit_learned.learned import SHIPPED, Learned
+from torch import Tensor
+
+import fusionkit
+from fusionkit.testing import conformance, make_run, run_checks
+
+from ..weightings.common import build, registry
+from .tiny import images, network, weights_file
+
+test_conformance = conformance("learned", registry=registry("learned"))
+
+
+def test_nothing_of_the_conformance_kit_is_skipped() -> None:
+    (provided,) = registry("learned").all()
+    assert fusionkit.SOURCE_SYMMETRIC in provided.component.traits
+    for subject in (provided, provided.plugin):
+        outcomes = run_checks(subject)
+        assert len(outcomes) >= 2
+        assert [o for o in outcomes if o.status != "passed"] == []
+
+
+def test_the_shipped_weights_tell_where_they_come_from() -> None:
+    learned = Learned()
+    data, recipe, trained = (
+        json.loads(learned.metadata[key]) for key in ("data", "recipe", "trained")
+    )
+    assert data["photographs"] > 50
+    assert len(data["sha256"]) == 64
+    assert recipe["peak"] > 0
+    assert trained["steps"] > 1000
+    assert SHIPPED.stat().st_size < 200_000
+
+
+def weigh(weighting: Learned, sources: Tensor, index: int = 2) -> Tensor:
+    run = make_run(sources, steps=3)
+    x0 = sources.mean(0)
+    return weighting.start(run)(fusionkit.Step(run, index, x0, x0))
+
+
+@pytest.mark.parametrize("K", [2, 3, 4, 5, 6])
+@pytest.mark.parametrize("size", [(1, 1), (5, 6), (17, 23), (16, 48), (1, 40)])
+@pytest.mark.parametrize("C", [1, 3])
+def test_any_number_of_sources_of_any_size(K: int, size: tuple[int, int], C: int, tmp_path) -> None:
+    weighting = Learned(weights_file(tmp_path), precision="float64")
+    sources = images(K, 2, C, *size)
+    weights = weigh(weighting, sources)
+    assert weights.shape == (K, 2, 1, *size)
+    assert weights.dtype == torch.float64
+    assert weights.min() >= 0
+    assert (weights.sum(0) - 1).abs().max() < 1e-12
+    permuted = weigh(weighting, sources.flip(0)).flip(0)
+    assert (permuted - weights).abs().max() < 1e-12
+
+
+def test_it_is_the_softmax_of_the_networks_scores_of_luma(tmp_path) -> None:
+    sources = images(2, 1, 3, 32, 48)
+    luma, x0 = sources.mean(2, keepdim=True), sources.mean((0, 2), keepdim=True)[0]
+    state = {key: value.float().double() for key, value in network().state_dict().items()}
+    exact = network()
+    exact.load_state_dict(state)
+    run = make_run(sources, steps=3)
+    for sharpness in (1.0, 3.0):
+        file = weights_file(tmp_path)
+        weighting = Learned(file, sharpness=sharpness, precision="float64")
+        scores = exact(luma, x0, torch.full((1,), run.sigma[1], dtype=torch.float64))
+        expected = torch.softmax(sharpness * scores, 0)
+        assert (weigh(weighting, sources, 1) - expected).abs().max() < 1e-9
+        single = weigh(Learned(file, sharpness=sharpness), sources.float(), 1)
+        assert single.dtype == torch.float32
+        assert (single - expected).abs().max() < 1e-4
+    assert expected.std() > 0.01
+
+
+def test_the_middle_does_not_depend_on_the_mirrored_border(tmp_path) -> None:
+    weighting = Learned(weights_file(tmp_path), precision="float64")
+    sources = images(2, 1, 1, 16 * 20, 16)
+    part = weigh(weighting, sources[..., : 16 * 17 - 5, :])
+    difference = (weigh(weighting, sources)[..., : 16 * 17 - 5, :] - part).abs()
+    assert difference[..., : 16 * 8, :].max() < 1e-9
+    assert difference[..., 16 * 16 :, :].max() > 1e-4
+
+
+def test_no_sharpness_is_the_mean(tmp_path) -> None:
+    sources = images(3, 1, 1, 20, 24)
+    weights = weigh(build("learned", "learned", sharpness=0.0), sources)
+    assert (weights - 1 / 3).abs().max() < 1e-12
+
+
+def test_options_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match="64 hexadecimal digits, not 'abc'"):
+        LearnedOptions(checkpoint="mine.safetensors", sha256="abc")
+    with pytest.raises(ValueError, match="checkpoint of your own"):
+        LearnedOptions(sha256="0" * 64)
+
+
+def test_one_can_bring_ones_own_weights(tmp_path) -> None:
+    file, sources = weights_file(tmp_path), images(2, 1, 1, 20, 24)
+    own = build("learned", "learned", checkpoint=str(file))
+    again = build("learned", "learned", checkpoint=str(file), sha256=own.weights_sha256.upper())
+    assert torch.equal(weigh(own, sources), weigh(again, sources))
+    assert (weigh(own, sources) - weigh(build("learned", "learned"), sources)).abs().max() > 1e-3
+
+
+def focus_pair() -> tuple[Tensor, Tensor]:
+    """A photograph, and sources that are sharp in its left and its right half; in [-1, 1]."""
+    photo = skimage.data.camera()[60:316, 120:376] / 127.5 - 1
+    blurred = scipy.ndimage.gaussian_filter(photo, 2.5, mode="mirror")
+    left = np.mgrid[:256, :256][1] < 128
+    pair = np.stack([np.where(left, photo, blurred), np.where(left, blurred, photo)])
+    return torch.from_numpy(photo).float(), torch.from_numpy(pair)[:, None, None].float()
+
+
+def psnr(image: Tensor, truth: Tensor) -> float:
+    return float(-10 * ((image - truth) / 2).square().mean().log10())
+
+
+@pytest.mark.parametrize("index", [1, 2])
+def test_it_knows_what_is_sharp(index: int) -> None:
+    truth, sources = focus_pair()
+    weights = weigh(Learned(), sources, index)
+    assert weights[0, ..., :112].mean() > 0.7
+    assert weights[1, ..., 144:].mean() > 0.7
+    fused = (weights * sources).sum(0)
+    assert psnr(fused, truth) > psnr(sources.mean(0), truth) + 1
+
+
+def test_it_prefers_less_noise_and_what_is_not_clipped() -> None:
+    truth, _ = focus_pair()
+    noise = torch.randn(256, 256, generator=torch.Generator().manual_seed(1))
+    noisy = torch.stack([truth + 0.02 * noise, truth + 0.25 * noise.flip(0)])[:, None, None]
+    weights = weigh(Learned(), noisy)
+    assert weights[0].mean() > 0.6
+    fused = (weights * noisy).sum(0)
+    assert psnr(fused, truth) > psnr(noisy.mean(0), truth) + 1
+
+
+def test_a_run_with_it(tmp_path) -> None:
+    truth, sources = focus_pair()
+    runs = {
+        name: fusionkit.compose(
+            estimator="gaussian", weighting=name, objective="mse", steps=3, device="cpu"
+        )
+        for name in ("learned", "fixed")
+    }
+    found = {}
+    for name, pipe in runs.items():
+        *_, last = pipe.steps(sources)
+        found[name] = psnr(last.corrected[0, 0], truth)
+    assert found["learned"] > found["fixed"] + 1
