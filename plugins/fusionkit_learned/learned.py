@@ -14,7 +14,7 @@ from .weights_file import network_from, read_file
 
 SHIPPED = Path(__file__).with_name("learned.safetensors")
 
-SHIPPED_SHA256 = "73a7476c0d464d38821a11c0f8b3e677c23efa7b4d671c310adb2dd391c3037f"
+SHIPPED_SHA256 = "6add9bc64bc01c68a595092d2300904edd4b967d98b02ce2f6c58498e7067aa2"
 """Of the weights that come with fusionkit (docs/learned.md)."""
 
 
