@@ -68,7 +68,7 @@ def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
 
 
 def test_crops_grow_and_batches_keep_their_pixels() -> None:
-    plan = Plan(1)
+    plan = Plan(1, batch=32)
     assert [plan.crops(p, 16) for p in (0, 0.59, 0.6, 0.84, 0.85, 1, 1.2)] == [
         (32, 64), (32, 64), (14, 96), (14, 96), (8, 128), (8, 128), (8, 128)
     ]  # fmt: skip

@@ -15,6 +15,8 @@ from fusionkit.testing import synthetic_sources
 
 from .common import draw
 
+pytestmark = pytest.mark.usefixtures("a_light_default")
+
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "ddfm-em": {"name": "ddfm-em"},
     "paper": {"name": "ddfm-em", "variant": "paper"},
@@ -27,7 +29,13 @@ DEFAULTS = ("ddfm-em", "condition-bank", "gradients", *(n for n in OBJECTIVES if
 
 
 def run(objective: dict[str, Any], sources: Tensor, **settings: Any) -> Fused:
-    settings = {"precision": "float64", "weighting": "dig", "correlation": 4.0, **settings}
+    settings = {
+        "precision": "float64",
+        "weighting": "dig",
+        "correlation": 4.0,
+        "start_at": 1.0,
+        **settings,
+    }
     prior = GaussianEstimator(
         exponent=3.0, correlation=settings.pop("correlation"), channels=sources.shape[2]
     )
