@@ -25,7 +25,7 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 
 def pipeline(objective: Any, *, estimator: Any = None, **settings: Any) -> Pipeline:
-    settings = {"steps": N, "precision": "float64", "device": "cpu", **settings}
+    settings = {"steps": N, "start_at": 1.0, "precision": "float64", "device": "cpu", **settings}
     return compose(
         estimator=estimator or GaussianEstimator(correlation=4.0),
         weighting=settings.pop("weighting", "fixed"),
