@@ -64,9 +64,6 @@ class Run(Protocol):
         last are 1, 0, 0. Plain floats, so that the loop reads nothing from a device.
     timesteps : tuple of int
         (N,) indices into the estimator's schedule.
-    nfe : float
-        Images passed through the noise estimator so far, everybody's included; one
-        of another size than the sources counts by its area.
     """
 
     sources: Tensor
@@ -76,7 +73,14 @@ class Run(Protocol):
     s: tuple[float, ...]
     sigma: tuple[float, ...]
     timesteps: tuple[int, ...]
-    nfe: float
+
+    @property
+    def nfe(self) -> float:
+        """Images passed through the noise estimator so far, everybody's included.
+
+        One of another size than the sources counts by its area.
+        """
+        ...
 
     @property
     def announced(self) -> frozenset[int]:

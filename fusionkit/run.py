@@ -85,10 +85,6 @@ class Run:
         """Images evaluated so far, each counted by its share of the sources' full area."""
         return self._evaluator.pixels / self._unit
 
-    @nfe.setter
-    def nfe(self, value: float) -> None:
-        self._evaluator.pixels = round(value * self._unit)
-
     @property
     def cached(self) -> float:
         """Images that were found in the cache in the place of being evaluated, counted alike."""
@@ -150,6 +146,22 @@ class Run:
                 }
             )
         return self._held[wanted]
+
+    def look_at(self, level: int) -> tuple[Tensor, float]:
+        """Return what :meth:`source_estimate` does for a level below N, for those who only watch.
+
+        The run goes on as if nobody had looked: estimates that are held are handed out, others
+        are made beside them, neither kept nor counted, so that what components get, in
+        which batches, and the run's own count stay what they were. The second value is
+        the evaluations that this took, in images.
+        """
+        held = self._held.get(self.timesteps[level])
+        if held is not None:
+            return held, 0.0
+        before = self._evaluator.pixels
+        estimates = self._estimates([level])[0]
+        spent, self._evaluator.pixels = self._evaluator.pixels - before, before
+        return estimates, spent / self._unit
 
     def reduced(self, factor: int) -> Run:
         """Return this run with every source shrunk, and with all else that follows from it."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import UsageError
-from ..protocols import Run
+from ..run import Run
 from ..sampler import SampledStep
 from . import diagnostics
 from .maps import KeptMaps, Maps
@@ -155,6 +155,7 @@ class Trace:
     def _expected(self, done: SampledStep) -> Run:
         step = done.step
         if self.run is None:
+            assert isinstance(step.run, Run)  # the sampler's own
             self.run = step.run
             self.target_only = not step.has_trajectory
         if step.run is not self.run or step.index != self._done:

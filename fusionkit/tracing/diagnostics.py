@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ..mirror import mirrored_index
-from ..protocols import Run
+from ..run import Run
 
 WINDOW = 11
 """Side of the averaging window in pixels; that of the weighting ``dig`` by default."""
@@ -55,28 +54,13 @@ def reduced(maps: Tensor, size: tuple[int, int]) -> Tensor:
 def source_error(run: Run, level: int) -> tuple[Tensor, float]:
     """How far each source's clean estimate from a level is from the source.
 
-    The run goes on as if nobody had looked: estimates that its components made are
-    read, others are made beside them (neither kept nor counted as the run's), so that what
-    the components get, in which batches, and the run's own count stay what they were.
-
     Returns
     -------
     Tensor
         (K, B, 1, H, W): |ĉ_k - c_k|², mean over channels and window.
     float
-        The evaluations that only this needed, in images.
+        The evaluations that only this needed, in images (:meth:`fusionkit.run.Run.look_at`).
     """
-    # The held estimates are the host's own, and asking by source_estimate would make and keep them.
-    held = getattr(run, "_held", {})
-    estimate = held.get(run.timesteps[level])
-    extra = 0.0
-    if estimate is None:
-        before = run.nfe
-        noise = run.noise("fusionkit/sources")  # the key under which the run draws it
-        noisy = run.a[level] * run.sources + run.s[level] * noise
-        with torch.no_grad():
-            estimate = run.clean_estimate(noisy.flatten(0, 1), level).view_as(run.sources)
-        extra = run.nfe - before
-        run.nfe = before
+    estimate, extra = run.look_at(level)
     difference = estimate - run.sources
     return inner_product(difference, difference), extra
