@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -22,9 +22,11 @@ from .imaging import (
     ColourPlan,
     OutputFormat,
     Picture,
+    SourceNoise,
     check_destination,
     check_output,
     check_same_size,
+    chroma_offset,
     common_alpha,
     from_unit,
     full_scale,
@@ -33,6 +35,7 @@ from .imaging import (
     picture_from_array,
     plan_colour,
     read_picture,
+    source_noise,
     write_picture,
     write_text,
 )
@@ -89,6 +92,7 @@ class Scene:
     plan: ColourPlan
     alpha: NDArray[Any] | None
     format: OutputFormat
+    noise: tuple[SourceNoise, ...]
     stretched: bool
     as_tensor: bool
     keeps_axis: bool
@@ -101,11 +105,13 @@ class Scene:
         ranges = dict(parse_range(text, len(sources)) for text in settings.range)
         pictures = tuple(_picture(s, k, ranges.get(k)) for k, s in enumerate(sources))
         check_same_size(pictures)
+        plan = plan_colour(pictures, settings.chroma, settings.stretch)
         return cls(
             pictures,
-            plan_colour(pictures, settings.chroma, settings.stretch),
+            plan,
             common_alpha(pictures),
             output_format(pictures, settings.depth),
+            noise=source_noise(pictures, plan.luma, settings.noise, settings.stretch),
             stretched=settings.stretch,
             as_tensor=all(isinstance(source, Tensor) for source in sources),
             keeps_axis=all(_has_channel_axis(source) for source in sources),
@@ -117,6 +123,11 @@ class Scene:
         notes = [note for picture in self.pictures for note in picture.notes]
         if not self.stretched:  # which is what the note on a narrow range suggests
             notes += [p.narrow_note for p in self.pictures if p.narrow_note is not None]
+        notes += [
+            f"{picture.name}: looks noisy, about {noise.seen:.2g} of 255: consider --noise auto"
+            for picture, noise in zip(self.pictures, self.noise, strict=True)
+            if noise.seen and not noise.asked
+        ]
         return tuple(notes)
 
     def check_output(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
@@ -140,10 +151,12 @@ class Scene:
         """Fuse luminance with a pipeline, attach colour and alpha, return in the output's depth."""
         began = time.perf_counter()
         luma = torch.from_numpy(self.plan.luma)[:, None, None] * 2 - 1
-        fused = pipeline(luma, seed, on_step)
+        plan, spent = self._quiet_colour(pipeline, seed)
+        fused = pipeline(luma, seed, on_step, [noise.luma / 127.5 for noise in self.noise])
+        fused = replace(fused, nfe=fused.nfe + spent)
         image = ((fused.image[0, 0] + 1) / 2).cpu().numpy()
         weights = fused.weights[:, 0, 0].cpu().numpy()
-        unit = self.plan.attach(image, weights)
+        unit = plan.attach(image, weights)
         pixels = from_unit(unit, self.format.dtype, self.format.low, self.format.high)
         alpha = None
         if self.alpha is not None:
@@ -154,11 +167,24 @@ class Scene:
             seed=pipeline.settings.seed if seed is None else seed,
             pictures=self.pictures,
             colour=self.plan.record(),
+            noise=[noise.channel for noise in self.noise],
             output=self.format,
             notes=self.notes,
             seconds=time.perf_counter() - began,
         )
         return Result(self._like_sources(pixels, alpha), record, pixels, alpha, self.plan.icc)
+
+    def _quiet_colour(self, pipeline: Pipeline, seed: int | None) -> tuple[ColourPlan, int]:
+        """Return the plan with chroma from denoised sources, and the evaluations it took."""
+        offsets = dict(self.plan.offsets)
+        noisy = [source for source in offsets if self.noise[source].channel > 0]
+        for source in noisy:
+            unit = torch.from_numpy(self.pictures[source].unit(self.stretched))
+            planes = unit.movedim(-1, 0)[None] * 2 - 1
+            sigma = self.noise[source].channel / 127.5
+            quiet = ((pipeline.denoise(planes, sigma, seed)[0] + 1) / 2).clamp(0, 1)
+            offsets[source] = chroma_offset(quiet.movedim(0, -1).cpu().numpy())
+        return replace(self.plan, offsets=offsets), len(noisy) * 3 // pipeline.channels
 
     def _like_sources(
         self, pixels: NDArray[Any], alpha: NDArray[Any] | None

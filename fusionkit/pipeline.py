@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -14,10 +15,12 @@ from torch import Tensor
 from .cache import EstimateCache, RunCache
 from .checks import Checks
 from .components import BuildContext, Provided
+from .denoising import Denoiser, clean_sources
 from .errors import FusionkitError, PluginError, UsageError
+from .evaluating import Evaluator
 from .options import to_mapping
 from .protocols import plans, uses_trajectory
-from .run import Run
+from .run import Run, standard_normal
 from .sampler import SampledStep, sample
 from .schedule import Schedule, check_timesteps, choose_timesteps
 from .settings import Settings
@@ -139,6 +142,7 @@ class Pipeline:
         sources: Tensor,
         seed: int | Sequence[int] | None = None,
         on_step: Callable[[SampledStep], None] | None = None,
+        noise: Sequence[float] | None = None,
     ) -> Fused:
         """Fuse a batch.
 
@@ -152,20 +156,24 @@ class Pipeline:
             image with the same seed gets the same noise in any batch.
         on_step
             Called with every finished step.
+        noise
+            (K,) standard deviations of noise that the sources hold, in their own units (10 of
+            255 is 10 / 127.5), to be taken off by the prior first (:mod:`.denoising`): two
+            evaluations for every noisy source. Default: none.
 
         Raises
         ------
         UsageError
-            The sources have a shape that cannot be fused.
+            The sources have a shape that cannot be fused, or noise is not one level for each.
         PluginError
             A component raised, or returned a wrong shape, values that are not
             finite, or weights off the simplex; it names plugin, step and level.
         """
         if self._plans and sources.ndim == 5 and sources.shape[1] > 1:
-            return self._one_by_one(sources, seed, on_step)
+            return self._one_by_one(sources, seed, on_step, noise)
         last: SampledStep | None = None
         weights: Tensor | None = None
-        for done in self.steps(sources, seed):
+        for done in self.steps(sources, seed, noise):
             weights = done.weights if weights is None else weights + done.weights
             last = done
             if on_step is not None:
@@ -188,29 +196,51 @@ class Pipeline:
         )
 
     def steps(
-        self, sources: Tensor, seed: int | Sequence[int] | None = None
+        self,
+        sources: Tensor,
+        seed: int | Sequence[int] | None = None,
+        noise: Sequence[float] | None = None,
     ) -> Iterator[SampledStep]:
         """Fuse a batch, yielding every finished step; arguments and errors as for a call.
 
         What components returned is checked once the steps are exhausted.
         """
         self._check_sources(sources)
+        noise = _checked_noise(noise, len(sources))
         if self._plans and sources.shape[1] > 1:
             raise UsageError(
                 f"{self.parts['weighting'].label} plans the steps of each image: iterate one image "
                 "at a time, or call the pipeline"
             )
         seeds = self._seeds(seed, sources.shape[1])
-        return self._sample(sources, seeds, self._run_cache(sources, seeds))
+        return self._sample(sources, seeds, noise, self._run_cache(sources, seeds, noise))
+
+    def denoise(self, images: Tensor, sigma: float, seed: int | None = None) -> Tensor:
+        """Return clean estimates of images (M, C, H, W) at a known noise level, by the prior.
+
+        One evaluation for each image; for each channel where the prior is one for grey and the
+        images are not. ``sigma`` is in units of the images, which are in [-1, 1].
+        """
+        M, C, H, W = images.shape
+        y = images.to(self.device, self.dtype)
+        if self.channels == 1:
+            y = y.reshape(M * C, 1, H, W)
+        checks = Checks()
+        seeds = self._seeds(seed, 1) * len(y)
+        fresh = standard_normal((self.channels, H, W), seeds, "fusionkit/split").to(y)
+        clean = self._denoiser(self._evaluator(checks))(y, (sigma,) * len(y), fresh)
+        checks.verify()
+        return clean.reshape(M, C, H, W)
 
     def _one_by_one(
         self,
         sources: Tensor,
         seed: int | Sequence[int] | None,
         on_step: Callable[[SampledStep], None] | None,
+        noise: Sequence[float] | None,
     ) -> Fused:
         seeds = self._seeds(seed, sources.shape[1])
-        fused = [self(sources[:, b : b + 1], seed, on_step) for b, seed in enumerate(seeds)]
+        fused = [self(sources[:, b : b + 1], seed, on_step, noise) for b, seed in enumerate(seeds)]
         return Fused(
             image=torch.cat([one.image for one in fused]),
             weights=torch.cat([one.weights for one in fused], 1),
@@ -222,23 +252,30 @@ class Pipeline:
         )
 
     def _sample(
-        self, sources: Tensor, seeds: tuple[int, ...], cache: RunCache | None
+        self,
+        sources: Tensor,
+        seeds: tuple[int, ...],
+        noise: tuple[float, ...],
+        cache: RunCache | None,
     ) -> Iterator[SampledStep]:
         K, B, C, H, W = sources.shape
         prepared = sources.to(self.device, self.dtype)
-        if self.channels != C:
-            prepared = prepared.expand(K, B, self.channels, H, W)
         checks = Checks()
         checks.finite(prepared, "the sources hold values that are not finite")
+        evaluator = self._evaluator(checks)
+        if any(noise):
+            fresh = standard_normal((self.channels, H, W), seeds, "fusionkit/split")
+            prepared = clean_sources(prepared, noise, self._denoiser(evaluator), fresh)
+        if self.channels != C:
+            prepared = prepared.expand(K, B, self.channels, H, W)
         run = Run(
             prepared,
             seeds,
             self.parts["estimator"].built,
             self.schedule,
             checks=checks,
-            estimator_name=self.parts["estimator"].label,
             cache=cache,
-            tile=self.settings.tile,
+            evaluator=evaluator,
         )
         yield from sample(
             run,
@@ -254,7 +291,16 @@ class Pipeline:
         if cache is not None:
             cache.write()
 
-    def _run_cache(self, sources: Tensor, seeds: tuple[int, ...]) -> RunCache | None:
+    def _evaluator(self, checks: Checks) -> Evaluator:
+        part = self.parts["estimator"]
+        return Evaluator(part.built, part.label, checks, self.settings.tile)
+
+    def _denoiser(self, evaluator: Evaluator) -> Denoiser:
+        return Denoiser(evaluator, self.alpha_bar, self.channels)
+
+    def _run_cache(
+        self, sources: Tensor, seeds: tuple[int, ...], noise: tuple[float, ...]
+    ) -> RunCache | None:
         """Return the cache as a batch sees it; a device without values has none to keep."""
         if self.cache is None or self.device.type == "meta":
             return None
@@ -269,6 +315,8 @@ class Pipeline:
             "dtype": str(self.dtype),
             "torch": torch.__version__,  # draws the noise, too
         }
+        if any(noise):  # then it is not these sources that are estimated
+            about["noise"] = list(noise)
         return RunCache(self.cache, about, sources.to("cpu", self.dtype), seeds)
 
     def _check_sources(self, sources: Tensor) -> None:
@@ -300,6 +348,18 @@ class Pipeline:
         if settings.timesteps:
             return check_timesteps(settings.timesteps, len(self.alpha_bar))
         return choose_timesteps(self.alpha_bar, settings.steps, settings.start_at, settings.spacing)
+
+
+def _checked_noise(noise: Sequence[float] | None, count: int) -> tuple[float, ...]:
+    """Return one level for each source; none are zeros."""
+    if noise is None:
+        return (0.0,) * count
+    levels = tuple(float(sigma) for sigma in noise)
+    if len(levels) != count:
+        raise UsageError(f"{len(levels)} noise levels for {count} sources")
+    if not all(0 <= sigma < math.inf for sigma in levels):
+        raise UsageError(f"noise levels are finite and not negative, unlike {list(levels)}")
+    return levels
 
 
 def _checked_alpha_bar(estimator: Part) -> tuple[float, ...]:

@@ -25,6 +25,7 @@ def make_record(
     seed: int,
     pictures: Sequence[Picture],
     colour: dict[str, Any],
+    noise: Sequence[float],
     output: OutputFormat,
     notes: Sequence[str],
     seconds: float,
@@ -37,6 +38,7 @@ def make_record(
         "inputs": [_input(picture) for picture in pictures],
         "output": {"dtype": output.dtype.name, "range": [output.low, output.high]},
         "colour": colour,
+        "noise": {"taken_off": [round(sigma, 2) for sigma in noise], "of": 255},
         "run": {
             "timesteps": list(pipeline.schedule.timesteps),
             "steps": fused.steps,

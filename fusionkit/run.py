@@ -39,6 +39,8 @@ class Run:
         Where source estimates are looked for before they are made, and left afterwards.
     tile
         The side of the tiles that images are evaluated in; see :class:`.evaluating.Evaluator`.
+    evaluator
+        The estimator with what it has cost already, in the place of a new one.
     """
 
     def __init__(
@@ -53,11 +55,12 @@ class Run:
         estimator_name: str = "noise estimator",
         cache: RunCache | None = None,
         tile: int = 0,
+        evaluator: Evaluator | None = None,
     ) -> None:
         self.seeds = tuple(seeds)
         self.checks = checks if checks is not None else Checks()
         # What derived runs, shorter or smaller, share with this one:
-        self._evaluator = Evaluator(estimator, estimator_name, self.checks, tile)
+        self._evaluator = evaluator or Evaluator(estimator, estimator_name, self.checks, tile)
         self._unit = sources.shape[-2] * sources.shape[-1]
         self._budget = memory_budget
         self._cache = cache
@@ -104,11 +107,8 @@ class Run:
         """Return standard normal noise (B, C, H, W), keyed by (seed, purpose, index)."""
         if self._factor > 1:  # not the first numbers of the full size's field
             purpose = f"{purpose}\n1/{self._factor}"
-        shape = self.sources.shape[2:]
-        drawn = [
-            torch.randn(shape, generator=_generator(seed, purpose, index)) for seed in self.seeds
-        ]
-        return torch.stack(drawn).to(self.sources.device, self.sources.dtype)
+        drawn = standard_normal(self.sources.shape[2:], self.seeds, purpose, index)
+        return drawn.to(self.sources.device, self.sources.dtype)
 
     def clean_estimate(self, x: Tensor, level: int) -> Tensor:
         """Return the clean estimates of noisy images (M, C, h, w) at one level, and count them."""
@@ -252,6 +252,14 @@ def shrunk(images: Tensor, factor: int) -> Tensor:
     whole = images[..., rows, :][..., columns]
     small: Tensor = avg_pool2d(whole.reshape(-1, 1, *whole.shape[-2:]), factor)
     return small.view(*images.shape[:-2], *small.shape[-2:])
+
+
+def standard_normal(
+    shape: Sequence[int], seeds: Sequence[int], purpose: str, index: int = 0
+) -> Tensor:
+    """Draw standard normal noise (B, ...) on the CPU in float32, keyed by seed, purpose, index."""
+    drawn = [torch.randn(*shape, generator=_generator(seed, purpose, index)) for seed in seeds]
+    return torch.stack(drawn)
 
 
 def _generator(seed: int, purpose: str, index: int) -> torch.Generator:

@@ -43,6 +43,11 @@ class Settings:
         "more; 0 tiles what has more than 2 megapixels.",
         minimum=0,
     )
+    noise: tuple[str, ...] = option(
+        (),
+        "Noise of a source to take off first, K:SIGMA, of 255: 2:10; auto: estimate every other "
+        "source's; may be repeated.",
+    )
     chroma: str = option(
         "auto",
         "Where colour comes from: auto, weights, distance (from neutral), none, or a "
@@ -73,6 +78,7 @@ class SettingsDict(TypedDict, total=False):
     device: str
     precision: Literal["auto", "float64", "float32", "bfloat16", "float16"]
     tile: int
+    noise: Sequence[str]
     chroma: str
     range: Sequence[str]
     stretch: bool

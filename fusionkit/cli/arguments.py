@@ -12,8 +12,8 @@ from ..options import OptionSpec, specs, suggest
 from ..plugins import load_plugins
 from ..settings import Settings
 
-# Settings whose flag may be given several times, adding up.
-_REPEATED = {"range"}
+# Settings whose flag may be given several times, adding up, and how each time.
+_REPEATED = {"range": "K:LO,HI", "noise": "K:SIGMA"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -130,7 +130,11 @@ def add_setting_flags(parser: argparse.ArgumentParser) -> None:
             )
         elif spec.name in _REPEATED:
             group.add_argument(
-                flag, action="append", default=argparse.SUPPRESS, metavar="K:LO,HI", help=spec.help
+                flag,
+                action="append",
+                default=argparse.SUPPRESS,
+                metavar=_REPEATED[spec.name],
+                help=spec.help,
             )
         else:
             _add_value(group, flag, spec)

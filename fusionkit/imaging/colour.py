@@ -148,10 +148,9 @@ def plan_colour(
     for source, picture in enumerate(pictures):
         unit = picture.unit(stretch)
         if picture.is_colour:
-            luma64 = luma_of(unit)
-            luma[source] = luma64
+            luma[source] = luma_of(unit)
             if source in givers:
-                offsets[source] = (unit - luma64[..., np.newaxis]).astype(np.float32)
+                offsets[source] = chroma_offset(unit)
         else:
             # Equal channels are their own luma.
             luma[source] = unit if unit.ndim == 2 else unit[..., 0]
@@ -197,6 +196,12 @@ def luma_of(rgb: NDArray[Any]) -> NDArray[np.float64]:
     red, green, blue = np.moveaxis(rgb.astype(np.float64), -1, 0)
     luma: NDArray[np.float64] = 0.299 * red + 0.587 * green + 0.114 * blue
     return luma
+
+
+def chroma_offset(rgb: NDArray[Any]) -> NDArray[np.float32]:
+    """RGB - Y of (H, W, 3), on the scale of the input."""
+    offset: NDArray[np.float32] = (rgb - luma_of(rgb)[..., np.newaxis]).astype(np.float32)
+    return offset
 
 
 def chroma_distance(offset: NDArray[np.float64]) -> NDArray[np.float64]:
