@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from ..cache import EstimateCache
 from ..components import Registry
 from ..pipeline import Part
+from .pool import Pool
 from .study import Cell, Loading, Study, finished, prepare
 
 
@@ -98,20 +97,7 @@ def _work(
         for cell, scene in todo:
             yield worker.attempt(cell, scene, study.scenes[scene])
         return
-    # Spawned, not forked: torch's threads do not survive a fork.
-    with ProcessPoolExecutor(
-        jobs,
-        mp_context=get_context("spawn"),
-        initializer=start_worker,
-        initargs=(list(study.metrics), folder, loading, jobs, cache),
-    ) as pool:
-        futures = [
-            pool.submit(work_in_process, cell, scene, list(study.scenes[scene]))
-            for cell, scene in todo
-        ]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    arguments = (list(study.metrics), folder, loading, jobs, cache)
+    with Pool(jobs, start_worker, arguments) as pool:
+        tasks = [(cell, scene, list(study.scenes[scene])) for cell, scene in todo]
+        yield from pool.run(work_in_process, tasks)
