@@ -7,27 +7,30 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
-from ..recipe import Layer, read_recipe, task_recipe
+from ..recipe import Layer, read_recipe, task_recipe, tasks
 from . import complain
 from .arguments import Parser, add_plugin_flags, load_plugins_from
 
 if TYPE_CHECKING:
+    from ..evaluation.quality.parallel import Workers
     from ..evaluation.quality.tables import Plan
     from ..evaluation.truth import Noise
 
 _KINDS = ("truth", "noise", "published")
 _FAMILIES = ("focus", "exposure", "lighting")
+_FITTING, _NONE = "fitting", "none"
 
 _EXAMPLES = """\
 Writes quality.md, quality.json and every fused image into the folder. A second call goes on
 where the first was interrupted; what a recipe, its weights or the code have changed is done anew.
 
 examples:
-  fusionkit bench quality -o bench/ --task general
+  fusionkit bench quality -o bench/ --data data/ --parts --cascades --jobs 4
   fusionkit bench quality -o bench/ --recipe mine.toml --photos kodak/ --only truth --counts 2
   fusionkit bench quality -o bench/ --task general --data data/ --only published --sets tno
   fusionkit bench quality -o bench/ --task general --only noise --sigma 25 --limit 4 --seeds 0,1
@@ -48,13 +51,16 @@ def main(arguments: Sequence[str]) -> int:
 
     folder = Path(given.output)
     runner = Runner(Store(folder), given.any_code)
-    tables = Tables(plan, registry)
-    settings = _settings(given, plan, {r.name: r.recipe for r in tables.recipes})
+    made = Tables(plan, registry)
+    tables = list(made)
+    settings = _settings(given, plan, {r.name: r.recipe for r in made.recipes.values()})
     outcomes = []
     with ExitStack() as stack:
         progress = _progress(stack, given.quiet)
-        for table in tables:
-            outcomes.append(runner.run(table, progress))
+        workers = _workers(stack, given, plan) if tables else None
+        for place, table in enumerate(tables):
+            work = partial(workers.scenes, place) if workers else None
+            outcomes.append(runner.run(table, work, progress))
             write(folder, outcomes, settings, given.against)  # so far: it takes long
     if not outcomes:
         raise UsageError("nothing to do: published sets need --data")
@@ -74,7 +80,14 @@ def _parser() -> Parser:
     )
     add = parser.add_argument
     add("-o", "--output", required=True, metavar="DIR", help="where results are kept")
-    add("--task", action="append", default=[], metavar="NAME", help="a recipe of fusionkit's own")
+    add(
+        "--task",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a recipe of fusionkit's own, in all tables; or fitting: general, and in each table "
+        "the one that suits it (the default without recipes); or none",
+    )
     add(
         "--recipe",
         action="append",
@@ -116,7 +129,16 @@ def _parser() -> Parser:
         metavar="T",
         help="medical sets are also measured where a source exceeds T of 255 (default: 2)",
     )
-    add("--cascades", action="store_true", help="add recipes pair by pair where K > 2")
+    add(
+        "--cascades",
+        action="store_true",
+        help="add recipes pair by pair where K > 2, in the given and the reverse order",
+    )
+    add(
+        "--parts",
+        action="store_true",
+        help="after each table, what each part of its recipes buys: variants at the same NFE",
+    )
     add("--seeds", default="0", metavar="A,B", help="of scenes and recipes (default: 0)")
     add("--limit", type=int, metavar="N", help="the first N scenes of every set only")
     add("--part", choices=("tuning", "checking"), help="even or odd scenes in sorted order only")
@@ -125,6 +147,13 @@ def _parser() -> Parser:
         default="laplacian-max",
         metavar="NAME",
         help="the row to take differences from (default: laplacian-max)",
+    )
+    add(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes, each on one thread; results do not depend on N (default: 1)",
     )
     add("--any-code", action="store_true", help="take results although the code has changed since")
     add("--quiet", action="store_true", help="no progress bar")
@@ -144,6 +173,8 @@ def _plan(given: argparse.Namespace) -> Plan:
         raise UsageError(f"--counts {given.counts}: a scene has two sources or more")
     if given.limit is not None and given.limit < 1:
         raise UsageError("--limit must be at least 1")
+    if given.jobs < 1:
+        raise UsageError("--jobs must be at least 1")
     photographs = {}
     if {"truth", "noise"} & set(kinds):
         photographs = photographs_in(given.photos) if given.photos else bundled_photographs()
@@ -159,7 +190,9 @@ def _plan(given: argparse.Namespace) -> Plan:
         noisy_sets=given.noisy_sets.split(","),
         foreground=given.foreground,
         recipes=_recipes(given),
+        fitting=_fitting(given),
         cascades=given.cascades,
+        parts=given.parts,
         seeds=[int(seed) for seed in _numbers(given.seeds, "--seeds")],
         limit=given.limit,
         part=given.part,
@@ -185,12 +218,22 @@ def _noises(given: argparse.Namespace) -> list[Noise]:
 
 def _recipes(given: argparse.Namespace) -> dict[str, Layer]:
     recipes: dict[str, Layer] = {}
+    if _NONE in given.task and len(given.task) > 1:
+        raise UsageError(f"--task {_NONE} stands alone")
     for name in given.task:
-        _add(recipes, name, task_recipe(name))
+        if name not in (_FITTING, _NONE):
+            _add(recipes, name, task_recipe(name))
     for text in given.recipe:
         name, equals, path = text.partition("=")
-        _add(recipes, name if equals else Path(text).stem, read_recipe(path if equals else text))
+        name = name if equals else Path(text).stem
+        if _fitting(given) and name in tasks():
+            raise UsageError(f"--recipe {text}: {name!r} is a recipe of fusionkit's own: NAME=FILE")
+        _add(recipes, name, read_recipe(path if equals else text))
     return recipes
+
+
+def _fitting(given: argparse.Namespace) -> bool:
+    return _FITTING in given.task or not (given.task or given.recipe)
 
 
 def _add(recipes: dict[str, Layer], name: str, layer: Layer) -> None:
@@ -224,6 +267,18 @@ def _numbers(text: str, flag: str) -> list[float]:
         return [float(word) for word in text.split(",")]
     except ValueError:
         raise UsageError(f"{flag} {text}: expected numbers separated by commas") from None
+
+
+def _workers(stack: ExitStack, given: argparse.Namespace, plan: Plan) -> Workers | None:
+    if given.jobs == 1:
+        return None
+    from ..evaluation.quality.parallel import Workers
+    from ..evaluation.study import Loading
+
+    loading = Loading(tuple(given.no_plugin), tuple(given.plugin))
+    workers = Workers(plan, Path(given.output), given.any_code, loading, given.jobs)
+    stack.enter_context(workers.pool)
+    return workers
 
 
 def _progress(stack: ExitStack, quiet: bool) -> Any:

@@ -49,6 +49,30 @@ def nfe_of(
     return pipeline(sources, seed=0).nfe
 
 
+def nearest_steps(
+    recipe: Mapping[str, Any],
+    nfe: float,
+    count: int,
+    registry: Registry,
+    built: dict[str, Part] | None = None,
+) -> int:
+    """Return in how many steps a recipe comes nearest to an NFE; rather above than below.
+
+    The recipe's own number where steps do not change what it costs.
+    """
+    steps = int(recipe["steps"])
+
+    def cost(number: int) -> float:
+        return nfe_of({**recipe, "steps": number}, count, registry, built)
+
+    if recipe["timesteps"] or (each := (cost(2 * steps) - cost(steps)) / steps) <= 0:
+        return steps
+    # About linear: a weighting that renews its weights every second step has kinks.
+    guess = round(steps + (nfe - cost(steps)) / each)
+    near = range(max(1, guess - 1), max(1, guess + 1) + 1)
+    return min(near, key=lambda number: (abs(cost(number) - nfe), -number))
+
+
 def steps_at_nfe(
     variant: Variant,
     nfe: float,

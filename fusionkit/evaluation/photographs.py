@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from ..imaging.colour import luma_of
 
 Pixels = NDArray[np.uint8]
 Photograph = Callable[[], Pixels]
-"""Reads a photograph when it is wanted: (H, W) or (H, W, 3) uint8."""
+"""Reads a photograph when it is wanted: (H, W) or (H, W, 3) uint8.
+
+Those of this module can be handed to another process.
+"""
 
 BUNDLED = ("astronaut", "camera", "chelsea", "coffee", "rocket", "stereo_motorcycle")
 """Photographs inside scikit-image's package: reading them needs no network."""
@@ -32,12 +36,13 @@ def bundled_photographs() -> dict[str, Photograph]:
             "scikit-image is not installed: pip install 'fusionkit-imaging[bench]', or give a "
             "folder of --photos"
         ) from None
-    return {name: _bundled(name) for name in BUNDLED}
+    return {name: partial(_bundled, name) for name in BUNDLED}
 
 
 def photographs_in(folder: Path) -> dict[str, Photograph]:
     """Return the photographs of a folder by stem, sorted; raise UsageError if there are none."""
-    found = {stem: _file(paths[0]) for stem, paths in sorted(images_by_stem(folder).items())}
+    files = sorted(images_by_stem(folder).items())
+    found: dict[str, Photograph] = {stem: partial(read_pixels, paths[0]) for stem, paths in files}
     if not found:
         raise UsageError(f"{folder}: there are no photographs in it")
     return found
@@ -71,14 +76,7 @@ def grey(photograph: Pixels) -> Pixels:
     return np.rint(luma_of_pixels(photograph)).astype(np.uint8)
 
 
-def _bundled(name: str) -> Photograph:
-    def read() -> Pixels:
-        found = getattr(importlib.import_module("skimage.data"), name)()
-        pixels: Pixels = np.asarray(found[0] if isinstance(found, tuple) else found)
-        return pixels
-
-    return read
-
-
-def _file(path: Path) -> Photograph:
-    return lambda: read_pixels(path)
+def _bundled(name: str) -> Pixels:
+    found = getattr(importlib.import_module("skimage.data"), name)()
+    pixels: Pixels = np.asarray(found[0] if isinstance(found, tuple) else found)
+    return pixels

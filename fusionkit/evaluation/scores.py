@@ -40,6 +40,9 @@ class Difference:
         """Whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
+    def __neg__(self) -> Difference:
+        return Difference(-self.mean, -self.high, -self.low, self.scenes)
+
 
 @dataclass
 class Scores:

@@ -52,6 +52,22 @@ def differences_as_markdown(scores: Scores, baseline: str) -> str:
     return "\n".join(lines)
 
 
+def advantages_as_markdown(
+    scores: Scores, method: str, beside: Mapping[str, Mapping[str, str]] | None = None
+) -> str:
+    """Return what a method has more than each other one, as :func:`differences_as_markdown`.
+
+    ``beside`` are columns of text to put first: heading to method to text.
+    """
+    added = beside or {}
+    header = [f"{method} minus", *added, *(column.name for column in scores.columns)]
+    lines = [_row(header), _row(["---"] * len(header))]
+    for other, found in scores.differences(method).items():
+        cells = [_difference(None if each is None else -each) for each in found]
+        lines.append(_row([other, *(column[other] for column in added.values()), *cells]))
+    return "\n".join(lines)
+
+
 def as_csv(scores: Scores) -> str:
     """Return every single value: method, scene, a column per metric; empty where there is none."""
     buffer = io.StringIO()

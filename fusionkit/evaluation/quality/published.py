@@ -6,19 +6,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...batch import find_scenes, images_by_stem
 from ...errors import UsageError
 from ...options import suggest
+from ...recipe import DEFAULT_TASK, tasks
 from ..photographs import read_pixels
 from ..truth import part_of
 from .scenes import BenchScene, Made
 
 FAMILIES = {"mff": "focus", "mef": "exposure", "multi-focus": "focus", "multi-exposure": "exposure"}
 """What a task's folder begins with, and the tools that are for it; others have none."""
+
+RECIPES = {
+    "mff": "multi-focus",
+    "mef": "multi-exposure",
+    "ivif": "infrared-visible",
+    "nir": "infrared-visible",
+    **{name: name for name in tasks() if name != DEFAULT_TASK},
+}
+"""What a task's folder begins with, and the recipe that suits it."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +43,12 @@ class PublishedSet:
     @property
     def family(self) -> str | None:
         """``focus``, ``exposure`` or None."""
-        prefixes = (p for p in FAMILIES if self.task.startswith(p))
-        return next((FAMILIES[prefix] for prefix in prefixes), None)
+        return _by_prefix(FAMILIES, self.task)
+
+    @property
+    def recipe(self) -> str | None:
+        """The name of the recipe of fusionkit's own that suits it, if one does."""
+        return _by_prefix(RECIPES, self.task)
 
     @property
     def medical(self) -> bool:
@@ -86,6 +100,10 @@ def published_sets(root: Path, wanted: Sequence[str] | None = None) -> list[Publ
         for folder in folders
         if wanted is None or folder.name in wanted
     ]
+
+
+def _by_prefix(table: Mapping[str, str], task: str) -> str | None:
+    return next((table[prefix] for prefix in table if task.startswith(prefix)), None)
 
 
 def _peers(root: Path, name: str) -> dict[str, dict[str, Path]]:

@@ -22,20 +22,24 @@ class Recipe(Row):
 
     def __init__(self, name: str, layer: Layer, registry: Registry, built: dict[str, Part]) -> None:
         super().__init__(name)
-        self._registry, self._built = registry, built
+        self.registry, self.built = registry, built
         # Eight bits, as all rows have; what a recipe leaves out is the default task's.
         self.recipe = resolve(merge(task_recipe(DEFAULT_TASK), layer, {"depth": "8"}), registry)
 
     @cached_property
     def pipeline(self) -> Pipeline:
         """The composed pipeline."""
-        return compose(recipe=self.recipe, registry=self._registry, built=self._built)
+        return compose(recipe=self.recipe, registry=self.registry, built=self.built)
 
     @cached_property
     def code(self) -> str:
         """A hash of the host and of the plugins that it uses."""
         parts = self.pipeline.parts.values()
         return combined(core_code(), *(code_of_class(type(part.built)) for part in parts))
+
+    def changed(self, name: str, layer: Layer) -> Recipe:
+        """Return another recipe, which shares the models of this one."""
+        return Recipe(name, merge(self.recipe, layer), self.registry, self.built)
 
     def record(self, scene: BenchScene) -> dict[str, Any]:
         """Return the resolved recipe, where its parts come from, and the seed."""
@@ -55,11 +59,14 @@ class Recipe(Row):
 
 
 class Cascade(Row):
-    """A recipe that is given two images at a time: the first two, then the result and the next."""
+    """A recipe that is given two images at a time: the first two, then the result and the next.
 
-    def __init__(self, inner: Recipe) -> None:
-        super().__init__(f"{inner.name}, pair by pair")
-        self._inner = inner
+    The order matters, and nobody knows the best one: the reverse one is there too.
+    """
+
+    def __init__(self, inner: Recipe, backwards: bool = False) -> None:
+        super().__init__(f"{inner.name}, pair by pair{', backwards' if backwards else ''}")
+        self._inner, self._backwards = inner, backwards
 
     @property
     def code(self) -> str:
@@ -67,12 +74,13 @@ class Cascade(Row):
         return self._inner.code
 
     def record(self, scene: BenchScene) -> dict[str, Any]:
-        """Return the recipe's."""
-        return {"cascade": self._inner.record(scene)}
+        """Return the recipe's, and the order where it is not the given one."""
+        order = {"backwards": True} if self._backwards else {}
+        return {"cascade": self._inner.record(scene), **order}
 
     def fuse(self, scene: BenchScene, made: Made) -> Fusion:
         """Fuse pair by pair; intermediate images have 8 bits, as files would."""
-        fused, *rest = made.sources
+        fused, *rest = made.sources[::-1] if self._backwards else made.sources
         seconds = nfe = 0.0
         for source in rest:
             step = self._inner.fuse(scene, replace(made, sources=(fused, source)))

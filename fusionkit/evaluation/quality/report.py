@@ -67,7 +67,8 @@ def _about(settings: Mapping[str, Any], against: str) -> str:
         f"fusionkit {__version__}, {platform.machine()}, {said}. Luma, rounded to 8 bits when "
         "fused. Best of a column in bold. Seconds and NFE (images through the noise estimator) "
         "are means per scene, one for each group of columns where they differ. Differences from "
-        f"{against}: 95% intervals of a paired bootstrap over scenes, bold where they exclude zero."
+        f"{against}, and of a recipe from its variants: 95% intervals of a paired bootstrap over "
+        "scenes, bold where they exclude zero."
     )
 
 
@@ -89,7 +90,10 @@ def _table(outcome: Outcome, against: str) -> list[str]:
         checking = [name for name in scores.scenes if outcome.parts[name] == "checking"]
         part = scores.of_scenes(checking)
         lines += ["", f"Checking scenes only ({len(checking)}):", "", texts.as_markdown(part)]
-    if against in scores.methods and len(scores.methods) > 1:
+    if table.parts_of is not None:
+        nfe = {"NFE": beside["NFE"]}
+        lines += ["", texts.advantages_as_markdown(scores, table.parts_of, nfe)]
+    elif against in scores.methods and len(scores.methods) > 1:
         lines += ["", texts.differences_as_markdown(scores, against)]
     return lines
 
@@ -108,7 +112,8 @@ def _joined(values: Sequence[float | None], digits: int) -> str:
 
 def _as_dict(outcome: Outcome, against: str) -> dict[str, Any]:
     table, scores = outcome.table, outcome.scores
-    baseline = against if against in scores.methods else None
+    wanted = table.parts_of or against
+    baseline = wanted if wanted in scores.methods else None
     content: dict[str, Any] = json.loads(texts.as_json(scores, baseline))
     for method, costs in outcome.costs.items():
         content["methods"][method]["cost"] = {
@@ -118,6 +123,7 @@ def _as_dict(outcome: Outcome, against: str) -> dict[str, Any]:
         "kind": table.kind,
         "title": table.title,
         "about": table.about,
+        "parts_of": table.parts_of,
         "parts": outcome.parts,
         "missing": outcome.missing,
         "checking": _means(scores, outcome.parts),

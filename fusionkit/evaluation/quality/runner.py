@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 
 from ...errors import FusionkitError
 from ..photographs import Pixels, luma_of_pixels
@@ -36,6 +38,28 @@ class Table:
     groups: dict[str, list[BenchScene]]
     methods: list[Method]
     view: View
+    parts_of: str | None = None
+    """The recipe whose variants the other rows are, if they are."""
+
+    @property
+    def scenes(self) -> list[BenchScene]:
+        """The scenes of all groups."""
+        return [scene for group in self.groups.values() for scene in group]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one method on one scene; no cost if nothing did, and why as problems."""
+
+    label: str
+    method: str
+    values: Mapping[str, float] = field(default_factory=dict)
+    cost: Cost | None = None
+    problems: tuple[str, ...] = ()
+
+
+Work = Callable[[Sequence[str]], Iterator[tuple[str, list[Result]]]]
+"""Goes through the scenes of some names, in any order."""
 
 
 @dataclass(eq=False)
@@ -68,53 +92,52 @@ class Runner:
         self.store = store
         self.any_code = any_code
 
-    def run(self, table: Table, progress: Callable[[str], None] | None = None) -> Outcome:
-        """Run a table; what fails is a problem in its scores, tried again by the next call."""
-        missing = {m.name: why for m in table.methods if (why := m.missing()) is not None}
-        methods = [method for method in table.methods if method.name not in missing]
-        scenes = [scene for group in table.groups.values() for scene in group]
-        names = list(dict.fromkeys(scene.name for scene in scenes))
-        columns = [column for label in table.groups for column in labelled(table.view, label)]
-        scores = Scores.empty([method.name for method in methods], names, columns)
-        values: dict[tuple[str, str], dict[str, list[float]]] = {}
-        costs: dict[str, list[Cost]] = {method.name: [] for method in methods}
-        for label, group in table.groups.items():
-            spent: dict[str, list[Cost]] = {method.name: [] for method in methods}
-            for scene in group:
-                for method, kept in self._scene(table, methods, scene, scores.problems):
-                    of_scene = values.setdefault((method, scene.name), {})
-                    for name, value in kept["views"][table.view.key]["values"].items():
-                        of_scene.setdefault(_labelled(name, label), []).append(value)
-                    spent[method].append((kept["seconds"], kept["nfe"]))
-                    if progress is not None:
-                        progress(f"{table.title}: {scene.name}, {method}")
-            for method_name, each in spent.items():
-                costs[method_name].append(_mean_cost(each))
-        for (method_name, scene_name), found in values.items():
-            scores.set(method_name, scene_name, {k: float(np.mean(v)) for k, v in found.items()})
-        parts = {scene.name: scene.part for scene in scenes}
-        return Outcome(table, scores, costs, missing, parts)
+    def run(
+        self, table: Table, work: Work | None = None, progress: Callable[[str], None] | None = None
+    ) -> Outcome:
+        """Run a table; what fails is a problem in its scores, tried again by the next call.
 
-    def _scene(
-        self, table: Table, methods: Sequence[Method], scene: BenchScene, problems: list[str]
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        for method in methods:
-            try:
-                # Without noise, what a method does against it is not needed.
-                run = method if scene.noisy else method.plain
-                kept = self._measured(table, run, scene)
-            except FusionkitError as error:
-                problems.append(f"{table.title}: {method.name}, {scene.name}: {error}")
-                continue
-            failed = kept["views"][table.view.key]["problems"]
-            problems += [
-                f"{table.title}: {method.name}, {scene.name}: {column}: {why}"
-                for column, why in failed.items()
-            ]
-            yield method.name, kept
-        for made in (scene, scene.clean):
-            if made is not None:
-                made.forget()
+        ``work`` goes through the scenes of these names, in any order: by :meth:`scenes` of
+        another runner of the same store, or, by default, of this one.
+        """
+        missing = {m.name: why for m in table.methods if (why := m.missing()) is not None}
+        names = list(dict.fromkeys(scene.name for scene in table.scenes))
+        results: dict[str, list[Result]] = {}
+        for name, found in work(names) if work else ((n, self.scenes(table, n)) for n in names):
+            results[name] = found
+            if progress is not None:
+                for result in found:
+                    progress(f"{table.title}: {name}, {result.method}")
+        return _outcome(table, missing, {name: results[name] for name in names})
+
+    def scenes(self, table: Table, name: str) -> list[Result]:
+        """Run every method on the scenes of one name, those of all groups and seeds.
+
+        Scenes of different names share nothing that is kept: they can be run side by side.
+        """
+        methods = [method for method in table.methods if method.missing() is None]
+        results = []
+        with one_thread():
+            for label, group in table.groups.items():
+                for scene in group:
+                    if scene.name == name:
+                        results += [self._attempt(table, m, scene, label) for m in methods]
+                        for made in (scene, scene.clean):
+                            if made is not None:
+                                made.forget()
+        return results
+
+    def _attempt(self, table: Table, method: Method, scene: BenchScene, label: str) -> Result:
+        about = f"{table.title}: {method.name}, {scene.name}"
+        try:
+            # Without noise, what a method does against it is not needed.
+            kept = self._measured(table, method if scene.noisy else method.plain, scene)
+        except FusionkitError as error:
+            return Result(label, method.name, problems=(f"{about}: {error}",))
+        held = kept["views"][table.view.key]
+        problems = tuple(f"{about}: {column}: {why}" for column, why in held["problems"].items())
+        cost = kept["seconds"], kept["nfe"]
+        return Result(label, method.name, held["values"], cost, problems)
 
     def _measured(self, table: Table, method: Method, scene: BenchScene) -> dict[str, Any]:
         """Return the kept result of a method on a scene, measured by the table's view."""
@@ -172,6 +195,45 @@ class Runner:
 
     def _fresh(self, kept: dict[str, Any], code: str) -> bool:
         return self.any_code or kept.get("code") == code
+
+
+def _outcome(
+    table: Table, missing: dict[str, str], results: Mapping[str, Sequence[Result]]
+) -> Outcome:
+    """Return a table with the results of its scenes, by name, each in the order of the groups."""
+    methods = [method.name for method in table.methods if method.name not in missing]
+    columns = [column for label in table.groups for column in labelled(table.view, label)]
+    scores = Scores.empty(methods, list(results), columns)
+    values: dict[tuple[str, str], dict[str, list[float]]] = {}
+    spent: dict[tuple[str, str], list[Cost]] = {}
+    for name, found in results.items():
+        for result in found:
+            scores.problems += result.problems
+            if result.cost is None:
+                continue
+            of_scene = values.setdefault((result.method, name), {})
+            for column, value in result.values.items():
+                of_scene.setdefault(_labelled(column, result.label), []).append(value)
+            spent.setdefault((result.method, result.label), []).append(result.cost)
+    for (method, name), each in values.items():
+        scores.set(method, name, {k: float(np.mean(v)) for k, v in each.items()})
+    costs = {m: [_mean_cost(spent.get((m, label), ())) for label in table.groups] for m in methods}
+    parts = {scene.name: scene.part for scene in table.scenes}
+    return Outcome(table, scores, costs, missing, parts)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: with more, sums are taken in another order, and may round elsewhere.
+
+    So results do not depend on how many processes share a machine.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def labelled(view: View, label: str) -> list[Column]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,12 @@ class BenchScene:
         """Whether noise was added."""
         return self.record.get("noise") is not None
 
+    @property
+    def count(self) -> int:
+        """The number of its sources; known without making it."""
+        count = self.record.get("count")
+        return len(self.record["sources"]) if count is None else int(count)
+
     @cached_property
     def made(self) -> Made:
         """The scene; made once, until :meth:`forget`."""
@@ -101,7 +107,7 @@ def truth_scenes(
     """Return the scenes of one family, number of sources and noise: photographs times seeds."""
     scenes = []
     for place, (name, read) in enumerate(photographs.items()):
-        digest = hashlib.sha256(np.ascontiguousarray(read()).tobytes()).hexdigest()
+        digest = _digest(read)
         for seed in seeds:
             record = {
                 "family": family,
@@ -116,6 +122,11 @@ def truth_scenes(
             make = _maker(name, read, family, count, seed, defocus, noise, in_grey)
             scenes.append(BenchScene(name, seed, part_of(place), record, make))
     return scenes
+
+
+@cache
+def _digest(read: Photograph) -> str:
+    return hashlib.sha256(np.ascontiguousarray(read()).tobytes()).hexdigest()
 
 
 def noisy_scenes(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...components import Registry
 from ...pipeline import Part
+from ...recipe import DEFAULT_TASK, task_recipe
 from ..baselines import BASELINES
 from ..photographs import Photograph
 from ..presets import RANKINGS
@@ -16,6 +17,7 @@ from ..tools import TOOLS
 from ..truth import COUNTS, FAMILIES, NOISES, Defocus, Noise
 from .denoised import DenoiseFirst, Denoiser
 from .methods import External, Method, Oracle, Published, Trivial
+from .parts import variants
 from .published import PublishedSet, published_sets
 from .recipes import Cascade, Recipe
 from .runner import Table
@@ -48,9 +50,13 @@ class Plan:
     foreground
         For medical sets.
     recipes
-        Name to recipe layer.
+        Name to recipe layer; in every table.
+    fitting
+        Add ``general``, and to each table the recipe of fusionkit's own that suits it.
     cascades
-        Add every recipe pair by pair where there are more than two sources.
+        Add every recipe pair by pair, in both orders, where there are more than two sources.
+    parts
+        After each table, another one for each of its recipes, with that recipe's variants.
     seeds
         Of scenes and methods; averaged.
     limit, part
@@ -68,7 +74,9 @@ class Plan:
     noisy_sets: Sequence[str] = ("tno",)
     foreground: float = FOREGROUND
     recipes: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    fitting: bool = False
     cascades: bool = False
+    parts: bool = False
     seeds: Sequence[int] = (0,)
     limit: int | None = None
     part: str | None = None
@@ -80,16 +88,18 @@ class Tables:
     def __init__(self, plan: Plan, registry: Registry) -> None:
         self.plan, self.registry = plan, registry
         self._built: dict[str, Part] = {}
-        self.recipes = [
-            Recipe(name, layer, registry, self._built) for name, layer in plan.recipes.items()
-        ]
+        self.recipes: dict[str, Recipe] = {}
+        """Those of the tables that there have been so far, by name."""
         self._denoisers: dict[str, Denoiser] = {}
         self._sets = published_sets(plan.data, plan.sets) if plan.data is not None else []
 
     def __iter__(self) -> Iterator[Table]:
         of_kind = {"truth": self._truth, "noise": self._noise, "published": self._published}
         for kind in self.plan.kinds:
-            yield from of_kind[kind]()
+            for table in of_kind[kind]():
+                yield table
+                if self.plan.parts:
+                    yield from _parts(table)
 
     def _truth(self) -> Iterator[Table]:
         for family in self.plan.families:
@@ -97,9 +107,7 @@ class Tables:
                 f"K={count}": self._scenes(family, count, None, in_grey=False)
                 for count in self.plan.counts
             }
-            methods = self._methods(family)
-            if self.plan.cascades and max(self.plan.counts) > 2:
-                methods += [Cascade(recipe) for recipe in self.recipes]
+            methods = self._methods(family, FITTING[family], max(self.plan.counts))
             if family != "exposure":
                 methods.append(Oracle())
             view = AgainstTruth(self.registry, fit=family != "focus")
@@ -114,7 +122,7 @@ class Tables:
                 groups = {"clean": self._scenes(family, 2, None, in_grey=True)}
                 for noise in noises:
                     groups[f"{noise.sigma:g}"] = self._scenes(family, 2, noise, in_grey=True)
-                methods = self._under_noise(self._methods(family))
+                methods = self._under_noise(self._methods(family, FITTING[family]))
                 about = "Two sources, in grey, against the truth, by sigma of 255."
                 yield Table("noise", f"Noise, {family}: {title}", about, groups, methods, view)
             for found in self._sets:
@@ -129,7 +137,7 @@ class Tables:
             f"{noise.sigma:g}": noisy_scenes(clean, noise, self.plan.seeds) for noise in noises
         }
         about = "Against each method's own result without noise, in grey, by sigma of 255."
-        methods = self._under_noise(self._methods(found.family))
+        methods = self._under_noise(self._methods(found.family, found.recipe))
         return Table("noise", f"Noise, {found.name}: {title}", about, groups, methods, view)
 
     def _published(self) -> Iterator[Table]:
@@ -137,10 +145,8 @@ class Tables:
             scenes = found.bench_scenes(self.plan.seeds, self.plan.limit, self.plan.part)
             if not scenes:
                 continue
-            methods = self._methods(found.family)
             most = max(len(paths) for paths in found.scenes.values())
-            if self.plan.cascades and most > 2:
-                methods += [Cascade(recipe) for recipe in self.recipes]
+            methods = self._methods(found.family, found.recipe, most)
             methods += [Published(name, files) for name, files in found.peers.items()]
             names = [*RANKINGS["rank9"], "nabf"]
             if found.family == "exposure":
@@ -155,19 +161,36 @@ class Tables:
                 title = f"{found.name}, foreground"
                 yield Table("published", title, about, {"": scenes}, methods, inner)
 
-    def _methods(self, family: str | None) -> list[Method]:
-        """Return the rows of a family: recipes, trivial fusions, and the tools that are for it."""
+    def _methods(self, family: str | None, task: str | None, count: int = 2) -> list[Method]:
+        """Return the rows of a family: recipes, trivial fusions, and the tools that are for it.
+
+        ``task`` is the recipe that suits it; ``count`` the largest number of sources.
+        """
+        recipes = [self._recipe(name, layer) for name, layer in self._layers(task).items()]
         wanted = "focus" if family == "focus" else "exposure" if family else None
         tools = [External(tool) for tool in TOOLS if wanted in tool.families]
-        return [*self.recipes, *map(Trivial, BASELINES), *tools]
+        methods: list[Method] = [*recipes, *map(Trivial, BASELINES), *tools]
+        if self.plan.cascades and count > 2:
+            methods += [Cascade(recipe, order) for recipe in recipes for order in (False, True)]
+        return methods
+
+    def _layers(self, task: str | None) -> dict[str, Mapping[str, object]]:
+        names = dict.fromkeys((DEFAULT_TASK, task or DEFAULT_TASK)) if self.plan.fitting else ()
+        return {**{name: task_recipe(name) for name in names}, **self.plan.recipes}
+
+    def _recipe(self, name: str, layer: Mapping[str, object]) -> Recipe:
+        if name not in self.recipes:
+            self.recipes[name] = Recipe(name, layer, self.registry, self._built)
+        return self.recipes[name]
 
     def _under_noise(self, methods: Sequence[Method]) -> list[Method]:
         """Add every method after denoising by its own network, or by the first recipe's."""
-        if not self.recipes:
+        first = next((method for method in methods if isinstance(method, Recipe)), None)
+        if first is None:
             return list(methods)
         added: list[Method] = []
         for method in methods:
-            owner = method if isinstance(method, Recipe) else self.recipes[0]
+            owner = method if isinstance(method, Recipe) else first
             added.append(DenoiseFirst(method, self._denoiser(owner)))
         return [*methods, *added]
 
@@ -191,6 +214,25 @@ class Tables:
         )
         return [scene for scene in scenes if plan.part in (None, scene.part)]
 
+
+def _parts(table: Table) -> Iterator[Table]:
+    """Yield the table of each recipe with its variants, on the same scenes."""
+    for recipe in table.methods:
+        if isinstance(recipe, Recipe):
+            yield Table(
+                table.kind,
+                f"{table.title}: the parts of {recipe.name}",
+                f"The recipe `{recipe.name}` with one part replaced. Weightings at its own NFE, as "
+                "nearly as steps allow.",
+                table.groups,
+                [recipe, *variants(recipe)],
+                table.view,
+                parts_of=recipe.name,
+            )
+
+
+FITTING = {"focus": "multi-focus", "exposure": "multi-exposure", "lighting": "multi-exposure"}
+"""The recipe of fusionkit's own that suits a family of scenes."""
 
 _ABOUT = {
     "focus": "Focus stacks of K layers, against the photograph in which all is sharp.",
