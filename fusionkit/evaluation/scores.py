@@ -37,8 +37,8 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.low > 0 or self.high < 0
+        """Whether the interval excludes zero; one scene has no interval."""
+        return self.scenes > 1 and (self.low > 0 or self.high < 0)
 
     def __neg__(self) -> Difference:
         return Difference(-self.mean, -self.high, -self.low, self.scenes)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+import fusionkit
+from fusionkit.evaluation.quality.runner import Runner
+from fusionkit.evaluation.quality.store import Store
+from fusionkit.evaluation.quality.tables import Plan, Tables
 from tests.conftest import data_folder
-
-from .benches import bench
 
 COLUMNS = ("en", "sd", "sf", "ag", "mi", "scd", "vif", "qabf", "ssim", "rank9", "rank5")
 CT_MRI = """
@@ -26,17 +28,19 @@ def test_trivial_fusions_and_published_images_of_ct_and_mri(tmp_path):
     folder = data_folder()
     if folder is None or not (folder / "data" / "sources" / "medical" / "ct-mri").is_dir():
         pytest.skip("no published sets here: set FUSIONKIT_DATA")
-    wanted = ["--only", "published", "--data", folder / "data", "--sets", "ct-mri"]
-    code, tables = bench(tmp_path, *wanted, "--task", "none")
-    assert code == 0
-    table = tables["ct-mri"]["methods"]
+    plan = Plan(kinds=["published"], data=folder / "data", sets=["ct-mri"])
+    plain, foreground = Tables(plan, fusionkit.load_plugins())
+    scores = Runner(Store(tmp_path)).run(plain).scores
+    names = [column.name for column in scores.columns]
     rows = {line.split()[0]: line.split()[1:] for line in CT_MRI.strip().splitlines()}
-    assert set(table) == set(rows)
+    assert set(scores.methods) == set(rows)
+    assert {*COLUMNS[:9], "nabf"} == set(names)
+    assert {*COLUMNS[:9], "nabf", "ground"} == {c.name for c in foreground.view.columns}
     for method, texts in rows.items():
-        found = {**table[method], **table[method]["mean"]}
+        place = scores.methods.index(method)
+        ranks = {ranking: values[place] for ranking, values in scores.ranks().items()}
+        found = {**dict(zip(names, scores.mean()[place], strict=True)), **ranks}
         for column, text in zip(COLUMNS, texts, strict=True):
             near = 0.51 * 10.0 ** -len(text.partition(".")[2])
             near = max(near, ROUNDED.get(column, 0)) if method == "mean" else near
             assert found[column] == pytest.approx(float(text), abs=near), (method, column)
-        assert found["nabf"] >= 0
-    assert tables["ct-mri, foreground"]["methods"]["max"]["mean"]["ground"] < 1
