@@ -161,6 +161,8 @@ def _row(cells: Sequence[str]) -> str:
 def _difference(difference: Difference | None) -> str:
     if difference is None:
         return "-"
+    if difference.scenes == 1:
+        return f"{difference.mean:+.3f}"
     text = f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
     return f"**{text}**" if difference.clear else text
 

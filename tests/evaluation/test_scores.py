@@ -131,3 +131,15 @@ def test_json_holds_everything():
     assert content["methods"]["c"]["scenes"]["two"] == {"up": None, "down": None}
     assert content["differences"]["methods"]["b"]["up"]["mean"] == 1.0
     assert content["problems"] == ["c, two: no fused image of this name"]
+
+
+def test_one_scene_has_no_interval():
+    scores = Scores.empty(["a", "b"], ["one", "two"], [Column("x", True)])
+    scores.set("a", "one", {"x": 1.0})
+    scores.set("b", "one", {"x": 3.0})
+    (difference,) = scores.differences("a")["b"]
+    assert not difference.clear
+    assert "| b | +2.000 |" in differences_as_markdown(scores, "a")
+    scores.set("a", "two", {"x": 1.0})
+    scores.set("b", "two", {"x": 4.0})
+    assert "| b | **+2.500 [+2.000, +3.000]** |" in differences_as_markdown(scores, "a")
