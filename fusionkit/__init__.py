@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .bases import StartedEnergy, StartedTarget, proximal_weights
     from .composing import compose
     from .fusion import Result, fuse
+    from .mirror import mirrored_index
     from .pipeline import Fused, Pipeline
     from .protocols import (
         Metric,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from .recipe import tasks
     from .sampler import SampledStep
     from .settings import Settings
+    from .smoothing import box_mean
     from .tracing import Trace, Traced, trace
 
 # Imported when first asked for: most of these need torch, or files of the package.
@@ -80,6 +82,8 @@ _LATER = {
     "Run": "protocols",
     "SampledStep": "sampler",
     "Settings": "settings",
+    "box_mean": "smoothing",
+    "mirrored_index": "mirror",
     "Trace": "tracing",
     "Traced": "tracing",
     "trace": "tracing",
@@ -124,10 +128,12 @@ __all__ = [
     "UsageError",
     "Weighting",
     "__version__",
+    "box_mean",
     "compose",
     "fuse",
     "hookimpl",
     "load_plugins",
+    "mirrored_index",
     "option",
     "proximal_weights",
     "tasks",

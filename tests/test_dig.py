@@ -13,11 +13,11 @@ import skimage.metrics
 import torch
 from fusionkit_diffusion.gaussian import GaussianEstimator
 from fusionkit_dig.dig import Dig
-from fusionkit_dig.losses import LOSSES, box_mean
+from fusionkit_dig.losses import LOSSES
 from torch import Tensor
 
 import fusionkit
-from fusionkit import Step, UsageError, compose
+from fusionkit import Step, UsageError, box_mean, compose
 from fusionkit.run import Run
 from fusionkit.schedule import Schedule, choose_timesteps
 
@@ -42,15 +42,6 @@ def all_weights(dig: Dig, run: Run) -> list[Tensor]:
     """The weights of every step, as the sampler would ask for them, without a trajectory."""
     weigh = dig.start(run)
     return [weigh(Step(run, i, None, None)) for i in range(run.steps)]
-
-
-def box_means_by_hand(image: np.ndarray, window: int) -> np.ndarray:
-    half = window // 2
-    out = np.empty_like(image)
-    for y, x in itertools.product(*map(range, image.shape)):
-        top, left = max(0, y - half), max(0, x - half)
-        out[y, x] = image[top : y + half + 1, left : x + half + 1].mean()
-    return out
 
 
 # Loss maps
@@ -105,31 +96,6 @@ def test_a_loss_of_nothing_is_zero_and_shapes_are_kept(loss: str) -> None:
     assert LOSSES[loss](x, x).abs().max() < 1e-9
     other = draw(3, 2, 2, 8, 9, seed=1)
     assert (LOSSES[loss](x, other).mean((-3, -2, -1)) > 0.01).all()
-
-
-# Windows
-
-
-@pytest.mark.parametrize("window", [3, 5, 11])
-@pytest.mark.parametrize(("height", "width"), [(12, 13), (4, 9), (2, 2)])
-def test_box_mean_is_the_mean_of_what_lies_inside(window: int, height: int, width: int) -> None:
-    maps = draw(2, 1, 1, height, width)
-    found = box_mean(maps, window).numpy()
-    for n in range(2):
-        image = maps[n, 0, 0].numpy()
-        assert np.abs(found[n, 0, 0] - box_means_by_hand(image, window)).max() < 1e-12
-        half = window // 2
-        inside = slice(half, height - half), slice(half, width - half)
-        smoothed = scipy.ndimage.uniform_filter(image, window)[inside]
-        assert smoothed.size == 0 or np.abs(found[n, 0, 0][inside] - smoothed).max() < 1e-12
-
-
-def test_box_mean_of_one_pixel_and_of_all() -> None:
-    maps = draw(2, 3, 1, 5, 6)
-    assert torch.equal(box_mean(maps, 1), maps)
-    whole = box_mean(maps, 0)
-    assert whole.shape == maps.shape
-    assert (whole - maps.mean((-2, -1), keepdim=True)).abs().max() < 1e-12
 
 
 # From gains to weights

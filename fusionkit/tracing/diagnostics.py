@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from ..mirror import mirrored_index
 from ..run import Run
+from ..smoothing import box_mean
 
 WINDOW = 11
 """Side of the averaging window in pixels; that of the weighting ``dig`` by default."""
@@ -18,10 +19,8 @@ def windowed_mean(maps: Tensor) -> Tensor:
     half = WINDOW // 2
     rows = mirrored_index(-half, height + half, height, maps.device)
     columns = mirrored_index(-half, width + half, width, maps.device)
-    padded = maps.reshape(-1, 1, height, width)[..., rows, :][..., columns]
-    # Rows, then columns: 2 x 11 additions a pixel in the place of 11².
-    down = functional.avg_pool2d(padded, (WINDOW, 1), 1)
-    return functional.avg_pool2d(down, (1, WINDOW), 1).view_as(maps)
+    padded = maps[..., rows, :][..., columns]
+    return box_mean(padded, WINDOW)[..., half:-half, half:-half]
 
 
 def inner_product(first: Tensor, second: Tensor) -> Tensor:

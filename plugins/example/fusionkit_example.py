@@ -84,19 +84,17 @@ class Sharpest:
 
     def energy(self, sources: Tensor) -> Tensor:
         """Return the windowed Laplacian energy of (K, B, C, H, W) as (K, B, 1, H, W)."""
-        from torch.nn.functional import avg_pool2d, pad
+        from torch.nn.functional import pad
+
+        from fusionkit import box_mean  # which needs torch: not at the head of this file
 
         flat = sources.flatten(0, 1)
         around = pad(flat, (1, 1, 1, 1), mode="replicate")
         beside = around[..., 1:-1, :-2] + around[..., 1:-1, 2:]
         above = around[..., :-2, 1:-1] + around[..., 2:, 1:-1]
         energy = (beside + above - 4 * flat).square().mean(1, keepdim=True)
-        half = self.window // 2
-        # Rows, then columns; a window that hangs over the border averages what is inside.
-        for size, margin in (((self.window, 1), (half, 0)), ((1, self.window), (0, half))):
-            energy = avg_pool2d(energy, size, 1, margin, count_include_pad=False)
-        K, B, _, H, W = sources.shape
-        return energy.view(K, B, 1, H, W)
+        # A window that hangs over the border averages what is inside.
+        return box_mean(energy, self.window).view(*sources.shape[:2], 1, *sources.shape[3:])
 
 
 @dataclass(frozen=True)

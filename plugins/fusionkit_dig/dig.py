@@ -8,10 +8,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from fusionkit import Run, StartedWeighting, Step
+from fusionkit import Run, StartedWeighting, Step, box_mean
 
 from .activation import simplex_weights
-from .losses import LOSSES, box_mean
+from .losses import LOSSES
 from .resolution import enlarged, fitting_factor, scaled_window
 
 AUTO_FACTOR = 2

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from fusionkit import Run, StartedWeighting, Step
+from fusionkit import Run, StartedWeighting, Step, box_mean
 
 from .activation import simplex_weights
-from .losses import LOSSES, box_mean
+from .losses import LOSSES
 
 
 class DigResidual:

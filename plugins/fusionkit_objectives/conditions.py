@@ -14,7 +14,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, pad
+from torch.nn.functional import pad
+
+from fusionkit import box_mean
 
 from .differences import gradient
 
@@ -70,10 +72,10 @@ def similarity(sources: Tensor, weights: Tensor) -> Condition:
     border it is cut off, so that any size will do: below 4 x 4 it is the whole image.
     """
     c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # values span 2
-    y, yy = window_mean(sources), window_mean(sources.square())
+    y, yy = box_mean(sources, 7), box_mean(sources.square(), 7)
 
     def condition(f: Tensor) -> Tensor:
-        means = window_mean(torch.cat([torch.stack([f, f.square()]), f * sources]))
+        means = box_mean(torch.cat([torch.stack([f, f.square()]), f * sources]), 7)
         x, xx, xy = means[0], means[1], means[2:]
         agreement = (2 * x * y + c1) * (2 * (xy - x * y) + c2)
         most = (x.square() + y.square() + c1) * (xx - x.square() + yy - y.square() + c2)
@@ -125,15 +127,6 @@ def haar(image: Tensor) -> Tensor:
 def average_2x2(weights: Tensor) -> Tensor:
     """Return the means over the windows of :func:`haar`."""
     return haar(weights)[..., 0, :, :, :]
-
-
-def window_mean(image: Tensor) -> Tensor:
-    """Mean over the 7 x 7 window around each pixel, over what of it lies inside the image."""
-    flat = image.flatten(0, -4)
-    # Rows, then columns: 14 additions a pixel in the place of 49.
-    for size, padding in (((7, 1), (3, 0)), ((1, 7), (0, 3))):
-        flat = avg_pool2d(flat, size, 1, padding, count_include_pad=False)
-    return flat.view_as(image)
 
 
 def _extend(image: Tensor, by: int) -> Tensor:

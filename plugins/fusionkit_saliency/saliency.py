@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from fusionkit import Run, StartedWeighting
+from fusionkit import Run, StartedWeighting, box_mean
 
 FLOOR = 1e-3
 """Counts as no saliency, of values in [-1, 1]: an eighth of a grey level of 8 bits."""
@@ -60,10 +60,10 @@ class Saliency:
     def saliency(self, sources: Tensor) -> Tensor:
         """Return S_k of (K, B, C, H, W): above zero, (K, B, 1, H, W)."""
         if self.measure == "contrast":
-            return smooth(contrast(sources), self.window) + FLOOR
+            return box_mean(contrast(sources), self.window) + FLOOR
         if self.measure == "intensity":
-            return smooth(intensity(sources), self.window) + FLOOR
-        parts = (smooth(m(sources), self.window) + FLOOR for m in (contrast, intensity))
+            return box_mean(intensity(sources), self.window) + FLOOR
+        parts = (box_mean(m(sources), self.window) + FLOOR for m in (contrast, intensity))
         first, second = (part / part.mean((0, -2, -1), keepdim=True) for part in parts)
         return first + second
 
@@ -84,15 +84,6 @@ def intensity(sources: Tensor) -> Tensor:
         blurred = (rows[..., :-2] + 2 * rows[..., 1:-1] + rows[..., 2:]) / 4
     distance = blurred - sources.mean((-2, -1), keepdim=True)
     return distance.square().mean(-3, keepdim=True).sqrt()
-
-
-def smooth(maps: Tensor, window: int) -> Tensor:
-    """Mean over a window of (K, B, 1, H, W), over what lies inside the image."""
-    half = window // 2
-    flat = maps.flatten(0, 1)
-    flat = functional.avg_pool2d(flat, (window, 1), 1, (half, 0), count_include_pad=False)
-    flat = functional.avg_pool2d(flat, (1, window), 1, (0, half), count_include_pad=False)
-    return flat.view_as(maps)
 
 
 def _replicated(images: Tensor, margin: int) -> Tensor:

@@ -10,12 +10,12 @@ import pytest
 import scipy.ndimage
 import torch
 from fusionkit_dig.dig import AUTO_FACTOR, Dig, least_of
-from fusionkit_dig.losses import LOSSES, box_mean
+from fusionkit_dig.losses import LOSSES
 from fusionkit_dig.resolution import enlarged, fitting_factor, scaled_window
 from torch import Tensor
 
 import fusionkit
-from fusionkit import Step, UsageError
+from fusionkit import Step, UsageError, box_mean
 from fusionkit.run import Run
 from fusionkit.testing import make_run
 from tests.test_pipeline import reading_back_refused
