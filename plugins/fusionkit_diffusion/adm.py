@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from fusionkit.errors import UsageError
+from fusionkit.weights import checked_file, checked_hash
 
 from .adm_network import GROUPS, ADMNetwork, Architecture
 from .schedules import linear_alpha_bar
-from .weights import checked_file, checked_hash, read_tensors
+from .weights import read_tensors
 
 WHERE_FROM = (
     "the public one is 256x256_diffusion_uncond.pt, linked from the README of the GitHub "

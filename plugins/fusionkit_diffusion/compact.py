@@ -8,10 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from fusionkit import mirrored_index
+from fusionkit.weights import checked_file, checked_hash
+
 from .compact_file import architecture_of, check_weights, read_file
 from .compact_network import Denoiser, column, forward_flops, rotation
 from .schedules import linear_alpha_bar
-from .weights import checked_file, checked_hash
 
 
 class CompactEstimator:
@@ -92,7 +94,11 @@ class CompactEstimator:
         """
         wide = _wide(y)
         height, width = wide.shape[-2:]
-        rows, columns = (_mirrored(n, self.multiple_of, y.device) for n in (height, width))
+        # Mirrored past the border, where white noise stays white.
+        rows, columns = (
+            mirrored_index(0, -(-side // self.multiple_of) * self.multiple_of, side, y.device)
+            for side in (height, width)
+        )
         levels = torch.as_tensor(sigma, dtype=wide.dtype, device=y.device).expand(len(y))
         clean: Tensor = self._denoiser(wide[..., rows, :][..., columns], levels)
         return clean[..., :height, :width].to(y.dtype)
@@ -114,9 +120,3 @@ def _layout(weights: Tensor) -> torch.memory_format:
 def _wide(x: Tensor) -> Tensor:
     """At least float32, which the preconditioning needs."""
     return x if x.dtype == torch.float64 else x.float()
-
-
-def _mirrored(size: int, multiple: int, device: torch.device) -> Tensor:
-    """Return indices that continue an axis mirrored, where white noise stays white."""
-    index = torch.arange(-(-size // multiple) * multiple, device=device) % (2 * size)
-    return torch.minimum(index, 2 * size - 1 - index)

@@ -16,10 +16,11 @@ from torch import Tensor
 from fusionkit import NoiseEstimator, Step, compose
 from fusionkit.errors import FusionkitError, UsageError
 from fusionkit.imaging import atomic_write
+from fusionkit.training import find_photographs
 
 from .compact import CompactEstimator
 from .denoising import denoised_psnr
-from .photographs import LUMA, find_photographs, read_rgb
+from .photographs import LUMA, read_rgb
 
 
 class Unconditional:

@@ -10,7 +10,7 @@ import csv
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,6 @@ from torch.nn.functional import avg_pool2d
 from fusionkit.errors import UsageError
 from fusionkit.imaging import read_picture
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
-
 HALF = 0.4
 """Share of crops from the half-size copies, whose details are finer and whose view is wider."""
 
@@ -33,20 +31,6 @@ hot-black thermal images are), changed in gamma (exponent log-uniform in 0.5 to 
 lowered in contrast (to 0.15 to 0.9 of it, around a level that keeps it in range)."""
 
 LUMA = (0.299, 0.587, 0.114)
-
-
-def find_photographs(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the image files named, and those in the folders named, sorted within each."""
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-        if not inside:
-            raise UsageError(f"{path}: holds no images")
-        found += inside
-    return found
 
 
 def read_rgb(path: Path) -> tuple[Tensor, str]:

@@ -16,16 +16,24 @@ from torch import Tensor
 
 from fusionkit import __version__
 from fusionkit.errors import FusionkitError, UsageError
+from fusionkit.training import (
+    add_arguments,
+    chosen_plan,
+    find_photographs,
+    set_up_torch,
+    split,
+    training_state,
+)
+from fusionkit.weights import checked_hash
 
 from . import photographs as variety
 from .compact_file import architecture_of, read_file
 from .compact_network import Architecture, count_parameters, forward_flops
-from .photographs import Photographs, find_photographs, sources_of
+from .photographs import Photographs, sources_of
 from .speed import PRECISIONS, choose_precision
-from .trainer import Trainer, training_state
+from .trainer import Trainer
 from .training_plan import LEVELS, TAIL, Plan
-from .training_round import CHECKPOINT, EXPORT, Round, set_up_torch
-from .weights import checked_hash
+from .training_round import CHECKPOINT, EXPORT, Round
 
 VALIDATION_SIDE = 192
 
@@ -43,27 +51,16 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser; options of the plan left out are a resumed training's own."""
     made = argparse.ArgumentParser(prog="python -m fusionkit_diffusion.train", description=__doc__)
     add = made.add_argument
-    add("photos", nargs="+", metavar="PHOTOS", help="images, or folders of images")
-    add("--out", required=True, type=Path, help="folder for checkpoint, log and weights")
+    add_arguments(made, Plan, validation=6, report=5)
     add("--minutes", type=float, help="minutes of this round")
     add("--plan-minutes", type=float, help="minutes of all rounds (default: this one's)")
     add("--steps", type=int, help="steps of this round, in the place of minutes")
     add("--plan-steps", type=int, help="steps of all rounds, in the place of minutes")
-    add("--resume", action="store_true", help="continue what is in --out, if there is anything")
-    add("--seed", type=int, default=0)
-    add("--rate", type=float, help="highest learning rate (default 8e-4)")
-    add("--warm-up", type=int, help="steps until it is reached (default 100)")
-    add("--batch", type=int, help="crops of a batch, at first (default 16)")
-    add("--crop", type=int, help="side of a crop, at first (default 64)")
     add("--widths", help="channels of the levels (default 64,128,192,160)")
     add("--blocks", type=int, help="residual blocks of a level (default 2)")
-    add("--validation", type=int, default=6, help="photographs held out (default 6)")
-    add("--report", type=float, default=5.0, help="minutes between checkpoints (default 5)")
-    add("--threads", type=int, default=1)
     add("--device", default="cpu")
     add("--precision", choices=PRECISIONS, default="auto", help="auto: the faster, measured")
     add("--manifest", type=Path, help="CSV with file, source, licence (default: MANIFEST.csv)")
-    add("--licence", default="not stated", help="of the weights; goes into their metadata")
     return made
 
 
@@ -78,9 +75,10 @@ def train(args: argparse.Namespace) -> int:
     arch, stored = Architecture(), None
     if resumed:
         _, metadata = read_file(checkpoint)
-        arch, stored = architecture_of(metadata, checkpoint), training_state(metadata, checkpoint)
+        arch = architecture_of(metadata, checkpoint)
+        stored = training_state(metadata, checkpoint, Plan)
     arch = chosen_architecture(args, arch)
-    plan = chosen_plan(args, stored)
+    plan = whole_plan(args, stored)
     paths = find_photographs(args.photos)
     training, held_out = split(paths, args.validation)
     data = Photographs.read(training, plan.largest(arch.multiple_of), args.device)
@@ -128,37 +126,15 @@ def chosen_architecture(args: argparse.Namespace, arch: Architecture) -> Archite
         raise UsageError(f"--widths, --blocks: {error}") from None
 
 
-def chosen_plan(args: argparse.Namespace, stored: dict[str, Any] | None) -> Plan:
+def whole_plan(args: argparse.Namespace, stored: dict[str, Any] | None) -> Plan:
     """Return the plan: that of the checkpoint, if any, with what the command line says."""
-    given = {"peak": args.rate, "warm_up": args.warm_up, "crop": args.crop, "batch": args.batch}
-    for unit in ("minutes", "steps"):
-        total = getattr(args, f"plan_{unit}")
-        if total is None and stored is None:
-            total = getattr(args, unit)
-        if total is not None and "unit" not in given:
-            given.update(unit=unit, total=total)
-    changes = {name: value for name, value in given.items() if value is not None}
-    if any(value <= 0 for value in changes.values() if not isinstance(value, str)):
-        raise UsageError("lengths, sizes and rates of a training must be above 0")
-    try:
-        plan = Plan(**{**(stored["plan"] if stored else {}), **changes})
-    except (TypeError, KeyError):
-        raise UsageError("say how long to train: --minutes N, or --steps N") from None
+    length = {unit: getattr(args, f"plan_{unit}") for unit in ("minutes", "steps")}
+    if stored is None:
+        length = {u: getattr(args, u) if total is None else total for u, total in length.items()}
+    plan = chosen_plan(Plan, stored["plan"] if stored else {}, args, length)
     if stored and stored["plan"] != asdict(plan):
         print(f"the plan changes, from {json.dumps(stored['plan'])} to {json.dumps(asdict(plan))}")
     return plan
-
-
-def split(paths: Sequence[Path], held_out: int) -> tuple[list[Path], list[Path]]:
-    """Return photographs for training, and for validation some spread evenly over them."""
-    if not 1 <= held_out < len(paths):
-        raise UsageError(
-            f"{held_out} of {len(paths)} photographs cannot be held out for validation: at least "
-            "one must be, and one be left (--validation)"
-        )
-    chosen = {(2 * n + 1) * len(paths) // (2 * held_out) for n in range(held_out)}
-    indexed = list(enumerate(paths))
-    return [p for n, p in indexed if n not in chosen], [p for n, p in indexed if n in chosen]
 
 
 def validation_images(paths: Sequence[Path], multiple: int, device: str) -> list[Tensor]:

@@ -10,14 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fusionkit import training
 from fusionkit.errors import UsageError
+from fusionkit.training import by_part, check_same, follow, generator_for, training_state
+from fusionkit.weights import write_safetensors
 
-from .compact_file import architecture_of, describe, read_file, write_file
+from .compact_file import architecture_of, describe, read_file
 from .compact_network import PIXELWISE, Architecture, Denoiser, column, rotation
 from .denoising import denoised_psnr
 from .muon import Muon
 from .photographs import Photographs, vary
-from .training_plan import LevelWeights, Plan, draw_levels, generator_for
+from .training_plan import LevelWeights, Plan, draw_levels
 
 OUTLIER = 1.5
 """Norms of gradients are at most this, in units of their running mean."""
@@ -26,24 +29,10 @@ VALIDATION_SIGMAS = (15.0, 25.0, 50.0)
 
 
 @dataclass
-class Progress:
-    """How far a training has come.
+class Progress(training.Progress):
+    """How far a training has come, with the crops seen, whose number changes."""
 
-    Attributes
-    ----------
-    step, crops
-        Steps made and crops seen.
-    minutes
-        Spent on them, over all rounds.
-    """
-
-    step: int = 0
     crops: int = 0
-    minutes: float = 0.0
-
-    def of(self, plan: Plan) -> float:
-        """Return the share of the plan that is done."""
-        return (self.step if plan.unit == "steps" else self.minutes) / plan.total
 
 
 @dataclass
@@ -87,7 +76,7 @@ class Trainer:
 
     def draw(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return this step's clean crops in [-1, 1], noise, and noise levels."""
-        generator = generator_for(self.seed, self.progress.step, self.device)
+        generator = generator_for(self.seed, self.progress.step, device=self.device)
         count, size = self.plan.crops(self.done, self.arch.multiple_of)
         clean = 2 * vary(self.photographs.crops(count, size, generator), generator) - 1
         noise = torch.randn(clean.shape, generator=generator, device=self.device)
@@ -106,7 +95,7 @@ class Trainer:
         torch.autograd.backward((weights * losses).mean())
         self._bound_gradients()
         self.optimizer.step(self.plan.rate(self.done, self.progress.step))
-        self._follow()
+        follow(self.average, self.denoiser, self.progress.step, self.ema_decay)
         self.progress.step += 1
         self.progress.crops += len(clean)
         return losses.detach()
@@ -148,7 +137,7 @@ class Trainer:
             "seed": self.seed,
             "photographs": self.photographs.sha256,
         }
-        write_file(path, tensors, {**describe(self.arch), "training": json.dumps(state)})
+        write_safetensors(path, tensors, {**describe(self.arch), "training": json.dumps(state)})
 
     def restore(self, path: Path) -> None:
         """Continue from a file that :meth:`save` wrote, under this trainer's own plan.
@@ -161,17 +150,9 @@ class Trainer:
         tensors, metadata = read_file(path)
         if architecture_of(metadata, path) != self.arch:
             raise UsageError(f"{path}: is of another architecture than is to be trained")
-        state = training_state(metadata, path)
-        for name, mine in (("seed", self.seed), ("photographs", self.photographs.sha256)):
-            if state.get(name) != mine:
-                raise UsageError(
-                    f"{path}: was trained with other {name} than are given now: give the same, "
-                    "or another folder to start anew"
-                )
-        parts: dict[str, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            part, _, rest = key.partition("/")
-            parts.setdefault(part, {})[rest] = value
+        state = training_state(metadata, path, Plan)
+        check_same(state, path, seed=self.seed, photographs=self.photographs.sha256)
+        parts = by_part(tensors)
         try:
             self.progress = Progress(**state["progress"])
             self.denoiser.network.load_state_dict(parts["weights"])
@@ -185,7 +166,7 @@ class Trainer:
     def export(self, path: Path, notes: dict[str, Any]) -> None:
         """Write the averaged weights in half precision, as ``compact`` loads them."""
         half = {key: value.half() for key, value in self.average.network.state_dict().items()}
-        write_file(path, half, {**describe(self.arch), **_as_text(notes)})
+        write_safetensors(path, half, {**describe(self.arch), **_as_text(notes)})
 
     @torch.no_grad()
     def _bound_gradients(self) -> None:
@@ -200,26 +181,6 @@ class Trainer:
         bounded = norm.clamp(max=OUTLIER * usual)
         torch._foreach_mul_(gradients, bounded / norm.clamp(min=1e-12))
         self.usual_norm = usual.lerp(bounded, 0.05)
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        # A short memory at first, so that the average does not drag the beginning along.
-        decay = min(self.ema_decay, (1 + self.progress.step) / (10 + self.progress.step))
-        for mean, current in zip(
-            self.average.parameters(), self.denoiser.parameters(), strict=True
-        ):
-            mean.lerp_(current, 1 - decay)
-
-
-def training_state(metadata: dict[str, str], path: Path) -> dict[str, Any]:
-    """Return what a checkpoint's metadata hold of its training."""
-    try:
-        state = json.loads(metadata["training"])
-    except (KeyError, ValueError):
-        raise UsageError(f"{path}: is no checkpoint of a training") from None
-    if not isinstance(state, dict):
-        raise UsageError(f"{path}: is no checkpoint of a training")
-    return state
 
 
 def _as_text(notes: dict[str, Any]) -> dict[str, str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from fusionkit import training
 
 LEVELS = (0.01, 1.2, 157.0)
 """Noise levels are log-uniform between the first two; a share of them between the last two. The
@@ -80,32 +81,12 @@ class LevelWeights:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How much training there is to be in all, in minutes of one machine or in steps.
+class Plan(training.Plan):
+    """A plan whose crops grow by STAGES; ``crop`` and ``batch`` are those of the first."""
 
-    Attributes
-    ----------
-    total
-        The whole plan, over all rounds.
-    unit
-        ``minutes``: robust where a machine is shared; ``steps``: the same on every machine.
-    peak, warm_up
-        The highest learning rate, and the steps until it is reached.
-    crop, batch
-        Of the first stage.
-    """
-
-    total: float
-    unit: str = "minutes"
     peak: float = 8e-4
-    warm_up: int = 100
     crop: int = 64
     batch: int = 16
-
-    def rate(self, progress: float, step: int) -> float:
-        """Return the learning rate: a warm-up, and a cosine to zero over the whole plan."""
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-        return self.peak * min(1.0, (step + 1) / self.warm_up) * cosine
 
     def crops(self, progress: float, multiple: int) -> tuple[int, int]:
         """Return the crops of a batch and their size, a multiple of what the network needs."""
@@ -116,9 +97,3 @@ class Plan:
     def largest(self, multiple: int) -> int:
         """Return the size of the last stage's crops."""
         return self.crops(1.0, multiple)[1]
-
-
-def generator_for(seed: int, step: int, device: str | torch.device = "cpu") -> torch.Generator:
-    """Return the generator of one step, so that a resumed training goes on as if never stopped."""
-    digest = hashlib.sha256(f"{seed}\n{step}".encode()).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from fusionkit.imaging import write_text
+from fusionkit import training
 
 from .compact_network import forward_flops
 from .trainer import VALIDATION_SIGMAS, Trainer
@@ -26,29 +20,6 @@ COLUMNS = (
     "minutes", "progress", "step", "crops", "crop_size", "crops_per_second", "tflops",
     "outside", "learning_rate", "loss", *(f"psnr_{sigma:.0f}" for sigma in VALIDATION_SIGMAS),
 )  # fmt: skip
-
-
-class Log:
-    """The CSV of a training; rows that a resumed training will make again are dropped."""
-
-    def __init__(self, path: Path, step: int) -> None:
-        self._path = path
-        rows: list[dict[str, str]] = []
-        if path.is_file() and step:
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.DictReader(file) if _made_by(row, step)]
-        lines = [",".join(COLUMNS), *(",".join(row[c] for c in COLUMNS) for row in rows)]
-        write_text(path, "\n".join(lines) + "\n", overwrite=True)
-
-    def add(self, row: dict[str, float]) -> None:
-        """Append a row."""
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(",".join(f"{row[c]:.6g}" for c in COLUMNS) + "\n")
-
-
-def _made_by(row: dict[str, str], step: int) -> bool:
-    complete = all(row.get(column) for column in COLUMNS)
-    return complete and row["step"].isdecimal() and int(row["step"]) <= step
 
 
 @dataclass
@@ -63,7 +34,7 @@ class Interval:
     steps: int = 0
 
 
-class Round:
+class Round(training.Round):
     """Trains until told to stop; whatever stops it, the state is saved and exported.
 
     Parameters
@@ -91,43 +62,16 @@ class Round:
         report: float = 5.0,
         started: float | None = None,
     ) -> None:
+        super().__init__(trainer, report, started)
         self.trainer = trainer
         self.folder = folder
         self.validation = validation
         self.notes = notes
-        self.report = report
-        self._last = time.perf_counter() if started is None else started
-        self._log = Log(folder / LOG, trainer.progress.step)
+        self._log = training.Log(folder / LOG, COLUMNS, trainer.progress.step)
         self._interval = Interval()
 
-    def run(self, enough: Callable[[], bool]) -> str:
-        """Train until the plan is done, ``enough()`` is true, or a signal comes; return why."""
-        trainer = self.trainer
-        reported = time.perf_counter()
-        with stop_requested() as stopping:
-            while True:
-                if trainer.done >= 1:
-                    reason = "the plan is done"
-                elif stopping():
-                    reason = "a signal asked to stop"
-                elif enough():
-                    reason = "the round is over"
-                else:
-                    self._step()
-                    now = time.perf_counter()
-                    trainer.progress.minutes += (now - self._last) / 60
-                    self._last = now
-                    if now - reported >= 60 * self.report:
-                        self._report()
-                        reported = time.perf_counter()
-                    continue
-                break
-            if self._interval.steps:
-                self._report()
-            trainer.export(self.folder / EXPORT, {**self.notes, "trained": self._state()})
-        return reason
-
-    def _step(self) -> None:
+    def step(self) -> None:
+        """Make one step, and note what it took."""
         interval = self._interval
         start = time.perf_counter()
         crops = self.trainer.draw()
@@ -143,7 +87,8 @@ class Round:
         mean = losses.mean()
         interval.losses = mean if interval.losses is None else interval.losses + mean
 
-    def _report(self) -> None:
+    def report(self) -> None:
+        """Validate, save, and write a row of the log."""
         trainer, interval = self.trainer, self._interval
         quality = trainer.validate(self.validation)
         seconds = interval.drawing + interval.learning
@@ -172,6 +117,10 @@ class Round:
         )
         self._interval = Interval()
 
+    def export(self) -> None:
+        """Write the averaged weights, with the notes and how far they were trained."""
+        self.trainer.export(self.folder / EXPORT, {**self.notes, "trained": self._state()})
+
     def _state(self) -> dict[str, float]:
         progress = self.trainer.progress
         return {
@@ -180,32 +129,3 @@ class Round:
             "minutes": round(progress.minutes, 2),
             "progress": round(min(1.0, self.trainer.done), 4),
         }
-
-
-@contextmanager
-def stop_requested() -> Iterator[Callable[[], bool]]:
-    """Turn SIGTERM and the first Ctrl-C into a flag; a second Ctrl-C interrupts as usual."""
-    asked = False
-
-    def ask(which: int, _: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(which, before[which])
-
-    before: dict[int, Any] = {}
-    for caught in (signal.SIGTERM, signal.SIGINT):
-        try:
-            before[caught] = signal.signal(caught, ask)
-        except ValueError:  # not in the main thread: nobody sends signals here
-            break
-    try:
-        yield lambda: asked
-    finally:
-        for caught_before, handler in before.items():
-            signal.signal(caught_before, handler)
-
-
-def set_up_torch(threads: int) -> None:
-    """Choose the threads, and let numbers too small to matter be zero, which is much faster."""
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)

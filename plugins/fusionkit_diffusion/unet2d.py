@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit.errors import UsageError
+from fusionkit.weights import checked_hash
 
 from .unet2d_config import ModelFolder, read_folder
-from .weights import checked_hash
 
 WHERE_FROM = "for example a downloaded copy of google/ddpm-celebahq-256 (Apache-2.0 licence)"
 INSTALL = "pip install 'fusionkit-imaging[diffusers]'"

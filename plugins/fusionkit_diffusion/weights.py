@@ -1,8 +1,7 @@
-"""Reading files of weights: nothing in them is run, and every refusal is one line."""
+"""Reading files of weights of any kind: nothing in them is run, every refusal is one line."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 import warnings
 import zipfile
@@ -12,31 +11,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.errors import UsageError
-
-
-def checked_file(path: str | Path) -> Path:
-    """Return the path of a file that is there, ``~`` expanded; raise UsageError otherwise."""
-    file = Path(path).expanduser()
-    if file.is_dir():
-        raise UsageError(f"{file}: is a folder, not a file of weights")
-    if not file.is_file():
-        raise UsageError(f"{file}: there is no such file")
-    return file
-
-
-def checked_hash(file: Path, expected: str = "") -> str:
-    """Return the SHA-256 of a file in hexadecimal, which must be the one expected, if any."""
-    try:
-        with file.open("rb") as opened:
-            found = hashlib.file_digest(opened, "sha256").hexdigest()
-    except OSError as error:
-        raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
-    if expected and found != expected.lower():
-        raise UsageError(
-            f"{file}: its SHA-256 is {found}, not {expected.lower()}: it is another file than "
-            "was asked for, or damaged"
-        )
-    return found
+from fusionkit.weights import damaged, read_safetensors
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
@@ -50,7 +25,8 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     UsageError
         The file is truncated or damaged, holds code, or is no flat dictionary of tensors.
     """
-    tensors = _safetensors(file) if file.suffix == ".safetensors" else _torch_saved(file)
+    safe = file.suffix == ".safetensors"
+    tensors = read_safetensors(file)[0] if safe else _torch_saved(file)
     if not isinstance(tensors, dict) or not tensors:
         raise UsageError(f"{file}: holds no dictionary of tensors, which a state dict is")
     for key, tensor in tensors.items():
@@ -59,16 +35,6 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
                 f"{file}: holds no flat state dict: {key!r} is a {type(tensor).__name__}, no tensor"
             )
     return tensors
-
-
-def _safetensors(file: Path) -> object:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(file)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise _damaged(file, error) from error
 
 
 def _torch_saved(file: Path) -> object:
@@ -83,17 +49,9 @@ def _torch_saved(file: Path) -> object:
     except Exception as error:  # whatever the bytes of a damaged file lead to
         code = re.search(r"GLOBAL (\S+)", str(error))
         if code is None:
-            raise _damaged(file, error) from error
+            raise damaged(file, error) from error
         raise UsageError(
             f"{file}: holds pickled code ({code[1]}) beside tensors, which is never run: "
             "save the state dict alone"
         ) from error
     return loaded
-
-
-def _damaged(file: Path, error: Exception) -> UsageError:
-    reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-    return UsageError(
-        f"{file}: is truncated, damaged, or no file of weights ({file.stat().st_size} bytes; "
-        f"{reason[:120].strip()})"
-    )

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
+from fusionkit import box_mean
 from fusionkit.errors import FusionkitError, UsageError
+from fusionkit.training import find_photographs
 
 from .degradations import FAMILIES, degrade
 from .filters import gaussian_blur
 from .learned import Learned
-from .photographs import Draw, cut, find_photographs, read_luma
+from .photographs import Draw, cut, read_luma
 from .planes import laplacian
 from .samples import Batch, assemble
 
@@ -31,8 +32,7 @@ def mean_of(batch: Batch) -> Tensor:
 def choose_max(batch: Batch) -> Tensor:
     """Choose the source with the largest absolute Laplacian, averaged over 11 x 11 pixels."""
     contrast = laplacian(batch.sources.flatten(0, 1)).abs()
-    local = avg_pool2d(contrast, 11, 1, 5, count_include_pad=False)
-    return _all_to(local.view_as(batch.sources))
+    return _all_to(box_mean(contrast, 11).view_as(batch.sources))
 
 
 def oracle(batch: Batch) -> Tensor:

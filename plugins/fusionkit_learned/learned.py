@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fusionkit import Run, StartedWeighting, Step
+from fusionkit import Run, StartedWeighting, Step, mirrored_index
 
-from .network import fusion_weights, mirrored
+from .network import MULTIPLE_OF, fusion_weights
 from .weights_file import network_from, read_file
 
 SHIPPED = Path(__file__).with_name("learned.safetensors")
@@ -89,7 +89,10 @@ class Learned:
             The noise level s/a that it is of.
         """
         height, width = x0.shape[-2:]
-        rows, columns = (mirrored(size, x0.device) for size in (height, width))
+        rows, columns = (
+            mirrored_index(0, -(-side // MULTIPLE_OF) * MULTIPLE_OF, side, x0.device)
+            for side in (height, width)
+        )
 
         def luma(images: Tensor) -> Tensor:
             grey = images.mean(-3, keepdim=True).to(self._dtype)

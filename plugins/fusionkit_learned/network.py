@@ -112,12 +112,6 @@ def fusion_weights(scores: Tensor, sharpness: float = 1.0) -> Tensor:
     return torch.softmax(sharpness * scores, 0)
 
 
-def mirrored(size: int, device: torch.device) -> Tensor:
-    """Return indices that continue an axis mirrored, up to a multiple of what is needed."""
-    index = torch.arange(-(-size // MULTIPLE_OF) * MULTIPLE_OF, device=device) % (2 * size)
-    return torch.minimum(index, 2 * size - 1 - index)
-
-
 def _convolution(inputs: int, outputs: int, size: int, gain: float = 1.0) -> nn.Conv2d:
     """Make a convolution; behind a ReLU a gain of 1 keeps the variance (He, arXiv 1502.01852)."""
     layer = nn.Conv2d(inputs, outputs, size, padding=size // 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,7 @@ from torch.nn.functional import avg_pool2d
 
 from fusionkit.errors import UsageError
 from fusionkit.imaging import read_picture
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+from fusionkit.training import generator_for
 
 LUMA = (0.299, 0.587, 0.114)
 
@@ -33,8 +32,7 @@ class Draw:
     """Random numbers from one seed."""
 
     def __init__(self, *key: object) -> None:
-        digest = hashlib.sha256("\n".join(map(str, key)).encode()).digest()
-        self.generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        self.generator = generator_for(*key)
 
     def tensor(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Return uniform numbers of this shape."""
@@ -55,32 +53,6 @@ class Draw:
     def chance(self, share: float) -> bool:
         """Return True with this probability."""
         return self.uniform() < share
-
-
-def find_photographs(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the image files named, and those in the folders named, sorted within each."""
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-        if not inside:
-            raise UsageError(f"{path}: holds no images")
-        found += inside
-    return found
-
-
-def split(paths: Sequence[Path], held_out: int) -> tuple[list[Path], list[Path]]:
-    """Return photographs for training, and some spread evenly over them for validation."""
-    if not 1 <= held_out < len(paths):
-        raise UsageError(
-            f"{held_out} of {len(paths)} photographs cannot be held out for validation: at least "
-            "one must be, and one be left (--validation)"
-        )
-    chosen = {(2 * n + 1) * len(paths) // (2 * held_out) for n in range(held_out)}
-    indexed = list(enumerate(paths))
-    return [p for n, p in indexed if n not in chosen], [p for n, p in indexed if n in chosen]
 
 
 def read_luma(path: Path) -> tuple[Tensor, str]:

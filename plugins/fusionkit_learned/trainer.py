@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fusionkit import training
 from fusionkit.errors import UsageError
+from fusionkit.training import Progress, by_part, check_same, follow, training_state
 
 from .losses import training_loss
 from .network import Network
@@ -24,32 +25,12 @@ EMA_DECAY = 0.998
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How much training there is to be in all, in minutes of one machine or in steps.
+class Plan(training.Plan):
+    """A plan whose crops have multiples of 16 pixels."""
 
-    Attributes
-    ----------
-    total
-        The whole plan, over all rounds.
-    unit
-        ``minutes``: robust where a machine is shared; ``steps``: the same on every machine.
-    peak, warm_up
-        The highest learning rate, and the steps until it is reached.
-    crop, batch
-        Side of a crop, and crops of a step.
-    """
-
-    total: float
-    unit: str = "minutes"
     peak: float = 3e-3
-    warm_up: int = 100
     crop: int = 96
     batch: int = 12
-
-    def rate(self, progress: float, step: int) -> float:
-        """Return the learning rate: a warm-up, and a cosine to zero over the whole plan."""
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-        return self.peak * min(1.0, (step + 1) / self.warm_up) * cosine
 
 
 class Trainer:
@@ -57,16 +38,15 @@ class Trainer:
 
     Attributes
     ----------
-    step, minutes
-        Made, and spent on them, over all rounds.
+    progress
+        Steps made, and minutes spent on them, over all rounds.
     """
 
     def __init__(self, plan: Plan, photographs: Photographs, seed: int = 0) -> None:
         self.plan = plan
         self.photographs = photographs
         self.seed = seed
-        self.step = 0
-        self.minutes = 0.0
+        self.progress = Progress()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network, self.average = Network(), Network()
@@ -80,23 +60,24 @@ class Trainer:
     @property
     def done(self) -> float:
         """The share of the plan that is done."""
-        return (self.step if self.plan.unit == "steps" else self.minutes) / self.plan.total
+        return self.progress.of(self.plan)
 
     def draw(self) -> Batch:
         """Return this step's batch."""
-        return draw_batch(self.photographs, self.plan.batch, self.plan.crop, self.seed, self.step)
+        plan, step = self.plan, self.progress.step
+        return draw_batch(self.photographs, plan.batch, plan.crop, self.seed, step)
 
     def learn(self, batch: Batch) -> float:
         """Make one step; return the loss."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.plan.rate(self.done, self.step)
+            group["lr"] = self.plan.rate(self.done, self.progress.step)
         loss = training_loss(self.network(batch.sources, batch.x0, batch.sigma), batch).mean()
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
-        self.step += 1
-        self._follow()
+        self.progress.step += 1
+        follow(self.average, self.network, self.progress.step, EMA_DECAY)
         return loss.item()
 
     def save(self, path: Path) -> None:
@@ -110,8 +91,7 @@ class Trainer:
         for key, value in self.average.named_parameters():
             tensors[f"average/{key}"] = value
         state = {
-            "step": self.step,
-            "minutes": self.minutes,
+            **asdict(self.progress),
             "plan": asdict(self.plan),
             "seed": self.seed,
             "photographs": self.photographs.sha256,
@@ -127,18 +107,10 @@ class Trainer:
             It is damaged, no checkpoint, or of other photographs or another seed.
         """
         tensors, state = read_checkpoint(path)
-        for name, mine in (("seed", self.seed), ("photographs", self.photographs.sha256)):
-            if state.get(name) != mine:
-                raise UsageError(
-                    f"{path}: was trained with other {name} than are given now: give the same, "
-                    "or another folder to start anew"
-                )
-        parts: dict[str, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            part, _, rest = key.partition("/")
-            parts.setdefault(part, {})[rest] = value
+        check_same(state, path, seed=self.seed, photographs=self.photographs.sha256)
+        parts = by_part(tensors)
         try:
-            self.step, self.minutes = int(state["step"]), float(state["minutes"])
+            self.progress = Progress(int(state["step"]), float(state["minutes"]))
             self.network.load_state_dict(parts["weights"])
             self.average.load_state_dict(parts["average"])
             moments = {
@@ -160,20 +132,8 @@ class Trainer:
         half = {key: value.half() for key, value in self.average.state_dict().items()}
         write_file(path, half, {key: json.dumps(value) for key, value in notes.items()})
 
-    @torch.no_grad()
-    def _follow(self) -> None:
-        # A short memory at first, so that the average does not drag the beginning along.
-        decay = min(EMA_DECAY, (1 + self.step) / (10 + self.step))
-        for mean, current in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            mean.lerp_(current, 1 - decay)
-
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return a checkpoint's tensors, and what its metadata hold of its training."""
     tensors, metadata, _ = read_file(path)
-    try:
-        state = json.loads(metadata["training"])
-        Plan(**state["plan"])
-    except (KeyError, TypeError, ValueError):
-        raise UsageError(f"{path}: is no checkpoint of a training") from None
-    return tensors, state
+    return tensors, training_state(metadata, path, Plan)

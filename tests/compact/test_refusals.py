@@ -8,9 +8,10 @@ import pickle
 import pytest
 import torch
 from fusionkit_diffusion.compact import CompactEstimator
-from fusionkit_diffusion.compact_file import FORMAT, describe, write_file
+from fusionkit_diffusion.compact_file import FORMAT, describe
 
 from fusionkit.errors import UsageError
+from fusionkit.weights import write_safetensors
 
 from .tiny import TINY, denoiser, one_line, weights_file
 
@@ -56,7 +57,7 @@ def test_pickled_code(tmp_path, name, kind) -> None:
 def write(tmp_path, state=None, **metadata: str):
     file = tmp_path / "odd.safetensors"
     state = denoiser().network.state_dict() if state is None else state
-    write_file(file, state, {**describe(TINY), **metadata})
+    write_safetensors(file, state, {**describe(TINY), **metadata})
     return file
 
 

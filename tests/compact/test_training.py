@@ -249,15 +249,3 @@ def test_a_longer_plan_may_be_given_on_resuming(photos, tmp_path, capsys) -> Non
     printed = capsys.readouterr().out
     assert "the plan changes" in printed
     assert "50.0% of the plan is done after 4 steps" in printed
-
-
-def test_rows_of_a_log_that_are_made_again_are_dropped(photos, tmp_path) -> None:
-    out = tmp_path / "out"
-    assert command(photos, out, "--steps", "2", "--plan-steps", "4") == 0
-    header, row = (out / LOG).read_text().splitlines()
-    later = ",".join("9" if name == "step" else v for name, v in
-                     zip(header.split(","), row.split(","), strict=True))  # fmt: skip
-    (out / LOG).write_text("\n".join([header, row, later, "torn,li"]))
-    assert command(photos, out, "--resume", "--steps", "2") == 0
-    with (out / LOG).open() as file:
-        assert [row["step"] for row in csv.DictReader(file)] == ["2", "4"]

@@ -15,8 +15,9 @@ from fusionkit_diffusion.training_plan import (
     LevelWeights,
     Plan,
     draw_levels,
-    generator_for,
 )
+
+from fusionkit.training import generator_for
 
 
 def test_every_batch_has_one_level_from_each_share() -> None:
@@ -55,16 +56,6 @@ def test_levels_come_to_count_alike() -> None:
         weights = weigh(sigma, losses)
     assert (weights * losses - 1).abs().max() < 1e-3
     assert int((weigh.mean == 1).sum()) == BINS - 2  # bins never seen are left alone
-
-
-def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
-    plan = Plan(100, "steps", peak=2e-3, warm_up=10)
-    assert plan.rate(0.0, 0) == pytest.approx(2e-4)
-    assert plan.rate(0.0, 50) == pytest.approx(2e-3)
-    assert plan.rate(0.5, 50) == pytest.approx(1e-3)
-    assert plan.rate(1.0, 99) == plan.rate(1.3, 130) == 0
-    rates = [plan.rate(n / 100, 50 + n) for n in range(101)]
-    assert rates == sorted(rates, reverse=True)
 
 
 def test_crops_grow_and_batches_keep_their_pixels() -> None:

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fusionkit_diffusion.compact_file import describe, write_file
+from fusionkit_diffusion.compact_file import describe
 from fusionkit_diffusion.compact_network import Architecture, Denoiser
-from fusionkit_diffusion.photographs import Photographs, find_photographs
+from fusionkit_diffusion.photographs import Photographs
 from fusionkit_diffusion.trainer import Trainer
 from fusionkit_diffusion.training_plan import Plan
 from PIL import Image
 from torch import Tensor
+
+from fusionkit.training import find_photographs
+from fusionkit.weights import write_safetensors
 
 TINY = Architecture(widths=(8, 16), blocks=1)
 
@@ -32,7 +35,7 @@ def weights_file(folder: Path, arch: Architecture = TINY, **metadata: str) -> Pa
     """An exported file of that denoiser, in float32 so that it is the same in every precision."""
     file = folder / "tiny.safetensors"
     state = {k: v.float() for k, v in denoiser(arch).network.state_dict().items()}
-    write_file(file, state, {**describe(arch), **metadata})
+    write_safetensors(file, state, {**describe(arch), **metadata})
     return file
 
 

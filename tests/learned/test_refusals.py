@@ -54,7 +54,7 @@ class Bomb:
 def test_pickled_code(tmp_path) -> None:
     file = tmp_path / "code.safetensors"
     file.write_bytes(pickle.dumps(Bomb()))
-    refused(file, "no .safetensors file")
+    refused(file, "no file of weights")
 
 
 def test_another_format(tmp_path) -> None:

@@ -1,0 +1,32 @@
+"""For plugins that train a network of their own: what such a training has to do anyway.
+
+A plan over several rounds, each of which may be stopped by a signal and resumed; a state that is
+saved whole or not at all; a log; photographs to learn from. What is learned, and from which
+loss, is the plugin's: :mod:`fusionkit_learned.train` and :mod:`fusionkit_diffusion.train` are
+examples, of weights for sources and of a diffusion prior.
+"""
+
+from .checkpoint import by_part, check_same, training_state
+from .photographs import find_photographs, split
+from .plan import Plan, Progress, add_arguments, chosen_plan
+from .rounds import Log, Round, Trainer, set_up_torch, stop_requested
+from .steps import follow, generator_for
+
+__all__ = [
+    "Log",
+    "Plan",
+    "Progress",
+    "Round",
+    "Trainer",
+    "add_arguments",
+    "by_part",
+    "check_same",
+    "chosen_plan",
+    "find_photographs",
+    "follow",
+    "generator_for",
+    "set_up_torch",
+    "split",
+    "stop_requested",
+    "training_state",
+]
