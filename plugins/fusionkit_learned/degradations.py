@@ -20,14 +20,24 @@ Family = Callable[[Tensor, int, Draw], tuple[Tensor, Tensor]]
 
 
 def smooth_fields(count: int, size: int, draw: Draw, finest: int = 9) -> Tensor:
-    """Return smooth random maps (N, S, S), about standard normal, with bumps of one random size."""
-    cells = draw.whole(3, finest)
-    grid = draw.normal(count, 1, cells, cells)
-    return interpolate(grid, (size, size), mode="bicubic", align_corners=True)[:, 0] * 1.3
+    """Return smooth random maps (N, S, S), about standard normal, with bumps of one random size.
+
+    Half of the time around levels of their own, so that one may be the largest all over the image.
+    Otherwise a source that is sharper everywhere would always be a noisy one in training, and
+    away from borders the network would prefer what is blurred (it did).
+    """
+    cells = draw.whole(2, finest)
+    grid = 1.3 * draw.normal(count, 1, cells, cells)
+    if draw.chance(0.5):
+        grid = grid + 2 * draw.normal(count, 1, 1, 1)
+    return interpolate(grid, (size, size), mode="bicubic", align_corners=True)[:, 0]
 
 
 def regions(count: int, size: int, draw: Draw) -> Tensor:
-    """Return a random partition of the image into parts with smooth borders: (N, S, S) of 0, 1."""
+    """Return a random partition of the image into parts with smooth borders: (N, S, S) of 0, 1.
+
+    Some parts may be empty.
+    """
     fields = smooth_fields(count, size, draw)
     return (fields == fields.amax(0)).float()
 
@@ -115,18 +125,19 @@ def structure(photo: Tensor, K: int, draw: Draw) -> tuple[Tensor, Tensor]:
     """Texture that one source alone shows, as between infrared and visible, and objects.
 
     A part of the image all show; each other part one source shows, and in the others it is
-    flat (blurred by 4 to 20 pixels), and smoothly darker or brighter. Half of the time what is flat
-    there is not this scene but another, the photograph mirrored: warmth and light need not go
-    together. By chance one source alone shows objects, of even brightness and with
-    sharp borders, as hot things have; these the fusion is to keep. So what is right of two
-    brightnesses can be told: the one with structure, be it a texture or a border.
+    flat (blurred by 4 to 20 pixels), and smoothly darker or brighter. Half of the time it is not
+    this scene but another that is weak there, the photograph mirrored, with a contrast of 0.1 to
+    0.6: warmth and light need not go together. By chance one source alone shows objects, of even
+    brightness and with sharp borders, as hot things have; these the fusion is to keep. So what is
+    right of two brightnesses can be told: the one with structure, be it a texture or a border.
     """
     size = photo.shape[-1]
     parts = regions(K + 1, size, draw)[:K]
     parts = gaussian_blur(parts, draw.uniform(0.3, 2.0)).clamp(0, 1)
     flat = gaussian_blur(photo, draw.uniform(4, 20))
     if draw.chance(0.5):
-        flat = flat.flip(draw.whole(0, 1))
+        weak = gaussian_blur(photo, draw.uniform(0, 4))
+        flat = torch.lerp(flat, weak, draw.uniform(0.1, 0.6)).flip(draw.whole(0, 1))
     hidden = parts.sum(0) - parts
     shift = draw.uniform(0, 0.2) * smooth_fields(K, size, draw, 5)
     sources, fusion = photo + hidden * (flat + shift - photo), photo
