@@ -14,7 +14,7 @@ from .weights_file import network_from, read_file
 
 SHIPPED = Path(__file__).with_name("learned.safetensors")
 
-SHIPPED_SHA256 = "6add9bc64bc01c68a595092d2300904edd4b967d98b02ce2f6c58498e7067aa2"
+SHIPPED_SHA256 = "7639072542740a3e224f9516e0fafc13ac7961230d00edbc766f9685f64b3d01"
 """Of the weights that come with fusionkit (docs/learned.md)."""
 
 
