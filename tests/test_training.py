@@ -16,6 +16,8 @@ import torch
 
 from fusionkit import UsageError
 from fusionkit.training import (
+    CHECKPOINT,
+    LOG,
     Log,
     Plan,
     Progress,
@@ -71,38 +73,52 @@ def test_the_plan_is_the_stored_one_with_what_is_given() -> None:
             refused()
 
 
-class Counting(Round):
-    """A round whose steps do nothing but count."""
+class Counting:
+    """A trainer whose steps do nothing but count."""
 
     done = property(lambda self: self.progress.of(Plan(10, "steps")))
 
-    def __init__(self, every: float = 60.0) -> None:
+    def __init__(self) -> None:
         self.progress = Progress()
-        self.told: list[str] = []
-        super().__init__(self, every)
+
+    def save(self, path: Path) -> None:
+        path.write_text(str(self.progress.step))
+
+
+class CountingRound(Round[Counting]):
+    exports = 0
+
+    def __init__(self, trainer: Counting, folder: Path, every: float = 60.0) -> None:
+        super().__init__(trainer, folder, ("step",), every)
 
     def step(self) -> None:
-        self.progress.step += 1
+        self.trainer.progress.step += 1
 
-    def report(self) -> None:
-        self.told.append(f"report {self.progress.step}")
+    def report(self) -> tuple[dict[str, float], str]:
+        return {"step": self.trainer.progress.step}, f"after {self.trainer.progress.step}"
 
     def export(self) -> None:
-        self.told.append("export")
+        self.exports += 1
 
 
-def test_a_round_ends_with_the_plan_or_when_told_to() -> None:
-    one = Counting()
-    assert one.run(lambda: one.progress.step == 4) == "the round is over"
-    assert one.told == ["report 4", "export"]
+def test_a_round_ends_with_the_plan_or_when_told_to(tmp_path, capsys) -> None:
+    trainer = Counting()
+    one = CountingRound(trainer, tmp_path)
+    assert one.run(lambda: trainer.progress.step == 4) == "the round is over"
+    assert (tmp_path / CHECKPOINT).read_text() == "4"
     assert one.run(lambda: False) == "the plan is done"
-    assert one.told[2:] == ["report 10", "export"]
+    assert (tmp_path / CHECKPOINT).read_text() == "10"
     assert one.run(lambda: False) == "the plan is done"  # there is nothing left to tell
-    assert one.told[4:] == ["export"]
-    assert one.progress.minutes > 0
-    often = Counting(every=0)
-    often.run(lambda: often.progress.step == 2)
-    assert often.told == ["report 1", "report 2", "export"]
+    assert capsys.readouterr().out == "after 4\nafter 10\n"
+    assert (tmp_path / LOG).read_text() == "step\n4\n10\n"
+    assert one.exports == 3
+    assert trainer.progress.minutes > 0
+
+
+def test_a_round_reports_in_between(tmp_path) -> None:
+    trainer = Counting()
+    CountingRound(trainer, tmp_path, every=0).run(lambda: trainer.progress.step == 2)
+    assert (tmp_path / LOG).read_text() == "step\n1\n2\n"
 
 
 def test_a_signal_is_a_flag_once() -> None:
@@ -116,8 +132,8 @@ def test_a_signal_is_a_flag_once() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_thread_trains_without_signals() -> None:
-    one, reasons = Counting(), []
+def test_a_thread_trains_without_signals(tmp_path) -> None:
+    one, reasons = CountingRound(Counting(), tmp_path), []
     thread = threading.Thread(target=lambda: reasons.append(one.run(lambda: False)))
     thread.start()
     thread.join()

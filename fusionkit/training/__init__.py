@@ -6,13 +6,13 @@ loss, is the plugin's: :mod:`fusionkit_learned.train` and :mod:`fusionkit_diffus
 examples, of weights for sources and of a diffusion prior.
 """
 
-from .checkpoint import by_part, check_same, training_state
-from .photographs import find_photographs, split
-from .plan import Plan, Progress, add_arguments, chosen_plan
-from .rounds import Log, Round, Trainer, set_up_torch, stop_requested
-from .steps import follow, generator_for
+from .plan import Plan, Progress, add_arguments, chosen_plan, find_photographs, split
+from .rounds import CHECKPOINT, LOG, Log, Round, Trainer, set_up_torch, stop_requested
+from .state import by_part, check_same, follow, generator_for, training_state
 
 __all__ = [
+    "CHECKPOINT",
+    "LOG",
     "Log",
     "Plan",
     "Progress",

@@ -1,10 +1,10 @@
-"""How much training there is to be, how far it has come, and the options that say so."""
+"""What a training is asked for: how much of it, on which photographs, and its options."""
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 from ..errors import UsageError
 
 P = TypeVar("P", bound="Plan")
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 @dataclass(frozen=True)
@@ -119,3 +121,41 @@ def add_arguments(
     add("--report", type=float, default=report, help=between)
     add("--threads", type=int, default=1)
     add("--licence", default="not stated", help="of the weights; goes into their metadata")
+
+
+def find_photographs(paths: Iterable[str | Path]) -> list[Path]:
+    """Return the image files named, and those in the folders named, sorted within each.
+
+    Raises
+    ------
+    UsageError
+        A folder holds no images.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+        if not inside:
+            raise UsageError(f"{path}: holds no images")
+        found += inside
+    return found
+
+
+def split(paths: Sequence[Path], held_out: int) -> tuple[list[Path], list[Path]]:
+    """Return photographs for training, and some spread evenly over them for validation.
+
+    Raises
+    ------
+    UsageError
+        None would be held out, or none left.
+    """
+    if not 1 <= held_out < len(paths):
+        raise UsageError(
+            f"{held_out} of {len(paths)} photographs cannot be held out for validation: at least "
+            "one must be, and one be left (--validation)"
+        )
+    chosen = {(2 * n + 1) * len(paths) // (2 * held_out) for n in range(held_out)}
+    indexed = list(enumerate(paths))
+    return [p for n, p in indexed if n not in chosen], [p for n, p in indexed if n in chosen]

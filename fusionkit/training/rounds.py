@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
 from ..imaging import write_text
 from .plan import Progress
+
+CHECKPOINT, LOG = "checkpoint.safetensors", "log.csv"
 
 
 class Trainer(Protocol):
@@ -29,22 +31,41 @@ class Trainer(Protocol):
     def done(self) -> float:
         """The share of the plan that is done."""
 
+    def save(self, path: Path) -> None:
+        """Write the whole state, atomically."""
 
-class Round(ABC):
-    """Trains until told to stop; whatever stops it, the state is saved and exported.
+
+T = TypeVar("T", bound=Trainer)
+
+
+class Round(ABC, Generic[T]):
+    """Trains until told to stop; whatever stops it, the state is saved and the weights exported.
 
     Parameters
     ----------
     trainer
         What is trained.
+    folder
+        Where checkpoint, log and export go.
+    columns
+        Of the log.
     every
-        Minutes between two reports.
+        Minutes between two rows of it, each with a checkpoint.
     started
         When the time of this round began to count, of ``time.perf_counter``; default now.
     """
 
-    def __init__(self, trainer: Trainer, every: float, started: float | None = None) -> None:
-        self._trainer = trainer
+    def __init__(
+        self,
+        trainer: T,
+        folder: Path,
+        columns: Sequence[str],
+        every: float,
+        started: float | None = None,
+    ) -> None:
+        self.trainer = trainer
+        self.folder = folder
+        self._log = Log(folder / LOG, columns, trainer.progress.step)
         self._every = every
         self._last = time.perf_counter() if started is None else started
 
@@ -53,8 +74,8 @@ class Round(ABC):
         """Make one step."""
 
     @abstractmethod
-    def report(self) -> None:
-        """Save the state, and tell of the steps since the last report, one at least."""
+    def report(self) -> tuple[Mapping[str, float], str]:
+        """Return a row of the log and a line to print, of the steps since the last report."""
 
     @abstractmethod
     def export(self) -> None:
@@ -64,28 +85,32 @@ class Round(ABC):
         """Train until the plan is done, ``enough()`` is true, or a signal comes; return why."""
         reported, unreported = time.perf_counter(), False
         with stop_requested() as stopping:
-            while True:
-                if self._trainer.done >= 1:
-                    reason = "the plan is done"
-                    break
-                if stopping():
-                    reason = "a signal asked to stop"
-                    break
-                if enough():
-                    reason = "the round is over"
-                    break
+            while not (reason := self._reason_to_stop(stopping, enough)):
                 self.step()
                 unreported = True
                 now = time.perf_counter()
-                self._trainer.progress.minutes += (now - self._last) / 60
+                self.trainer.progress.minutes += (now - self._last) / 60
                 self._last = now
                 if now - reported >= 60 * self._every:
-                    self.report()
+                    self._save()
                     reported, unreported = time.perf_counter(), False
             if unreported:
-                self.report()
+                self._save()
             self.export()
         return reason
+
+    def _reason_to_stop(self, stopping: Callable[[], bool], enough: Callable[[], bool]) -> str:
+        if self.trainer.done >= 1:
+            return "the plan is done"
+        if stopping():
+            return "a signal asked to stop"
+        return "the round is over" if enough() else ""
+
+    def _save(self) -> None:
+        row, line = self.report()
+        self.trainer.save(self.folder / CHECKPOINT)
+        self._log.add(row)
+        print(line, flush=True)
 
 
 class Log:

@@ -17,6 +17,7 @@ from torch import Tensor
 from fusionkit import __version__
 from fusionkit.errors import FusionkitError, UsageError
 from fusionkit.training import (
+    CHECKPOINT,
     add_arguments,
     chosen_plan,
     find_photographs,
@@ -33,7 +34,7 @@ from .photographs import Photographs, sources_of
 from .speed import PRECISIONS, choose_precision
 from .trainer import Trainer
 from .training_plan import LEVELS, TAIL, Plan
-from .training_round import CHECKPOINT, EXPORT, Round
+from .training_round import EXPORT, Round
 
 VALIDATION_SIDE = 192
 

@@ -14,7 +14,7 @@ from fusionkit import training
 from .compact_network import forward_flops
 from .trainer import VALIDATION_SIGMAS, Trainer
 
-CHECKPOINT, EXPORT, LOG = "checkpoint.safetensors", "compact.safetensors", "log.csv"
+EXPORT = "compact.safetensors"
 
 COLUMNS = (
     "minutes", "progress", "step", "crops", "crop_size", "crops_per_second", "tflops",
@@ -34,23 +34,17 @@ class Interval:
     steps: int = 0
 
 
-class Round(training.Round):
-    """Trains until told to stop; whatever stops it, the state is saved and exported.
+class Round(training.Round[Trainer]):
+    """One round, validated by denoising.
 
     Parameters
     ----------
-    trainer
-        What is trained.
-    folder
-        Where checkpoint, log and export go.
+    trainer, folder, report, started
+        As of :class:`fusionkit.training.Round`, ``report`` being minutes.
     validation
         Images (1, 3, H, W) in [0, 1] that are not trained on.
     notes
         The metadata of the export, but for the state of training.
-    report
-        Minutes between two rows of the log, each with a checkpoint.
-    started
-        When the time of this round began to count; default now.
     """
 
     def __init__(
@@ -62,12 +56,9 @@ class Round(training.Round):
         report: float = 5.0,
         started: float | None = None,
     ) -> None:
-        super().__init__(trainer, report, started)
-        self.trainer = trainer
-        self.folder = folder
+        super().__init__(trainer, folder, COLUMNS, report, started)
         self.validation = validation
         self.notes = notes
-        self._log = training.Log(folder / LOG, COLUMNS, trainer.progress.step)
         self._interval = Interval()
 
     def step(self) -> None:
@@ -87,8 +78,8 @@ class Round(training.Round):
         mean = losses.mean()
         interval.losses = mean if interval.losses is None else interval.losses + mean
 
-    def report(self) -> None:
-        """Validate, save, and write a row of the log."""
+    def report(self) -> tuple[dict[str, float], str]:
+        """Return a row of the log, and a line of it."""
         trainer, interval = self.trainer, self._interval
         quality = trainer.validate(self.validation)
         seconds = interval.drawing + interval.learning
@@ -106,16 +97,13 @@ class Round(training.Round):
             "outside": interval.drawing / seconds,
         }
         row.update({f"psnr_{sigma:.0f}": value for sigma, value in quality.items()})
-        trainer.save(self.folder / CHECKPOINT)
-        self._log.add(row)
         decibels = " ".join(f"{value:.2f}" for value in quality.values())
-        print(
+        self._interval = Interval()
+        return row, (
             f"{row['minutes']:.1f} min, {row['progress']:.1%} of the plan: "
             f"{trainer.progress.crops} crops, {row['crops_per_second']:.1f} crops/s, "
-            f"loss {row['loss']:.4f}, {decibels} dB",
-            flush=True,
+            f"loss {row['loss']:.4f}, {decibels} dB"
         )
-        self._interval = Interval()
 
     def export(self) -> None:
         """Write the averaged weights, with the notes and how far they were trained."""

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ import torch
 from fusionkit import __version__, training
 from fusionkit.errors import FusionkitError, UsageError
 from fusionkit.training import (
+    CHECKPOINT,
     add_arguments,
     chosen_plan,
     find_photographs,
@@ -30,7 +30,7 @@ from .photographs import Photographs
 from .samples import Batch
 from .trainer import EMA_DECAY, Plan, Trainer, read_checkpoint
 
-CHECKPOINT, EXPORT, LOG = "checkpoint.safetensors", "learned.safetensors", "log.csv"
+EXPORT = "learned.safetensors"
 
 COLUMNS = (
     "minutes", "progress", "step", "learning_rate", "loss",
@@ -88,7 +88,7 @@ def train(args: argparse.Namespace) -> int:
         "licence": args.licence,
         "fusionkit": __version__,
     }
-    one = Round(trainer, args.out, validation, notes, args.report, started)
+    one = Round(trainer, args, validation, notes, started)
     reason = one.run(end_of_round(args, trainer))
     file = args.out / EXPORT
     print(f"{reason}; {trainer.done:.1%} of the plan is done after {trainer.progress.step} steps")
@@ -113,37 +113,18 @@ def end_of_round(args: argparse.Namespace, trainer: Trainer) -> Callable[[], boo
     return lambda: trainer.progress.step >= last
 
 
-class Round(training.Round):
-    """Trains; validates on samples of photographs held out, by family, for the log.
-
-    Parameters
-    ----------
-    trainer
-        What is trained.
-    folder
-        Where checkpoint, log and export go.
-    validation
-        By family.
-    notes
-        The metadata of the export, but for the state of training.
-    every
-        Minutes between two rows of the log, each with a checkpoint.
-    started
-        When the time of this round began to count.
-    """
+class Round(training.Round[Trainer]):
+    """One round, validated on samples of photographs held out, by family."""
 
     def __init__(
         self,
         trainer: Trainer,
-        folder: Path,
+        args: argparse.Namespace,
         validation: dict[str, Batch],
         notes: dict[str, Any],
-        every: float,
         started: float,
     ) -> None:
-        super().__init__(trainer, every, started)
-        self.trainer = trainer
-        self.folder = folder
+        super().__init__(trainer, args.out, COLUMNS, args.report, started)
         self.validation = validation
         self.notes = notes
         self._losses: list[float] = []
@@ -152,15 +133,14 @@ class Round(training.Round):
             for family, batch in validation.items()
             for name, weigh in BASELINES.items()
         }
-        self._log = training.Log(folder / LOG, COLUMNS, trainer.progress.step)
 
     def step(self) -> None:
         """Make one step."""
         self._losses.append(self.trainer.learn(self.trainer.draw()))
 
     @torch.no_grad()
-    def report(self) -> None:
-        """Validate, save, and write a row of the log."""
+    def report(self) -> tuple[dict[str, float], str]:
+        """Return a row of the log, and a line of it."""
         trainer, progress = self.trainer, self.trainer.progress
         row = {
             "minutes": progress.minutes,
@@ -173,18 +153,15 @@ class Round(training.Round):
         for family, batch in self.validation.items():
             weights = fusion_weights(trainer.average(batch.sources, batch.x0, batch.sigma))
             row[f"{family}_learned"] = psnr(weights, batch)
-        trainer.save(self.folder / CHECKPOINT)
-        self._log.add(row)
         better = " ".join(
             f"{family} {row[f'{family}_learned'] - row[f'{family}_mean']:+.2f}"
             for family in self.validation
         )
-        print(
-            f"{progress.minutes:.1f} min, {trainer.done:.1%} of the plan, step {progress.step}: "
-            f"loss {row['loss']:.4f}; dB over the mean: {better}",
-            flush=True,
-        )
         self._losses.clear()
+        return row, (
+            f"{progress.minutes:.1f} min, {trainer.done:.1%} of the plan, step {progress.step}: "
+            f"loss {row['loss']:.4f}; dB over the mean: {better}"
+        )
 
     def export(self) -> None:
         """Write the averaged weights, with the notes and how far they were trained."""

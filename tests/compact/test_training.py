@@ -16,9 +16,10 @@ from fusionkit_diffusion.compact_file import read_file
 from fusionkit_diffusion.compact_network import Architecture
 from fusionkit_diffusion.denoising import noisy, psnr
 from fusionkit_diffusion.muon import RMS, orthogonalised
-from fusionkit_diffusion.training_round import CHECKPOINT, EXPORT, LOG, Round
+from fusionkit_diffusion.training_round import EXPORT, Round
 
 from fusionkit.errors import UsageError
+from fusionkit.training import CHECKPOINT, LOG
 
 from .tiny import one_line, photograph_folder, trainer
 

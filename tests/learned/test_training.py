@@ -13,11 +13,11 @@ from fusionkit_learned import evaluate, train
 from fusionkit_learned.learned import Learned
 from fusionkit_learned.photographs import Draw, Photographs
 from fusionkit_learned.samples import draw_batch
-from fusionkit_learned.train import CHECKPOINT, EXPORT, LOG
+from fusionkit_learned.train import EXPORT
 from fusionkit_learned.trainer import Plan, Trainer
 from fusionkit_learned.weights_file import read_file
 
-from fusionkit.training import find_photographs
+from fusionkit.training import CHECKPOINT, LOG, find_photographs
 
 from .tiny import one_line, photograph_folder, weights_file
 

@@ -1,4 +1,4 @@
-"""The state of a training, as the metadata and the names of tensors in its checkpoint tell it.
+"""The state of a training: its checkpoint, the average of its weights, and its randomness.
 
 A checkpoint is a file of :func:`fusionkit.weights.write_safetensors` whose metadata have an entry
 ``training``: a table as JSON, with the ``plan`` and whatever else a training needs to go on.
@@ -6,12 +6,14 @@ A checkpoint is a file of :func:`fusionkit.weights.write_safetensors` whose meta
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from ..errors import UsageError
 from .plan import Plan
@@ -53,3 +55,21 @@ def by_part(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         part, _, rest = key.partition("/")
         parts.setdefault(part, {})[rest] = value
     return parts
+
+
+def generator_for(*key: object, device: str | torch.device = "cpu") -> torch.Generator:
+    """Return a generator that is a function of its key.
+
+    With the seed and the step as key, a resumed training goes on as if it had never stopped.
+    """
+    digest = hashlib.sha256("\n".join(map(str, key)).encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+@torch.no_grad()
+def follow(average: nn.Module, network: nn.Module, step: int, decay: float) -> None:
+    """Move the running average of the weights towards them, by 1 - ``decay``, more at first."""
+    # A short memory at first, so that the average does not drag the beginning along.
+    decay = min(decay, (1 + step) / (10 + step))
+    for mean, current in zip(average.parameters(), network.parameters(), strict=True):
+        mean.lerp_(current, 1 - decay)
