@@ -91,7 +91,8 @@ def chosen_plan(
     said = {unit: total for unit, total in length.items() if total is not None}
     if any(value <= 0 for value in (*changes.values(), *said.values())):
         raise UsageError("lengths, sizes and rates of a training must be above 0")
-    for unit, total in list(said.items())[:1]:
+    if said:
+        unit, total = next(iter(said.items()))
         changes.update(unit=unit, total=total)
     try:
         return plan(**{**stored, **changes})

@@ -136,6 +136,14 @@ def test_it_knows_what_is_sharp(index: int) -> None:
     assert psnr(fused, truth) > psnr(sources.mean(0), truth) + 1
 
 
+@pytest.mark.parametrize("deviation", [1.0, 2.0])
+def test_it_prefers_what_is_sharper_everywhere(deviation: float) -> None:
+    photo = skimage.data.astronaut()[:256, :256].mean(-1) / 127.5 - 1
+    blurred = scipy.ndimage.gaussian_filter(photo, deviation)
+    sources = torch.from_numpy(np.stack([photo, blurred]))[:, None, None].float()
+    assert weigh(Learned(), sources)[0].mean() > 0.8
+
+
 def test_it_prefers_less_noise_and_what_is_not_clipped() -> None:
     truth, _ = focus_pair()
     noise = torch.randn(256, 256, generator=torch.Generator().manual_seed(1))
