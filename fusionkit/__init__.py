@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from .recipe import tasks
     from .sampler import SampledStep
     from .settings import Settings
-    from .smoothing import box_mean
+    from .smoothing import box_mean, consistent_weights
     from .tracing import Trace, Traced, trace
 
 # Imported when first asked for: most of these need torch, or files of the package.
@@ -83,6 +83,7 @@ _LATER = {
     "SampledStep": "sampler",
     "Settings": "settings",
     "box_mean": "smoothing",
+    "consistent_weights": "smoothing",
     "mirrored_index": "mirror",
     "Trace": "tracing",
     "Traced": "tracing",
@@ -130,6 +131,7 @@ __all__ = [
     "__version__",
     "box_mean",
     "compose",
+    "consistent_weights",
     "fuse",
     "hookimpl",
     "load_plugins",

@@ -1,4 +1,4 @@
-"""Means over windows, fast on any device and differentiable."""
+"""Means over windows, fast on any device and differentiable; and weights made to agree by them."""
 
 from __future__ import annotations
 
@@ -36,6 +36,35 @@ def box_mean(maps: Tensor, window: int) -> Tensor:
     inside = _window_sum(maps.new_ones(height, 1), window, -2)
     inside = inside * _window_sum(maps.new_ones(1, width), window, -1)
     return _window_sum(_window_sum(maps, window, -2), window, -1) / inside
+
+
+def consistent_weights(weights: Tensor, window: int, power: float = 4.0) -> Tensor:
+    """Make neighbours agree on a source: average weights over a window, and sharpen them again.
+
+    w_k becomes (G w_k)^p / Σ_j (G w_j)^p, G the mean over the window: each pixel takes what most
+    of its neighbours chose. This is the consistency verification of Li, Manjunath and
+    Mitra, "Multisensor image fusion using the wavelet transform", Graphical Models
+    and Image Processing 57 (1995) 235-245, section 3, with weights in the place of choices.
+
+    Parameters
+    ----------
+    weights
+        (K, ..., H, W), >= 0, summing to 1 over K.
+    window
+        As for :func:`box_mean`; 1 changes nothing.
+    power
+        p; 1 only smooths.
+
+    Returns
+    -------
+    Tensor
+        As ``weights``.
+    """
+    if window == 1:
+        return weights
+    shares = box_mean(weights, window)
+    sharpened = (shares / shares.amax(0)) ** power
+    return sharpened / sharpened.sum(0)
 
 
 def _window_sum(maps: Tensor, window: int, dim: int) -> Tensor:

@@ -33,6 +33,12 @@ class DigOptions:
         "softmax of l2 gains with scale 1 is the published formula.",
     )
     scale: float = option(16.0, "How sharply the weights follow the gains.", above=0, maximum=1e6)
+    consistency: int = option(
+        1,
+        "Side in pixels of a window, odd, within which neighbours are made to agree on a source; "
+        "1 for none.",
+        minimum=1,
+    )
     stride: int = option(2, "S: renew the gains every S steps.", minimum=1)
     resolution: int = option(
         0,
@@ -49,6 +55,7 @@ class DigOptions:
 
     def __post_init__(self) -> None:
         _require_odd(self.window)
+        _require_odd(self.consistency, "consistency")
         if self.skip == 1:
             raise ValueError("skip must be below 1: some of the gain has to be left")
         if self.skip > 0 and not self.dynamic:
@@ -82,9 +89,9 @@ class DigResidualOptions:
         _require_odd(self.window)
 
 
-def _require_odd(window: int) -> None:
+def _require_odd(window: int, name: str = "window") -> None:
     if window % 2 == 0:
-        raise ValueError(f"window must be odd, not {window}")
+        raise ValueError(f"{name} must be odd, not {window}")
 
 
 def _window(options: DigOptions | DigResidualOptions) -> int:
@@ -100,6 +107,7 @@ def _dig(options: DigOptions, context: BuildContext) -> Dig:
         dynamic=options.dynamic,
         activation=options.activation,
         scale=options.scale,
+        consistency=options.consistency,
         stride=options.stride,
         resolution=options.resolution,
         skip=options.skip,

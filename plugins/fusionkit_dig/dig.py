@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from fusionkit import Run, StartedWeighting, Step, box_mean
+from fusionkit import Run, StartedWeighting, Step, box_mean, consistent_weights
 
 from .activation import simplex_weights
 from .losses import LOSSES
@@ -44,6 +44,9 @@ class Dig:
     activation, scale
         ``power``: max(gain, 0)^scale; ``softmax``: exp(scale * gain); ``hard``:
         all to the largest gain (shared by ties). Then normalised over sources.
+    consistency
+        Side of the window in which neighbours are made to agree on a source
+        (:func:`fusionkit.consistent_weights`), in pixels of the sources; 1 for none.
     stride
         S, in steps of the run.
     resolution
@@ -66,6 +69,7 @@ class Dig:
         stride: int = 2,
         resolution: int = 0,
         skip: float = 0.0,
+        consistency: int = 1,
     ) -> None:
         self.loss = LOSSES[loss]
         self.window = window
@@ -75,6 +79,7 @@ class Dig:
         self.stride = stride
         self.resolution = resolution
         self.skip = skip
+        self.consistency = consistency
 
     @property
     def weighs_by(self) -> str | None:
@@ -147,7 +152,9 @@ class _StartedDig:
         self.size = run.sources.shape[-2:]
         self.factor = dig.factor(run)
         self.run = run if self.factor == 1 else run.reduced(self.factor)
-        self.window = scaled_window(dig.window, self.factor)
+        self.window, self.consistency = (
+            scaled_window(side, self.factor) for side in (dig.window, dig.consistency)
+        )
         self.run.announce(dig.renewals(run))
         self._weights: Tensor | None = None
         self._renewed = -1
@@ -159,7 +166,8 @@ class _StartedDig:
         due = step.index - step.index % stride
         if self._weights is None or due != self._renewed:
             gains = self.gains(due, min(due + stride, self.run.steps))
-            self._weights = enlarged(self.dig.weights(gains), self.factor, *self.size)
+            weights = consistent_weights(self.dig.weights(gains), self.consistency)
+            self._weights = enlarged(weights, self.factor, *self.size)
             self._renewed = due
         return self._weights
 

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 class SaliencyOptions:
     """Options of the ``saliency`` weighting."""
 
-    measure: Literal["both", "contrast", "intensity"] = option(
+    measure: Literal["both", "contrast", "intensity", "gradient"] = option(
         "both",
         "What makes a pixel count: its contrast (Laplacian), how far its smoothed value is "
-        "from the image's mean, or the sum of both.",
+        "from the image's mean, the sum of both, or its squared gradient.",
     )
     window: int = option(
         11, "Side in pixels of the window that the measure is averaged over, odd.", minimum=1
@@ -31,15 +31,23 @@ class SaliencyOptions:
         maximum=1e6,
     )
 
+    consistency: int = option(
+        1,
+        "Side in pixels of a window, odd, within which neighbours are made to agree on a source; "
+        "1 for none.",
+        minimum=1,
+    )
+
     def __post_init__(self) -> None:
-        if self.window % 2 == 0:
-            raise ValueError(f"window must be odd, not {self.window}")
+        for name in ("window", "consistency"):
+            if getattr(self, name) % 2 == 0:
+                raise ValueError(f"{name} must be odd, not {getattr(self, name)}")
 
 
 def _saliency(options: SaliencyOptions, context: BuildContext) -> Saliency:
     from .saliency import Saliency
 
-    return Saliency(options.measure, options.window, options.sharpness)
+    return Saliency(options.measure, options.window, options.sharpness, options.consistency)
 
 
 @hookimpl

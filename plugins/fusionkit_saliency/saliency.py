@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from fusionkit import Run, StartedWeighting, box_mean
+from fusionkit import Run, StartedWeighting, box_mean, consistent_weights
 
 FLOOR = 1e-3
 """Counts as no saliency, of values in [-1, 1]: an eighth of a grey level of 8 bits."""
@@ -17,11 +17,12 @@ class Saliency:
     With L the 5-point Laplacian, B the 5 x 5 binomial blur, and | | over channels,
 
         contrast:   M_k = |L c_k|             (mean of absolute values),
-        intensity:  M_k = |mean(c_k) - B c_k|  (Euclidean, divided by the root of C);
+        intensity:  M_k = |mean(c_k) - B c_k|  (Euclidean, divided by the root of C),
+        gradient:   M_k = |∇c_k|²             (forward differences; mean over channels);
 
-    G the mean over a window; with S_k = G M_k + FLOOR the weights are S_k^p / Σ_j S_j^p. For
-    ``both``, S is the sum of the two, each first divided by its mean over sources and
-    pixels, as they differ in size.
+    G the mean over a window; with S_k = G M_k + FLOOR (its square for ``gradient``) the weights
+    are S_k^p / Σ_j S_j^p. For ``both``, S is the sum of the first two, each first divided by its
+    mean over sources and pixels, as they differ in size.
 
     The first is the saliency of Li, Kang and Hu, "Image fusion with guided filtering",
     IEEE Trans. Image Process. 22 (2013) 2864-2875, eq. 3 and 4, there with a Gaussian in
@@ -35,16 +36,26 @@ class Saliency:
     Parameters
     ----------
     measure
-        ``contrast``, ``intensity`` or ``both``.
+        ``contrast``, ``intensity``, ``both`` or ``gradient``.
     window
         Side of the averaging window in pixels, odd; 1 for none.
     sharpness
         p; 0 for equal weights.
+    consistency
+        Side of the window in which neighbours are made to agree on a source
+        (:func:`fusionkit.consistent_weights`); 1 for none.
     """
 
     uses_trajectory = False
 
-    def __init__(self, measure: str = "both", window: int = 11, sharpness: float = 4.0) -> None:
+    def __init__(
+        self,
+        measure: str = "both",
+        window: int = 11,
+        sharpness: float = 4.0,
+        consistency: int = 1,
+    ) -> None:
+        self.consistency = consistency
         self.measure = measure
         self.window = window
         self.sharpness = sharpness
@@ -54,13 +65,15 @@ class Saliency:
         salient = self.saliency(run.sources)
         # Relative to the largest, so that no power underflows for all sources.
         share = (salient / salient.amax(0)) ** self.sharpness
-        weights = share / share.sum(0)
+        weights = consistent_weights(share / share.sum(0), self.consistency)
         return lambda step: weights
 
     def saliency(self, sources: Tensor) -> Tensor:
         """Return S_k of (K, B, C, H, W): above zero, (K, B, 1, H, W)."""
         if self.measure == "contrast":
             return box_mean(contrast(sources), self.window) + FLOOR
+        if self.measure == "gradient":
+            return box_mean(gradient_energy(sources), self.window) + FLOOR**2
         if self.measure == "intensity":
             return box_mean(intensity(sources), self.window) + FLOOR
         parts = (box_mean(m(sources), self.window) + FLOOR for m in (contrast, intensity))
@@ -74,6 +87,13 @@ def contrast(sources: Tensor) -> Tensor:
     beside = around[..., 1:-1, :-2] + around[..., 1:-1, 2:]
     above = around[..., :-2, 1:-1] + around[..., 2:, 1:-1]
     return (beside + above - 4 * sources).abs().mean(-3, keepdim=True)
+
+
+def gradient_energy(sources: Tensor) -> Tensor:
+    """Squared differences to the next pixel, to the right and below, mean over channels."""
+    right = functional.pad(sources.diff(dim=-1).square(), (0, 1))
+    below = functional.pad(sources.diff(dim=-2).square(), (0, 0, 0, 1))
+    return (right + below).mean(-3, keepdim=True)
 
 
 def intensity(sources: Tensor) -> Tensor:
