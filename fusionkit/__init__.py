@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         Weighting,
     )
     from .recipe import tasks
+    from .replicated import distinct, weighted_sum
     from .sampler import SampledStep
     from .settings import Settings
     from .smoothing import box_mean, consistent_weights
@@ -79,6 +80,8 @@ _LATER = {
     "Step": "protocols",
     "Weighting": "protocols",
     "tasks": "recipe",
+    "distinct": "replicated",
+    "weighted_sum": "replicated",
     "Run": "protocols",
     "SampledStep": "sampler",
     "Settings": "settings",
@@ -132,6 +135,7 @@ __all__ = [
     "box_mean",
     "compose",
     "consistent_weights",
+    "distinct",
     "fuse",
     "hookimpl",
     "load_plugins",
@@ -140,6 +144,7 @@ __all__ = [
     "proximal_weights",
     "tasks",
     "trace",
+    "weighted_sum",
 ]
 
 

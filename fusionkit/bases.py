@@ -48,13 +48,15 @@ class StartedTarget:
 
     def initial(self, weights: Tensor) -> Tensor:
         """Return the weighted mean of the sources."""
-        return (weights * self.run.sources).sum(0)
+        from .replicated import weighted_sum
+
+        return weighted_sum(weights, self.run.sources)
 
     def rectify(self, step: Step, weights: Tensor) -> Tensor:
         """Return the proximal point between target and clean estimate."""
         target = self.target(step, weights)
         rho = self.rho[step.index]
-        return target if rho == 0 else (target + rho * step.x0) / (1 + rho)
+        return target if rho == 0 else (rho * step.x0).add_(target).div_(1 + rho)
 
 
 class StartedEnergy:
@@ -87,7 +89,9 @@ class StartedEnergy:
 
     def initial(self, weights: Tensor) -> Tensor:
         """Return the weighted mean of the sources."""
-        return (weights * self.run.sources).sum(0)
+        from .replicated import weighted_sum
+
+        return weighted_sum(weights, self.run.sources)
 
     def rectify(self, step: Step, weights: Tensor) -> Tensor:
         """Return x0 moved towards the minimiser of the energy plus the proximal term."""
