@@ -171,18 +171,18 @@ class Pipeline:
         """
         if self._plans and sources.ndim == 5 and sources.shape[1] > 1:
             return self._one_by_one(sources, seed, on_step, noise)
-        last: SampledStep | None = None
         weights: Tensor | None = None
+        image: Tensor | None = None
+        run: Any = None
         for done in self.steps(sources, seed, noise):
             weights = done.weights if weights is None else weights + done.weights
-            last = done
+            image, run = done.corrected, done.step.run
             if on_step is not None:
                 on_step(done)
-        assert last is not None
+            del done  # or a step's images would stay beside those of the next
+        assert image is not None
         assert weights is not None
-        run = last.step.run
         assert isinstance(run, Run)
-        image = last.corrected
         if sources.shape[2] != image.shape[1]:
             image = image.mean(1, keepdim=True)
         return Fused(

@@ -19,6 +19,7 @@ from .protocols import (
     planned_steps,
     uses_trajectory,
 )
+from .replicated import distinct
 from .run import Run
 
 
@@ -41,7 +42,6 @@ class SampledStep:
     corrected: Tensor
 
 
-@torch.no_grad()
 def sample(
     run: Run,
     weighting: Weighting,
@@ -71,6 +71,26 @@ def sample(
     weighting_name, objective_name
         What messages call them.
     """
+    steps = _steps(run, weighting, objective, from_noise, eta, weighting_name, objective_name)
+    while True:
+        # Around each step, and not over what whoever takes the steps does between them.
+        with torch.no_grad():
+            done = next(steps, None)
+        if done is None:
+            return
+        yield done
+        del done  # or its images would stay beside those of the next
+
+
+def _steps(
+    run: Run,
+    weighting: Weighting,
+    objective: Objective,
+    from_noise: bool,
+    eta: float,
+    weighting_name: str,
+    objective_name: str,
+) -> Iterator[SampledStep]:
     with blame(weighting_name, "while planning"):
         keep = planned_steps(weighting, run)
         if keep is not None:
@@ -98,17 +118,23 @@ def sample(
 
     x: Tensor | None = None
     if uses_trajectory(weighting) or uses_trajectory(objective):
-        x = run.noise("fusionkit/start")
-        if not from_noise:
-            mean = run.sources.mean(0)
+        if from_noise:
+            x = run.noise("fusionkit/start")
+        else:
+            shape = run.sources.shape[1:]
+            mean = distinct(run.sources).mean(0).expand(shape)
             weights = weights_of(Step(run, 0, mean, mean, provisional=True))
+            del mean
             with blame(objective_name, "for the initial fusion"):
                 initial = fusion.initial(weights)
-            check_shape(initial, mean.shape, objective_name, "an initial fusion", "", mean.dtype)
+            del weights
+            dtype = run.sources.dtype
+            check_shape(initial, shape, objective_name, "an initial fusion", "", dtype)
             run.checks.finite(
                 initial, f"{objective_name} returned an initial fusion that is not finite"
             )
-            x = run.a[0] * initial + run.s[0] * x
+            x = run.noise("fusionkit/start").mul_(run.s[0]).add_(run.a[0] * distinct(initial))
+            del initial
 
     corrected: Tensor | None = None
     for i in range(run.steps):
@@ -130,7 +156,9 @@ def sample(
             corrected, f"{objective_name} returned an estimate that is not finite {where}"
         )
         yield SampledStep(step, weights, corrected)
-        if x is not None:
+        # Nothing of this step is kept alive during the next, which is when memory is needed.
+        del step, x0, weights
+        if x is not None and i + 1 < run.steps:  # nobody looks at level N
             x = ddim_step(run, i, x, corrected, eta)
         run.release_before(i + 1)
 
@@ -144,7 +172,7 @@ def ddim_step(run: Run, i: int, x: Tensor, x0: Tensor, eta: float) -> Tensor:
     a, s, a_next, s_next = run.a[i], run.s[i], run.a[i + 1], run.s[i + 1]
     fresh = eta * (s_next / s) * math.sqrt(max(0.0, 1 - (a / a_next) ** 2))
     kept = math.sqrt(max(0.0, s_next**2 - fresh**2)) / s
-    x = a_next * x0 + kept * (x - a * x0)
+    after = torch.sub(x, x0, alpha=a).mul_(kept).add_(x0, alpha=a_next)
     if fresh > 0:
-        x = x + fresh * run.noise("fusionkit/ddim", i)
-    return x
+        after.add_(run.noise("fusionkit/ddim", i), alpha=fresh)
+    return after
