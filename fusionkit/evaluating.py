@@ -20,7 +20,8 @@ PIXELS_PER_PASS = 2**20
 PIXELS_PER_TILE = 2**21
 """A larger image goes in tiles, if the estimator does not say otherwise.
 
-At the compact prior's 550 bytes a pixel in float32, a tile of this area takes 1.2 GB.
+At the compact prior's 550 bytes a pixel in float32, a tile of this area takes 1.2 GB. An image
+of more than four such tiles, which fills memory itself, goes in tiles of half the area.
 """
 
 OVERLAP = 64
@@ -51,6 +52,8 @@ class Evaluator:
         H W of every image evaluated so far, padding and overlaps not included, summed.
     tiled
         The side of the smallest tiles that were used; 0 as long as every image went whole.
+    pixels_per_pass
+        How many pixels go through the estimator at once: at least one image, or tile, does.
     """
 
     def __init__(self, estimator: NoiseEstimator, name: str, checks: Checks, tile: int = 0) -> None:
@@ -60,7 +63,7 @@ class Evaluator:
         self._estimator = estimator
         self._name = name
         self._tile = tile
-        self._most: int = getattr(estimator, "pixels_per_pass", PIXELS_PER_PASS)
+        self.pixels_per_pass: int = getattr(estimator, "pixels_per_pass", PIXELS_PER_PASS)
         self._padding: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         self._axes: dict[tuple[int, int, torch.dtype], Axis] = {}
 
@@ -90,35 +93,47 @@ class Evaluator:
         height, width = x.shape[-2:]
         t = torch.tensor([schedule.timesteps[i] for i in levels], device=x.device)
         rows, columns = self._padded(height, width, x.device)
-        padded = x
-        if (len(rows), len(columns)) != (height, width):
-            padded = x[..., rows, :][..., columns]
         sigmas = " ".join(f"{schedule.sigma[i]:.4g}" for i in sorted(set(levels)))
         where = f"at noise level {sigmas}"
-        eps = self._noise(padded, t, where)
+        tiled = self._side(len(rows), len(columns)) < max(len(rows), len(columns))
+        if tiled:
+            eps = self._blended(x, t, where)
+        else:
+            padded = x
+            if (len(rows), len(columns)) != (height, width):
+                padded = x[..., rows, :][..., columns]
+            eps = self._call(padded, t, where)
         self.checks.finite(eps, f"{self._name} returned noise that is not finite {where}")
-        eps = eps[..., :height, :width].to(x.dtype)
+        a: float | Tensor
+        s: float | Tensor
         if len(set(levels)) == 1:
-            return (x - schedule.s[levels[0]] * eps) / schedule.a[levels[0]]
-        shape = (len(levels), 1, 1, 1)
-        a, s = (
-            torch.tensor([of[i] for i in levels], device=x.device, dtype=x.dtype).view(shape)
-            for of in (schedule.a, schedule.s)
-        )
-        return (x - s * eps) / a
+            a, s = schedule.a[levels[0]], schedule.s[levels[0]]
+        else:
+            shape = (len(levels), 1, 1, 1)
+            a, s = (
+                torch.tensor([of[i] for i in levels], device=x.device, dtype=x.dtype).view(shape)
+                for of in (schedule.a, schedule.s)
+            )
+        # (x - s eps) / a. What tiles were blended in is ours to write to; what came from
+        # the estimator may be something that it keeps.
+        scaled = eps.mul_(s) if tiled else s * eps[..., :height, :width].to(x.dtype)
+        return torch.sub(x, scaled, out=scaled).div_(a)
 
-    def _noise(self, x: Tensor, t: Tensor, where: str) -> Tensor:
-        """Return the estimate for padded images, blended of tiles where they are too large."""
-        if self._side(*x.shape[-2:]) >= max(x.shape[-2:]):
-            return self._call(x, t, where)
-        down, across = self._layout(x)
+    def _blended(self, x: Tensor, t: Tensor, where: str) -> Tensor:
+        """Return the estimate for images that are too large, blended of tiles; not padded."""
+        height, width = x.shape[-2:]
+        rows, columns = self._padded(height, width, x.device)
+        down, across = self._layout(len(rows), len(columns), x)
         self.tiled = min(self.tiled or max(x.shape), max(down.length, across.length))
         blended = torch.zeros_like(x)
         for top, down_window in zip(down.starts, down.windows.unbind(), strict=True):
             for left, across_window in zip(across.starts, across.windows.unbind(), strict=True):
-                place = (..., slice(top, top + down.length), slice(left, left + across.length))
-                eps = self._call(x[place].contiguous(), t, where).to(x.dtype)
-                blended[place].addcmul_(eps, down_window[:, None] * across_window)
+                bottom, right = top + down.length, left + across.length
+                eps = self._call(x[..., rows[top:bottom], :][..., columns[left:right]], t, where)
+                within = blended[..., top:bottom, left:right]
+                h, w = within.shape[-2:]  # less than the tile, where it reaches into the padding
+                window = down_window[:h, None] * across_window[:w]
+                within.addcmul_(eps[..., :h, :w].to(x.dtype), window)
         return blended
 
     def _call(self, x: Tensor, t: Tensor, where: str) -> Tensor:
@@ -144,26 +159,27 @@ class Evaluator:
     def _images_per_pass(self, x: Tensor) -> int:
         height, width = (self._padded_size(size) for size in x.shape[-2:])
         side = self._side(height, width)
-        return max(1, self._most // (min(height, side) * min(width, side)))
+        return max(1, self.pixels_per_pass // (min(height, side) * min(width, side)))
 
-    def _layout(self, padded: Tensor) -> tuple[Axis, Axis]:
-        """Return the tiles down and across; made once for each size of image and tile."""
-        height, width = padded.shape[-2:]
+    def _layout(self, height: int, width: int, like: Tensor) -> tuple[Axis, Axis]:
+        """Return the tiles of a padded size; made once for each size of image and tile."""
         side = self._side(height, width)
         overlap = max(OVERLAP, getattr(self._estimator, "receptive", 0))
         for size in (height, width):
-            if (size, side, padded.dtype) not in self._axes:
-                self._axes[size, side, padded.dtype] = axis_of(
-                    size, side, overlap, self._estimator.multiple_of, padded.device, padded.dtype
+            if (size, side, like.dtype) not in self._axes:
+                self._axes[size, side, like.dtype] = axis_of(
+                    size, side, overlap, self._estimator.multiple_of, like.device, like.dtype
                 )
-        return self._axes[height, side, padded.dtype], self._axes[width, side, padded.dtype]
+        return self._axes[height, side, like.dtype], self._axes[width, side, like.dtype]
 
     def _side(self, height: int, width: int) -> int:
         """Return the side that an image's tiles may have; its own, to let it pass whole."""
         if self._tile:
             return self._tile
         most: int = getattr(self._estimator, "pixels_per_tile", PIXELS_PER_TILE)
-        return max(height, width) if height * width <= most else isqrt(most)
+        if height * width <= most:
+            return max(height, width)
+        return isqrt(most if height * width <= 4 * most else most // 2)
 
     def _asks_for_less(self, x: Tensor) -> bool:
         """After memory ran out, halve the batch, or else the tile; whether there is less to ask."""
@@ -171,7 +187,7 @@ class Evaluator:
         side = min(self._side(height, width), max(height, width))
         at_once = min(len(x), self._images_per_pass(x))
         if at_once > 1:
-            self._most = at_once // 2 * min(height, side) * min(width, side)
+            self.pixels_per_pass = at_once // 2 * min(height, side) * min(width, side)
             return True
         if side // 2 < max(LEAST_TILE, 2 * self._estimator.multiple_of):
             return False

@@ -197,6 +197,23 @@ def test_only_large_images_are_tiled(monkeypatch) -> None:
     assert clean(unlimited, images(160, 320))[1].tiled == 0
 
 
+def test_very_large_images_go_in_smaller_tiles(monkeypatch) -> None:
+    monkeypatch.setattr(evaluating, "PIXELS_PER_TILE", 180**2)
+    for side, tile in ((180, 0), (184, 180), (360, 180), (364, 124)):  # multiples of 4
+        _, evaluator = clean(SmallNetwork(), images(side, side))
+        assert evaluator.tiled == tile
+
+
+@pytest.mark.parametrize("size", [(299, 418), (257, 131)])
+def test_tiles_that_reach_into_the_padding_estimate_what_is_padded(size) -> None:
+    class Padded(WhiteGaussian):
+        multiple_of = 16
+
+    assert (
+        clean(Padded(), images(*size), 128)[0] - clean(Padded(), images(*size))[0]
+    ).abs().max() < 1e-12
+
+
 def test_memory_that_runs_out_halves_the_batch_and_then_the_tile() -> None:
     x = images(300, 420, count=3)
     expected, _ = clean(WhiteGaussian(), x)
