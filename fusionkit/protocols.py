@@ -54,7 +54,8 @@ class Run(Protocol):
     Attributes
     ----------
     sources : Tensor
-        (K, B, C, H, W) in [-1, 1]; do not write to it.
+        (K, B, C, H, W) in [-1, 1]; do not write to it. Grey sources are one channel, expanded
+        to C (see :func:`fusionkit.distinct`).
     seeds : tuple of int
         (B,), one per image.
     steps : int
@@ -111,11 +112,15 @@ class Run(Protocol):
         """
         ...
 
-    def announce(self, levels: Iterable[int]) -> None:
-        """Say which levels' source estimates will be asked for, so that they are batched."""
+    def announce(self, levels: Iterable[int], singly: bool = False) -> None:
+        """Say which levels' source estimates will be asked for, so that they are batched.
+
+        ``singly`` says that each source's will be asked for by its number, and once: large
+        ones are then made one after another, and not kept.
+        """
         ...
 
-    def source_estimate(self, level: int) -> Tensor:
+    def source_estimate(self, level: int, source: int | None = None) -> Tensor:
         """Return the clean estimate of every source noised to a level, (K, B, C, H, W).
 
         One noise field per image serves all levels and sources, so the order of
@@ -124,6 +129,11 @@ class Run(Protocol):
         the sampler has passed the level: at step i, ask for levels >= i only
         (an earlier one is computed anew, and counted). Level N returns the
         sources. Do not write to it.
+
+        With a number, from 0, that source's alone, (B, C, H, W). Images that fill a pass of the
+        estimator are then made for this source only, and nothing is kept, which takes a
+        K-th of the memory: ask once, and let go of one before asking for the next.
+        Where the level has been announced to be needed whole, it is part of that.
         """
         ...
 

@@ -15,6 +15,7 @@ from .checks import Checks, check_shape
 from .evaluating import Evaluator
 from .mirror import mirrored_index
 from .protocols import NoiseEstimator
+from .replicated import distinct
 from .schedule import Schedule
 
 
@@ -121,23 +122,29 @@ class Run:
             raise RuntimeError("no gradient passes through the estimator: detach the image first")
         return self._evaluator.clean(x, self.schedule, [level] * len(x))
 
-    def announce(self, levels: Iterable[int]) -> None:
-        """Note levels to be batched with earlier ones."""
-        self._announced.update(self.timesteps[i] for i in levels if i < self.steps)
+    def announce(self, levels: Iterable[int], singly: bool = False) -> None:
+        """Note levels to be batched with earlier ones, but those made source by source."""
+        if not (singly and self._large):
+            self._announced.update(self.timesteps[i] for i in levels if i < self.steps)
 
-    def source_estimate(self, level: int) -> Tensor:
-        """Return the clean estimate of every source noised to a level, (K, B, C, H, W)."""
+    def source_estimate(self, level: int, source: int | None = None) -> Tensor:
+        """Return the clean estimate of every source noised to a level, (K, B, C, H, W), or of one.
+
+        Those of one source, (B, C, H, W), are not kept if they fill a pass of
+        the estimator and nobody wants the others too.
+        """
         if not 0 <= level <= self.steps:
             raise ValueError(f"there are levels 0 to {self.steps}, not {level}")
         if level == self.steps:
-            return self.sources
+            return self.sources if source is None else self.sources[source]
         wanted = self.timesteps[level]
+        if source is not None:
+            if self._large and wanted not in self._announced and wanted not in self._held:
+                return self._estimates([level], source)[0, 0]
+            return self.source_estimate(level)[source]
         if wanted not in self._held:
             levels = [level, *self._ahead(level)]
-            if self._cache is None:
-                estimates = self._estimates(levels)
-            else:
-                estimates = self._estimates_by_cache(levels, self._cache)
+            estimates = self._estimates(levels)
             # Copies: a view would keep the whole batch alive until its last level is released.
             self._held.update(
                 {
@@ -159,7 +166,7 @@ class Run:
         if held is not None:
             return held, 0.0
         before = self._evaluator.pixels
-        estimates = self._estimates([level])[0]
+        estimates = self._evaluated([level])[0]
         spent, self._evaluator.pixels = self._evaluator.pixels - before, before
         return estimates, spent / self._unit
 
@@ -170,9 +177,9 @@ class Run:
         if factor == 1:
             return self
         if factor not in self._reduced:
-            self._reduced[factor] = self._derived(
-                shrunk(self.sources, factor), self.schedule, self._factor * factor
-            )
+            C = self.sources.shape[2]
+            small = shrunk(distinct(self.sources), factor).expand(-1, -1, C, -1, -1)
+            self._reduced[factor] = self._derived(small, self.schedule, self._factor * factor)
         return self._reduced[factor]
 
     def subset(self, keep: Sequence[int]) -> Run:
@@ -189,6 +196,8 @@ class Run:
         kept = set(self.timesteps[level:])
         self._held = {t: held for t, held in self._held.items() if t in kept}
         self._announced &= kept
+        if self._large:  # drawn anew if need be, for less than a hundredth of a pass
+            self._source_noise = None
         for small in self._reduced.values():
             small.release_before(level)
 
@@ -203,40 +212,58 @@ class Run:
         room = self._budget // size - len(self._held) - 1
         return later[: max(0, room)]
 
-    def _estimates(self, levels: Sequence[int]) -> Tensor:
-        """Estimate all sources at some levels, (L, K, B, C, H, W)."""
-        noisy = self._noisy_sources(levels)
+    @property
+    def _large(self) -> bool:
+        """Whether the images of one source fill a pass: batches of several would save nothing."""
+        return self.sources[0, :, 0].numel() >= self._evaluator.pixels_per_pass
+
+    def _estimates(self, levels: Sequence[int], source: int | None = None) -> Tensor:
+        """Return the estimates of all sources, or one, at some levels, (L, K, B, C, H, W)."""
+        if self._cache is None:
+            return self._evaluated(levels, source)
+        return self._found_or_evaluated(levels, source, self._cache)
+
+    def _evaluated(self, levels: Sequence[int], source: int | None = None) -> Tensor:
+        noisy = self._noisy_sources(levels, source)
         of_each = [i for i in levels for _ in range(noisy[0, :, :, 0, 0, 0].numel())]
         return self._evaluator.clean(noisy.flatten(0, 2), self.schedule, of_each).view_as(noisy)
 
-    def _estimates_by_cache(self, levels: Sequence[int], cache: RunCache) -> Tensor:
+    def _found_or_evaluated(
+        self, levels: Sequence[int], source: int | None, cache: RunCache
+    ) -> Tensor:
         """Return the same, evaluating only what is not in the cache."""
         K, B = self.sources.shape[:2]
         like = self.sources[0, 0]
+        numbers = range(K) if source is None else (source,)
         keys = [
             cache.key(k, b, factor=self._factor, t=self.timesteps[i], a=self.a[i].hex())
             for i in levels
-            for k in range(K)
+            for k in numbers
             for b in range(B)
         ]
         found = [cache.get(key, like) for key in keys]
         missing = [n for n, estimate in enumerate(found) if estimate is None]
         if missing:
-            noisy = self._noisy_sources(levels).flatten(0, 2)[missing]
-            of_each = [levels[n // (K * B)] for n in missing]
+            noisy = self._noisy_sources(levels, source).flatten(0, 2)[missing]
+            of_each = [levels[n // (len(numbers) * B)] for n in missing]
             made = self._evaluator.clean(noisy, self.schedule, of_each)
             for n, estimate in zip(missing, made.unbind(), strict=True):
                 found[n] = estimate
                 cache.put(keys[n], estimate)
         together = torch.stack([estimate for estimate in found if estimate is not None])
-        return together.view(len(levels), *self.sources.shape)
+        return together.view(len(levels), len(numbers), *self.sources.shape[1:])
 
-    def _noisy_sources(self, levels: Sequence[int]) -> Tensor:
+    def _noisy_sources(self, levels: Sequence[int], source: int | None = None) -> Tensor:
+        """Return a c + s eps, (L, K, B, C, H, W), with K = 1 where one source is named."""
         if self._source_noise is None:
             self._source_noise = self.noise("fusionkit/sources")
-        return torch.stack(
-            [self.a[i] * self.sources + self.s[i] * self._source_noise for i in levels]
-        )
+        sources = self.sources if source is None else self.sources[source : source + 1]
+        noisy = sources.new_empty(len(levels), *sources.shape)
+        for n, i in enumerate(levels):
+            torch.mul(self._source_noise, self.s[i], out=noisy[n, 0])
+            noisy[n, 1:] = noisy[n, 0]
+            noisy[n].add_(self.a[i] * distinct(sources))
+        return noisy
 
 
 def shrunk(images: Tensor, factor: int) -> Tensor:
@@ -258,8 +285,10 @@ def standard_normal(
     shape: Sequence[int], seeds: Sequence[int], purpose: str, index: int = 0
 ) -> Tensor:
     """Draw standard normal noise (B, ...) on the CPU in float32, keyed by seed, purpose, index."""
-    drawn = [torch.randn(*shape, generator=_generator(seed, purpose, index)) for seed in seeds]
-    return torch.stack(drawn)
+    drawn = torch.empty(len(seeds), *shape, device="cpu")
+    for field, seed in zip(drawn.unbind(), seeds, strict=True):
+        torch.randn(*shape, generator=_generator(seed, purpose, index), out=field)
+    return drawn
 
 
 def _generator(seed: int, purpose: str, index: int) -> torch.Generator:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from fusionkit_dig.dig import Dig
 from fusionkit_objectives.increments import Increments
 from fusionkit_objectives.mse import Mse
 from torch import Tensor
 
-from fusionkit import PluginError
+from fusionkit import PluginError, compose, distinct, weighted_sum
+from fusionkit.cache import EstimateCache, RunCache
 from fusionkit.run import Run, shrunk
 from fusionkit.sampler import sample
 from fusionkit.schedule import Schedule, choose_timesteps
@@ -149,3 +152,97 @@ def test_announced_levels_are_those_that_lie_ahead() -> None:
     run.release_before(2)
     assert run.announced == {3}
     assert run.subset([0, 3]).announced == frozenset()  # its components will say anew
+
+
+# One source at a time
+
+
+def filling(estimator: Counting, pixels: int) -> Counting:
+    estimator.pixels_per_pass = pixels  # type: ignore[attr-defined]
+    return estimator
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_large_estimates_of_one_source_are_those_of_all_and_are_not_kept(tmp_path, cached) -> None:
+    sources = draw(3, 1, 1, 8, 8)
+    alone = make_run(sources, filling(Counting(), 64))
+    whole = make_run(sources, filling(Counting(), 64))
+    if cached:
+        alone._cache = RunCache(EstimateCache(tmp_path), {}, sources, (0,))
+    alone.announce(range(N), singly=True)
+    assert alone.announced == frozenset()
+    for k in range(3):
+        found = alone.source_estimate(1, k)
+        assert torch.equal(found, whole.source_estimate(1)[k])
+        assert alone.nfe == k + 1
+    assert list(alone._held) == []
+    assert torch.equal(alone.source_estimate(N, 2), sources[2])
+    if cached:
+        alone._cache.write()  # as is done after sampling
+    alone.source_estimate(1, 0)
+    assert alone.nfe == (3 if cached else 4)
+
+
+def test_estimates_of_one_source_are_shared_where_they_are_small_or_wanted_whole() -> None:
+    for pixels in (256, 64):  # four images, and one
+        estimator = filling(Counting(), pixels)
+        run = make_run(draw(2, 1, 1, 8, 8), estimator)
+        run.announce([0, 2], singly=pixels == 256)
+        for level in (0, 2):
+            for k in range(2):
+                run.source_estimate(level, k)
+        assert len(estimator.calls) == (1 if pixels == 256 else 4)
+        assert run.nfe == 4
+        assert sorted(run._held) == sorted(run.timesteps[i] for i in (0, 2))
+
+
+def test_dig_of_large_images_is_that_of_small_ones_and_estimates_nothing_twice() -> None:
+    sources = draw(2, 1, 1, 8, 8)
+    for objective, nfe in ((Mse(), 3 * N), (Increments(), 3 * N)):
+        results = []
+        for pixels in (64, 2**20):
+            run = make_run(sources, filling(Counting(), pixels))
+            done = list(sample(run, Dig(stride=1, resolution=1, window=3), objective))
+            assert run.nfe == nfe
+            results.append(done[-1].corrected)
+        assert (results[0] - results[1]).abs().max() < 1e-12
+
+
+def test_a_finished_step_is_not_held_while_the_next_is_made() -> None:
+    seen: list[weakref.ref[Tensor]] = []
+
+    class Looking(Counting):
+        def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+            assert [ref() for ref in seen] == [None] * len(seen)
+            return super().__call__(x, t)
+
+    def note(done: Any) -> None:
+        seen.extend([weakref.ref(done.step.x), weakref.ref(done.step.x0)])
+
+    objects: Any = {"estimator": Looking(), "weighting": ConstantWeights(), "objective": Mse()}
+    compose(**objects, steps=N, device="cpu")(draw(2, 1, 1, 8, 8), on_step=note)
+    assert len(seen) == 2 * N
+
+
+# Grey sources
+
+
+def test_grey_sources_reach_components_as_one_channel_expanded() -> None:
+    grey = draw(2, 1, 1, 8, 9)
+    run = make_run(grey.expand(2, 1, 3, 8, 9), Counting(channels=3))
+    for each, size in ((run, (8, 9)), (run.reduced(2), (4, 5))):
+        assert distinct(each.sources).shape == (2, 1, 1, *size)
+        assert each.sources.shape == (2, 1, 3, *size)
+    assert torch.equal(run.reduced(2).sources[:, :, 1:2], shrunk(grey, 2))
+    colour = draw(2, 1, 3, 8, 9)
+    assert distinct(colour) is colour
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_weighted_sum_is_that_of_the_products(channels: int) -> None:
+    images = draw(3, 2, channels, 5, 6)
+    images = images if channels == 3 else images.expand(3, 2, 3, 5, 6)
+    weights = draw(3, 2, 1, 5, 6, seed=4)
+    found = weighted_sum(weights, images)
+    assert found.shape == images.shape[1:]
+    assert (found - (weights * images).sum(0)).abs().max() < 1e-12

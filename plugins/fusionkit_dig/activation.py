@@ -28,6 +28,6 @@ def simplex_weights(gains: Tensor, activation: str, scale: float) -> Tensor:
         # Relative to the largest, or the powers would underflow; where no source
         # gains anything, all count the same.
         least = torch.finfo(gains.dtype).tiny
-        relative = gains.clamp_min(0) / largest.clamp_min(least)
-        share = torch.where(largest >= least, relative, 1.0) ** scale
-    return share / share.sum(0)
+        share = gains.clamp_min(0).div_(largest.clamp_min(least))
+        share.masked_fill_(~(largest >= least), 1.0).pow_(scale)
+    return share.div_(share.sum(0))

@@ -119,7 +119,8 @@ class Dig:
         What is left out are whole strides, so that every level which is still needed
         has been estimated here, and nothing is estimated twice.
         """
-        started = _StartedDig(self, run)
+        # Whole, so that they are kept for the run: nothing is estimated twice.
+        started = _StartedDig(self, run, singly=False)
         ends = self.renewals(run)
         means = torch.stack([started.loss(level).mean() for level in ends[:-1]]).tolist()
         gains = [max(0.0, here - after) for here, after in pairwise([*means, 0.0])]
@@ -147,7 +148,7 @@ def least_of(gains: Sequence[float], share: float) -> set[int]:
 
 
 class _StartedDig:
-    def __init__(self, dig: Dig, run: Run) -> None:
+    def __init__(self, dig: Dig, run: Run, singly: bool = True) -> None:
         self.dig = dig
         self.size = run.sources.shape[-2:]
         self.factor = dig.factor(run)
@@ -155,7 +156,7 @@ class _StartedDig:
         self.window, self.consistency = (
             scaled_window(side, self.factor) for side in (dig.window, dig.consistency)
         )
-        self.run.announce(dig.renewals(run))
+        self.run.announce(dig.renewals(run), singly=singly)
         self._weights: Tensor | None = None
         self._renewed = -1
         self._after: tuple[int, Tensor] | None = None
@@ -176,12 +177,18 @@ class _StartedDig:
         gain = self.loss(level)
         if later < self.run.steps:  # at level N the estimate is the source, and its loss zero
             gain = gain - self.loss(later)
-        return box_mean(gain, self.window)
+        means = torch.empty_like(gain)
+        for mean, of_source in zip(means.unbind(), gain.unbind(), strict=True):
+            mean.copy_(box_mean(of_source, self.window))
+        return means
 
     def loss(self, level: int) -> Tensor:
         """Return how far every source's estimate is from the source, (K, B, 1, h, w)."""
         # What one step gains up to is what the next one gains from: no need to measure it twice.
         if self._after is None or self._after[0] != level:
-            loss = self.dig.loss(self.run.source_estimate(level), self.run.sources)
-            self._after = level, loss
+            # One source after another: of its estimate only the loss is kept.
+            losses = self.run.sources.new_empty(self.run.sources[:, :, :1].shape)
+            for k, source in enumerate(self.run.sources.unbind()):
+                losses[k] = self.dig.loss(self.run.source_estimate(level, k), source)
+            self._after = level, losses
         return self._after[1]

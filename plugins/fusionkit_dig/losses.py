@@ -14,20 +14,20 @@ LossMap = Callable[[Tensor, Tensor], Tensor]
 
 def l2(estimate: Tensor, source: Tensor) -> Tensor:
     """Squared difference, mean over channels."""
-    return (estimate - source).square().mean(-3, keepdim=True)
+    return (estimate - source).square_().mean(-3, keepdim=True)
 
 
 def l1(estimate: Tensor, source: Tensor) -> Tensor:
     """Absolute difference, mean over channels."""
-    return (estimate - source).abs().mean(-3, keepdim=True)
+    return (estimate - source).abs_().mean(-3, keepdim=True)
 
 
 def gradient(estimate: Tensor, source: Tensor) -> Tensor:
     """Squared difference of the forward-difference gradients, mean over channels."""
     difference = estimate - source
     squares = torch.zeros_like(difference)
-    squares[..., :-1] += difference.diff(dim=-1).square()
-    squares[..., :-1, :] += difference.diff(dim=-2).square()
+    squares[..., :-1] += difference.diff(dim=-1).square_()
+    squares[..., :-1, :] += difference.diff(dim=-2).square_()
     return squares.mean(-3, keepdim=True)
 
 
