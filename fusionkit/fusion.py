@@ -23,6 +23,7 @@ from .imaging import (
     OutputFormat,
     Picture,
     SourceNoise,
+    bands,
     check_destination,
     check_output,
     check_same_size,
@@ -150,14 +151,13 @@ class Scene:
     ) -> Result:
         """Fuse luminance with a pipeline, attach colour and alpha, return in the output's depth."""
         began = time.perf_counter()
-        luma = torch.from_numpy(self.plan.luma)[:, None, None] * 2 - 1
+        luma = torch.from_numpy(self.plan.luma)[:, None, None].mul(2).sub_(1)
         plan, spent = self._quiet_colour(pipeline, seed)
         fused = pipeline(luma, seed, on_step, [noise.luma / 127.5 for noise in self.noise])
         fused = replace(fused, nfe=fused.nfe + spent)
         image = ((fused.image[0, 0] + 1) / 2).cpu().numpy()
         weights = fused.weights[:, 0, 0].cpu().numpy()
-        unit = plan.attach(image, weights)
-        pixels = from_unit(unit, self.format.dtype, self.format.low, self.format.high)
+        pixels = self._coloured(plan, image, weights)
         alpha = None
         if self.alpha is not None:
             alpha = from_unit(self.alpha, self.format.dtype, *full_scale(self.format.dtype))
@@ -185,6 +185,18 @@ class Scene:
             quiet = ((pipeline.denoise(planes, sigma, seed)[0] + 1) / 2).clamp(0, 1)
             offsets[source] = chroma_offset(quiet.movedim(0, -1).cpu().numpy())
         return replace(self.plan, offsets=offsets), len(noisy) * 3 // pipeline.channels
+
+    def _coloured(
+        self, plan: ColourPlan, luma: NDArray[Any], weights: NDArray[Any]
+    ) -> NDArray[Any]:
+        """Return the fused luma in colour, as it is stored; some rows at a time."""
+        format = self.format
+        shape = luma.shape if plan.layout == 1 else (*luma.shape, plan.layout)
+        pixels = np.empty(shape, format.dtype)
+        for rows in bands(*luma.shape):
+            unit = plan.part(rows).attach(luma[rows], weights[:, rows])
+            pixels[rows] = from_unit(unit, format.dtype, format.low, format.high)
+        return pixels
 
     def _like_sources(
         self, pixels: NDArray[Any], alpha: NDArray[Any] | None

@@ -3,6 +3,7 @@
 from fusionkit.imaging.colour import (
     CHROMA_RULES,
     ColourPlan,
+    bands,
     check_same_size,
     chroma_offset,
     common_alpha,
@@ -43,6 +44,7 @@ __all__ = [
     "Picture",
     "SourceNoise",
     "atomic_write",
+    "bands",
     "check_destination",
     "check_output",
     "check_same_size",

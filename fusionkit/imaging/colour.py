@@ -7,8 +7,8 @@ luma Yf for every g. A colour that would leave [0, 1] is desaturated (g < 1), ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -21,6 +21,9 @@ from fusionkit.imaging.values import full_scale, to_unit
 
 CHROMA_RULES = ("auto", "weights", "distance", "none")
 """What ``--chroma`` accepts beside a source number."""
+
+BAND = 2**18
+"""About how many pixels are computed with at once, in float64: small beside a large image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +84,11 @@ class ColourPlan:
         if not self.offsets:
             return np.repeat(fused[..., np.newaxis], 3, axis=-1)
         return into_gamut(fused, self._offset(weights))
+
+    def part(self, rows: slice) -> ColourPlan:
+        """Return the plan for these rows alone, in views of this one's arrays."""
+        offsets = {source: offset[rows] for source, offset in self.offsets.items()}
+        return replace(self, luma=self.luma[:, rows], offsets=offsets)
 
     def record(self) -> dict[str, Any]:
         """Colour decisions for the run record, JSON-able; sources count from 1."""
@@ -143,19 +151,28 @@ def plan_colour(
     rule, givers = _resolve(pictures, chroma, colour)
     layout = 1 if chroma == "none" else max(picture.channels for picture in pictures)
 
-    luma = np.empty((len(pictures), *pictures[0].shape), np.float32)
-    offsets = {}
+    size = pictures[0].shape
+    luma = np.empty((len(pictures), *size), np.float32)
+    offsets = {source: np.empty((*size, 3), np.float32) for source in givers}
     for source, picture in enumerate(pictures):
-        unit = picture.unit(stretch)
-        if picture.is_colour:
-            luma[source] = luma_of(unit)
-            if source in givers:
-                offsets[source] = chroma_offset(unit)
-        else:
-            # Equal channels are their own luma.
-            luma[source] = unit if unit.ndim == 2 else unit[..., 0]
+        for rows in bands(*size):
+            unit = picture.unit(stretch, rows)
+            if picture.is_colour:
+                luma[source, rows] = luma_of(unit)
+                if source in offsets:
+                    offsets[source][rows] = chroma_offset(unit)
+            else:
+                # Equal channels are their own luma.
+                luma[source, rows] = unit if unit.ndim == 2 else unit[..., 0]
     described_by = [pictures[source] for source in givers] or list(pictures)
     return ColourPlan(luma, kind, rule, layout, _shared_icc(described_by, layout), offsets)
+
+
+def bands(height: int, width: int) -> Iterator[slice]:
+    """Yield slices of rows, of about :data:`BAND` pixels, that make up an image."""
+    step = max(1, BAND // width)
+    for first in range(0, height, step):
+        yield slice(first, min(first + step, height))
 
 
 def _resolve(pictures: Sequence[Picture], chroma: str, colour: list[int]) -> tuple[str, list[int]]:

@@ -95,7 +95,12 @@ class Picture:
         red, green, blue = np.moveaxis(self.pixels, -1, 0)
         return not (np.array_equal(red, green) and np.array_equal(green, blue))
 
-    def unit(self, stretch: bool = False) -> NDArray[np.float32]:
+    @cached_property
+    def extremes(self) -> tuple[float, float]:
+        """The least and the greatest stored value, over all channels."""
+        return float(self.pixels.min()), float(self.pixels.max())
+
+    def unit(self, stretch: bool = False, rows: slice = slice(None)) -> NDArray[np.float32]:
         """Pixels mapped to [0, 1]; values outside the range are clipped.
 
         Parameters
@@ -103,6 +108,8 @@ class Picture:
         stretch : bool
             Use the source's own minimum and maximum, over all channels, as the range.
             A constant image maps to 0.
+        rows : slice
+            Which rows; all by default.
 
         Returns
         -------
@@ -111,10 +118,10 @@ class Picture:
         """
         low, high = self.low, self.high
         if stretch:
-            low, high = float(self.pixels.min()), float(self.pixels.max())
+            low, high = self.extremes
             if low == high:
-                return np.zeros(self.pixels.shape, np.float32)
-        return to_unit(self.pixels, low, high).astype(np.float32)
+                return np.zeros(self.pixels[rows].shape, np.float32)
+        return to_unit(self.pixels[rows], low, high).astype(np.float32)
 
 
 def picture_from_array(

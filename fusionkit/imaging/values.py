@@ -42,7 +42,9 @@ def full_scale(dtype: DTypeLike) -> tuple[float, float]:
 
 def to_unit(stored: NDArray[Any], low: float, high: float) -> NDArray[np.float64]:
     """Map `low` to 0 and `high` to 1, and clip to [0, 1]."""
-    unit = (stored.astype(np.float64) - low) / (high - low)
+    unit = stored.astype(np.float64)
+    unit -= low
+    unit /= high - low
     return np.clip(unit, 0.0, 1.0, out=unit)
 
 

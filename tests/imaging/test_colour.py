@@ -13,6 +13,7 @@ from skimage import data
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging import (
     check_same_size,
+    colour,
     common_alpha,
     from_unit,
     full_scale,
@@ -329,3 +330,18 @@ def test_profile_of_the_result(tmp_path, make):
     assert plan_colour([infrared, visible], "none").icc is None
     assert plan_colour([visible, picture(make("uint8", 3))]).icc is None
     assert plan_colour([visible, picture(make("uint8", 3))], "1").icc == srgb
+
+
+def test_bands_make_up_an_image_and_change_nothing(make, rng, monkeypatch):
+    sources = [make(channels=n, height=9, width=7) for n in (3, 1, 3)]
+    pictures = [picture(samples) for samples in sources]
+    shares = rng.random((3, 9, 7))
+    whole = plan_colour(pictures, stretch=True)
+    expected = whole.attach(whole.luma[1], shares)
+    monkeypatch.setattr(colour, "BAND", 15)
+    rows = list(colour.bands(9, 7))
+    assert [band.stop - band.start for band in rows] == [2, 2, 2, 2, 1]
+    plan = plan_colour(pictures, stretch=True)
+    assert np.array_equal(plan.luma, whole.luma)
+    parts = [plan.part(band).attach(plan.luma[1, band], shares[:, band]) for band in rows]
+    assert np.array_equal(np.concatenate(parts), expected)
