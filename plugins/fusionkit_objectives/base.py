@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fusionkit import weighted_sum
+
 WELL_EXPOSED = 0.4
 """Standard deviation of the well-exposedness curve, of values in [-1, 1]: 0.2 in [0, 1]
 (Mertens, Kautz and Van Reeth, "Exposure fusion", Pacific Graphics 2007, section 3.1)."""
@@ -38,7 +40,7 @@ def fused_base(bands: Tensor, weights: Tensor, rule: str) -> Tensor:
         (B, C, H, W).
     """
     if rule == "weights":
-        return (weights * bands).sum(0)
+        return weighted_sum(weights, bands)
     present = weights.amax((-2, -1), keepdim=True) > 0
     if rule == "max":
         return bands.masked_fill(~present, -torch.inf).amax(0)
@@ -50,4 +52,4 @@ def fused_base(bands: Tensor, weights: Tensor, rule: str) -> Tensor:
     else:
         distance = bands - bands.mean((-2, -1), keepdim=True)
         share = here * (distance.square().mean(2, keepdim=True) + FLOOR)
-    return (share * bands).sum(0) / share.sum(0)
+    return weighted_sum(share, bands) / share.sum(0)

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+BAND = 2**20
+"""About how many values are transformed at once."""
+
 
 class Gradient(NamedTuple):
     """Forward differences to the right neighbour and to the one below, (..., H, W) each."""
@@ -28,18 +31,31 @@ def gradient(image: Tensor) -> Gradient:
     return Gradient(right, below)
 
 
+def weighted_gradient(weights: Tensor, images: Tensor) -> Gradient:
+    """Return Σ_k w_k ∇c_k, (B, C, H, W) each, of (K, B, 1, H, W) and (K, B, C, H, W)."""
+    right, below = torch.zeros_like(images[0]), torch.zeros_like(images[0])
+    for weight, image in zip(weights.unbind(), images.unbind(), strict=True):
+        right[..., :-1].addcmul_(weight[..., :-1], image.diff(dim=-1))
+        below[..., :-1, :].addcmul_(weight[..., :-1, :], image.diff(dim=-2))
+    return Gradient(right, below)
+
+
 def gradient_transposed(of: Gradient) -> Tensor:
     """Return ∇ᵀ of a pair of maps: the adjoint of :func:`gradient`."""
-    right = pad(of.right[..., :-1], (1, 1))
-    below = pad(of.below[..., :-1, :], (0, 0, 1, 1))
-    return -right.diff(dim=-1) - below.diff(dim=-2)
+    right, below = of.right[..., :-1], of.below[..., :-1, :]
+    result = torch.zeros_like(of.right)
+    result[..., 1:] += right
+    result[..., :-1] -= right
+    result[..., 1:, :] += below
+    result[..., :-1, :] -= below
+    return result
 
 
 def solve_screened(right_side: Tensor, screen: float, smoothness: float) -> Tensor:
     """Solve (screen + smoothness ∇ᵀ∇) f = right_side exactly, with mirrored borders.
 
-    The cosine transform is that of the image beside its own mirror image, which
-    is periodic: an FFT of twice the height and width.
+    By cosine transforms, some rows or columns at a time, so that beside the
+    result there is little to hold.
 
     Parameters
     ----------
@@ -53,16 +69,58 @@ def solve_screened(right_side: Tensor, screen: float, smoothness: float) -> Tens
     if smoothness == 0:
         return right_side / screen
     H, W = right_side.shape[-2:]
-    twice = torch.cat([right_side, right_side.flip(-1)], -1)
-    twice = torch.cat([twice, twice.flip(-2)], -2)
-    rows = _eigenvalues(2 * H, 2 * H, right_side).unsqueeze(-1)
-    columns = _eigenvalues(2 * W, W + 1, right_side)
-    spectrum = torch.fft.rfft2(twice) / (screen + smoothness * (rows + columns))
-    solved: Tensor = torch.fft.irfft2(spectrum, s=(2 * H, 2 * W))
-    return solved[..., :H, :W]
+    solved = right_side.clone(memory_format=torch.contiguous_format).view(-1, H, W)
+    rows = torch.split(solved.view(-1, W), max(1, BAND // W))
+    for band in rows:
+        band.copy_(cosine_transform(band))
+    down = _eigenvalues(H, right_side)
+    width = max(1, BAND // (len(solved) * H))
+    columns = torch.split(solved, width, -1), torch.split(_eigenvalues(W, right_side), width)
+    for band, across in zip(*columns, strict=True):
+        spectrum = cosine_transform(band.mT)
+        spectrum /= screen + smoothness * (across[:, None] + down)
+        band.copy_(inverse_cosine_transform(spectrum).mT)
+    for band in rows:
+        band.copy_(inverse_cosine_transform(band))
+    return solved.view(right_side.shape)
 
 
-def _eigenvalues(period: int, count: int, like: Tensor) -> Tensor:
-    """Return those of the negative second difference of a periodic signal: 2 - 2 cos."""
-    k = torch.arange(count, dtype=like.dtype, device=like.device)
-    return 2 - 2 * torch.cos(2 * math.pi / period * k)
+def cosine_transform(signals: Tensor) -> Tensor:
+    """Return the cosine transform Σ_n x_n cos(π k (2n + 1) / 2N) of each row, (..., N).
+
+    By a Fourier transform of length N: the even places, then the odd ones backwards (Makhoul,
+    IEEE Trans. Acoust. Speech Signal Process. 28, 1980, 27-34).
+    """
+    N = signals.shape[-1]
+    order = torch.cat([signals[..., ::2], signals[..., 1::2].flip(-1)], -1)
+    turned = torch.fft.rfft(order) * _quarter_turn(signals, -1)
+    # The other half: X_{N-k} = -Im of what X_k is the real part of.
+    rest = turned.imag[..., 1 : N - N // 2].flip(-1).neg()
+    return torch.cat([turned.real, rest], -1)
+
+
+def inverse_cosine_transform(spectrum: Tensor) -> Tensor:
+    """Return the signals (..., N) of which this is the :func:`cosine_transform`."""
+    N = spectrum.shape[-1]
+    half = N // 2 + 1
+    mirrored = spectrum[..., N - half + 1 :].flip(-1)  # X_{N-1} ... for k = 1 ... N/2
+    imaginary = torch.cat([torch.zeros_like(spectrum[..., :1]), mirrored], -1).neg_()
+    turned = torch.complex(spectrum[..., :half].contiguous(), imaginary)
+    order = torch.fft.irfft(turned * _quarter_turn(spectrum, 1), n=N)
+    signals = torch.empty_like(order)
+    signals[..., ::2] = order[..., : N - N // 2]
+    signals[..., 1::2] = order[..., N - N // 2 :].flip(-1)
+    return signals
+
+
+def _quarter_turn(like: Tensor, sign: int) -> Tensor:
+    """Return exp(± i π k / 2N), k = 0 ... N/2."""
+    N = like.shape[-1]
+    k = torch.arange(N // 2 + 1, dtype=like.dtype, device=like.device)
+    return torch.polar(torch.ones_like(k), sign * math.pi / (2 * N) * k)
+
+
+def _eigenvalues(size: int, like: Tensor) -> Tensor:
+    """Return those of ∇ᵀ∇ along one axis: 2 - 2 cos."""
+    k = torch.arange(size, dtype=like.dtype, device=like.device)
+    return 2 - 2 * torch.cos(math.pi / size * k)

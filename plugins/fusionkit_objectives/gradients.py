@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
+
 from torch import Tensor
 
-from fusionkit import Run, StartedObjective, StartedTarget, Step
+from fusionkit import Run, StartedObjective, StartedTarget, Step, distinct
 
 from .base import fused_base
-from .differences import Gradient, gradient, gradient_transposed, solve_screened
+from .differences import gradient_transposed, solve_screened, weighted_gradient
 
 
 class Gradients:
@@ -43,7 +45,7 @@ class Gradients:
         self.uses_trajectory = strength > 0
 
     def start(self, run: Run) -> StartedObjective:
-        """Begin a run: the gradients of the sources are taken once."""
+        """Begin a run."""
         return _StartedGradients(self, run)
 
 
@@ -51,15 +53,32 @@ class _StartedGradients(StartedTarget):
     def __init__(self, objective: Gradients, run: Run) -> None:
         super().__init__(run, objective.strength)
         self.objective = objective
-        self.gradients = gradient(run.sources)
+        self._solved: tuple[weakref.ref[Tensor], int, Tensor] | None = None
 
     def initial(self, weights: Tensor) -> Tensor:
-        """Return T of these weights."""
+        """Return T of these weights; solved anew only if they are not those of the last time."""
+        if self._solved is not None:
+            of, version, target = self._solved
+            if of() is weights and version == _version(weights) >= 0:
+                return target
+        self._solved = None  # let go of it before the next is made
+        target = self._solve(weights)
+        self._solved = weakref.ref(weights), _version(weights), target
+        return target
+
+    def _solve(self, weights: Tensor) -> Tensor:
+        # Of grey sources there is one channel to solve for, whatever the estimator has.
+        sources = distinct(self.run.sources)
         psi = self.objective.psi
-        base = fused_base(self.run.sources, weights, self.objective.base)
-        right, below = ((weights * each).sum(0) for each in self.gradients)
-        return solve_screened(base + psi * gradient_transposed(Gradient(right, below)), 1.0, psi)
+        right_side = gradient_transposed(weighted_gradient(weights, sources)).mul_(psi)
+        right_side.add_(fused_base(sources, weights, self.objective.base))
+        return solve_screened(right_side, 1.0, psi).expand(self.run.sources.shape[1:])
 
     def target(self, step: Step, weights: Tensor) -> Tensor:
         """Return T."""
         return self.initial(weights)
+
+
+def _version(weights: Tensor) -> int:
+    """Return how often they have been written to; -1 in inference mode, which does not count."""
+    return -1 if weights.is_inference() else weights._version

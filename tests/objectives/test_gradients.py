@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 from fusionkit_diffusion.gaussian import GaussianEstimator
+from fusionkit_objectives import differences as objective_differences
+from fusionkit_objectives import gradients as objective_gradients
 from fusionkit_objectives.base import RULES, WELL_EXPOSED, fused_base
+from fusionkit_objectives.differences import (
+    cosine_transform,
+    gradient,
+    gradient_transposed,
+    inverse_cosine_transform,
+    solve_screened,
+)
 from fusionkit_objectives.gradients import Gradients
 from torch import Tensor
 
@@ -35,6 +44,49 @@ def test_the_target_is_the_minimiser(K: int, psi: float) -> None:
         side = side + psi * d.T @ wanted
     expected = np.linalg.solve(matrix, side).reshape(H, W)
     assert np.abs(target[0, 0].numpy() - expected).max() < 1e-10
+
+
+@pytest.mark.parametrize("size", [(2, 2), (7, 10), (8, 9), (33, 2), (16, 5)])
+def test_the_solve_is_exact_in_bands(size: tuple[int, int], monkeypatch) -> None:
+    monkeypatch.setattr(objective_differences, "BAND", 20)
+    side = draw(2, 3, *size)
+    found = solve_screened(side, 1.3, 20.0)
+    again = 1.3 * found + 20 * gradient_transposed(gradient(found))
+    assert (again - side).abs().max() < 1e-12
+    n, k = np.arange(size[1]), np.arange(size[1])[:, None]
+    matrix = torch.from_numpy(np.cos(np.pi * k * (2 * n + 1) / (2 * size[1])))
+    spectrum = cosine_transform(side)
+    assert (spectrum - side @ matrix.T).abs().max() < 1e-12
+    assert (inverse_cosine_transform(spectrum) - side).abs().max() < 1e-12
+
+
+def test_the_target_is_solved_for_once_while_the_weights_stay(monkeypatch) -> None:
+    solved = []
+
+    def counted(side: Tensor, *arguments: float) -> Tensor:
+        solved.append(side.shape)
+        return solve_screened(side, *arguments)
+
+    monkeypatch.setattr(objective_gradients, "solve_screened", counted)
+    sources, weights = draw(2, 1, 1, 6, 5), some_weights(2, 1, 6, 5)
+    grey = Gradients().start(run_of(sources.expand(2, 1, 3, 6, 5)))
+    first = grey.initial(weights)
+    assert first.shape == (1, 3, 6, 5)
+    assert grey.initial(weights) is first
+    assert solved == [(1, 1, 6, 5)]  # of three equal channels, one
+    colour = Gradients().start(run_of(sources.repeat(1, 1, 3, 1, 1)))
+    assert (colour.initial(weights) - first).abs().max() < 1e-12
+    assert len(solved) == 2
+    weights.copy_(weights.flip(0))  # the same tensor, but not the same weights
+    assert (grey.initial(weights) - first).abs().max() > 1e-3
+    equal = grey.initial(weights.clone())
+    assert torch.equal(equal, grey.initial(weights.clone()))
+    assert len(solved) == 5
+    with torch.inference_mode():
+        unversioned = weights.clone()
+        grey.initial(unversioned)
+        grey.initial(unversioned)
+    assert len(solved) == 7
 
 
 def test_switching_weights_leave_no_edge_where_the_sources_differ_in_brightness_only() -> None:
