@@ -21,6 +21,18 @@ def synchronize(device: str | torch.device) -> None:
         torch.mps.synchronize()
 
 
+def cost_clock(device: str | torch.device) -> float:
+    """Return seconds of what was computed so far, to compare costs on a machine that does more.
+
+    On a CPU, processor time of all threads, which other work disturbs less than the time on
+    the wall; elsewhere that, once the device has done what it was given.
+    """
+    if torch.device(device).type == "cpu":
+        return time.process_time()
+    synchronize(device)
+    return time.perf_counter()
+
+
 @torch.no_grad()
 def convolution_rate(
     dtype: torch.dtype,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 from .speed import SAMPLING
@@ -44,10 +45,14 @@ def comparison_as_text(measured: dict[str, Any], names: tuple[str, str]) -> str:
 
 def _about(measured: dict[str, Any]) -> str:
     width, height = measured["size"]
+    return f"{width}x{height}, {measured['sources']} sources; {_recipe_and_machine(measured)}"
+
+
+def _recipe_and_machine(measured: dict[str, Any]) -> str:
     environment, recipe = measured["environment"], measured["recipe"]
     names = ", ".join(recipe[group]["name"] for group in ("estimator", "weighting", "objective"))
     return (
-        f"{width}x{height}, {measured['sources']} sources; {names}\n"
+        f"{names}\n"
         f"{environment['device']} ({environment['device_name']}), {environment['threads']} threads,"
         f" {environment['precision']}, torch {environment['torch']}"
     )
@@ -65,4 +70,42 @@ def _rates(measured: dict[str, Any]) -> str:
     return (
         f"estimator {measured['gflop']:.1f} GFLOP at {reached:.3f} TFLOP/s; "
         f"convolutions reach {rate:.3f}: {reached / rate:.0%} of it"
+    )
+
+
+def scaling_as_text(measured: dict[str, Any]) -> str:
+    """Return what :func:`.scaling.scaling` found, as a table in Markdown."""
+    follows = {
+        "pixels": "pixels",
+        "steps": "NFE",
+        "sources": "sources, the weighting alone",
+    }
+    lines = [
+        "| linear in | | NFE | seconds, median | over linear, median | least to most |",
+        "|---|---|---|---|---|---|",
+    ]
+    for axis, points in measured["axes"].items():
+        for point in points:
+            ratio = point["ratio"]
+            spread = f"{ratio['least']:.2f} to {ratio['most']:.2f}"
+            lines.append(
+                f"| {follows[axis]} | {point['label']} | {point['nfe']:g} "
+                f"| {statistics.median(point['seconds']):.4f} | {ratio['median']:.2f} | {spread} |"
+            )
+    return "\n".join([_recipe_and_machine(measured), "", *lines])
+
+
+def overhead_as_text(measured: dict[str, Any]) -> str:
+    """Return what :func:`.overhead.overhead` found."""
+    ratio = measured["ratio"]
+    ours, bare = (statistics.median(column) for column in zip(*measured["seconds"], strict=True))
+    return "\n".join(
+        [
+            _about(measured),
+            "",
+            f"the framework's loop {ours:.4f} s, one by hand {bare:.4f} s, medians; "
+            f"greatest difference of the results {measured['difference']:.1g}",
+            f"framework / hand, pair by pair: median {ratio['median']:.3f}, "
+            f"{ratio['least']:.3f} to {ratio['most']:.3f} in {ratio['repeats']}",
+        ]
     )

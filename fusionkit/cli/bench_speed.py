@@ -26,23 +26,46 @@ examples:
   fusionkit bench speed --compare weighting=fixed
   fusionkit bench speed --compare precision=bfloat16 --compare threads=4 --repeats 10
   fusionkit bench speed --recipe a.toml --compare b.toml
+  fusionkit bench speed --scaling
+  fusionkit bench speed --overhead --repeats 10
 """
+
+_SIZE = "640x480"
+_SMALLEST = "80x64"
+"""Of ``--scaling``, which multiplies it by up to eight each way."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     selection = select(arguments, _PROG)
     given = _parser(selection).parse_args(arguments)
-    size = _size(given.size)
+    size = _size(given.size or (_SMALLEST if given.scaling else _SIZE))
+    if sum(map(bool, (given.scaling, given.overhead, given.compare))) > 1:
+        raise UsageError("--scaling, --overhead and --compare are one measurement each")
     others = _compared(arguments, given.compare) if given.compare else None
     began = time.perf_counter()
+    from ..benchmarking.overhead import overhead
+    from ..benchmarking.scaling import scaling
     from ..benchmarking.speed import compare, measure
-    from ..benchmarking.text import as_text, comparison_as_text
+    from ..benchmarking.text import (
+        as_text,
+        comparison_as_text,
+        overhead_as_text,
+        scaling_as_text,
+    )
+    from ..composing import compose
 
     imported = time.perf_counter() - began
     set_threads(given.threads)
     subject = _subject(selection, given)
-    if others is None:
+    if given.scaling:
+        measured = scaling(subject.recipe, subject.registry, size, given.sources, given.repeats)
+        text = scaling_as_text(measured)
+    elif given.overhead:
+        pipeline = compose(recipe=subject.recipe, registry=subject.registry)
+        measured = overhead(pipeline, size, given.sources, given.repeats)
+        text = overhead_as_text(measured)
+    elif others is None:
         measured = measure(subject, size, given.sources, given.repeats, imported)
         text = as_text(measured)
     else:
@@ -65,7 +88,11 @@ def _parser(selection: Selection) -> Parser:
         epilog=_EXAMPLES,
     )
     add = parser.add_argument
-    add("--size", default="640x480", metavar="WxH", help="in pixels (default: %(default)s)")
+    add(
+        "--size",
+        metavar="WxH",
+        help=f"in pixels (default: {_SIZE}; of the smallest under --scaling: {_SMALLEST})",
+    )
     add("--sources", type=_number(2), default=2, metavar="K", help="how many (default: 2)")
     add("--repeats", type=_number(1), default=3, metavar="N", help="fusions timed (default: 3)")
     add(
@@ -74,6 +101,17 @@ def _parser(selection: Selection) -> Parser:
         default=[],
         metavar="KEY=VALUE",
         help="time the same with this flag too, or another recipe's FILE, in turn with it as given",
+    )
+    add(
+        "--scaling",
+        action="store_true",
+        help="time 1 to 64 times the pixels, 1 to 8 steps, and 2 to 6 sources for the weighting "
+        "alone, against linear growth",
+    )
+    add(
+        "--overhead",
+        action="store_true",
+        help="time the framework's loop in turn with one by hand, of the same components",
     )
     add("--json", metavar="FILE", help="write what was measured there")
     add_threads_flag(parser)

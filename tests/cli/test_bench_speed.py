@@ -178,3 +178,64 @@ def test_the_compact_prior_tells_its_operations(tmp_path):
     estimator = CompactEstimator(weights_file(tmp_path))
     side = estimator.multiple_of
     assert estimator.flops(2 * side, 3 * side) == 6 * estimator.flops(side, side) > 0
+
+
+# How the cost grows, and what the framework adds
+
+
+TINY = ["bench", "speed", "--estimator", "gaussian", "--repeats", "2"]
+
+
+def test_scaling_goes_along_three_axes(capsys, tmp_path):
+    file = tmp_path / "s.json"
+    assert main([*TINY, "--scaling", "--size", "12x8", "--json", str(file)]) == 0
+    out = capsys.readouterr().out
+    assert "| pixels | 96 x 64 | 6 |" in out
+    assert "| sources, the weighting alone | 6 sources | 12 |" in out
+    axes = json.loads(file.read_text())["axes"]
+    assert [point["amount"] for point in axes["pixels"]] == [96, 384, 1536, 6144]
+    assert [point["amount"] for point in axes["steps"]] == [3, 6, 12, 24]  # NFE
+    assert [point["amount"] for point in axes["sources"]] == [2, 3, 4, 6]
+    assert [point["nfe"] for point in axes["sources"]] == [4, 6, 8, 12]  # no trajectory
+    for points in axes.values():
+        assert points[0]["ratio"] == {"median": 1, "least": 1, "most": 1}
+        assert all(len(point["seconds"]) == 2 for point in points)
+
+
+def test_scaling_where_nothing_is_evaluated(capsys):
+    assert main([*TINY, "--scaling", "--size", "8x8", "--weighting", "fixed"]) == 0
+    assert "| sources, the weighting alone | 6 sources | 0 |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        [],
+        ["--weighting", "fixed", "--objective", "mse", "--start-at", "1"],
+        ["--objective", "increments", "--weighting", "dig-residual"],
+        ["--weighting.skip", "0.9", "--steps", "5"],
+    ],
+)
+def test_a_loop_by_hand_gives_what_the_framework_gives(recipe, capsys, tmp_path):
+    file = tmp_path / "o.json"
+    assert main([*TINY, "--overhead", "--size", "24x16", "--json", str(file), *recipe]) == 0
+    out = capsys.readouterr().out
+    assert "framework / hand, pair by pair: median" in out
+    measured = json.loads(file.read_text())
+    assert measured["difference"] < 1e-5
+    assert len(measured["seconds"]) == 2
+    assert measured["ratio"]["least"] <= measured["ratio"]["median"] <= measured["ratio"]["most"]
+
+
+def test_what_a_loop_by_hand_cannot_do_is_one_line(capsys, tmp_path):
+    compact = ["--overhead", "--estimator.checkpoint", str(weights_file(tmp_path))]
+    cases = {
+        ("--overhead", "--size", "8x8", "--objective.strength", "0"): "nothing to sample",
+        ("--overhead", "--scaling"): "one measurement each",
+        ("--overhead", "--size", "200x200", "--tile", "128"): "images go in tiles",
+    }
+    for flags, message in cases.items():
+        assert main([*TINY, *flags]) == 2
+        assert message in capsys.readouterr().err
+    assert main(["bench", "speed", *compact, "--size", "21x16"]) == 2
+    assert "does not pad: multiples of" in capsys.readouterr().err
