@@ -52,10 +52,14 @@ class BuildContext:
         What the heavy inner computing of a network may use: ``float64``,
         ``float32``, ``bfloat16`` or ``float16``. Inputs and outputs keep the
         run's own dtype, which is float64 under ``float64`` and float32 otherwise.
+    compile
+        Whether an estimator is to compile its network, see :meth:`torch.nn.Module.compile`;
+        one that did says so by an attribute ``compiled`` that is true.
     """
 
     device: str = "cpu"
     precision: str = "float32"
+    compile: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -13,7 +14,7 @@ import torch
 from .cache import EstimateCache
 from .components import ESTIMATOR, OBJECTIVE, WEIGHTING, BuildContext, Kind, Registry
 from .errors import PluginError, UsageError
-from .hardware import fast_precision
+from .hardware import check_compiler, fast_precision
 from .options import from_mapping, to_mapping
 from .pipeline import Part, Pipeline
 from .plugins import load_plugins
@@ -109,13 +110,20 @@ def compose(
         return _part_by_name(choose(kind, merged.get(kind.group, {}), registry), context, shared)
 
     device = _device(resolved)
-    context = BuildContext(device, _precision(resolved, device))
+    compiling = resolved.compile == "on"
+    if compiling:
+        check_compiler(device)
+    context = BuildContext(device, _precision(resolved, device), compiling)
     parts = {"estimator": part(ESTIMATOR, context)}
     chosen = resolved.precision == "auto" and device == "cpu" and context.precision != "float32"
     if chosen and getattr(parts["estimator"].built, "weights_sha256", None) is None:
         # It was chosen for the sake of a network, and there is none to speed up.
-        context = BuildContext(device, "float32")
+        context = replace(context, precision="float32")
         parts["estimator"] = part(ESTIMATOR, context)
+    if compiling and not getattr(parts["estimator"].built, "compiled", False):
+        raise UsageError(
+            f"--compile on: {parts['estimator'].label} compiles no network: leave it off"
+        )
     # The record is to make the same image again, whatever is measured then, or elsewhere.
     resolved = from_mapping(
         Settings, {**to_mapping(resolved), "precision": context.precision}, "settings"

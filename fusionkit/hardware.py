@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import shutil
+import sys
 import time
 from functools import cache
 
 import torch
 from torch.nn.functional import conv2d
+
+from .errors import UsageError
 
 WORTH_ROUNDING = 1.5
 """How much faster half precision has to be, measured, to be chosen on a CPU."""
@@ -76,6 +82,22 @@ def fast_precision(device: str) -> str:
     if kind == "cpu" and has_bfloat16_instructions() and _bfloat16_pays():
         return "bfloat16"
     return "float32"
+
+
+def check_compiler(device: str) -> None:
+    """Raise a UsageError if torch.compile would find no compiler for this device."""
+    kind = torch.device(device).type
+    if kind == "cpu":
+        compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+        if sys.platform != "win32" and shutil.which(compiler) is None:
+            raise UsageError(
+                f"--compile on: there is no C++ compiler {compiler}: install it, or leave it off"
+            )
+    elif importlib.util.find_spec("triton") is None:
+        raise UsageError(
+            f"--compile on: compiling for {kind} takes the package triton: install it, or leave "
+            "it off"
+        )
 
 
 def has_bfloat16_instructions() -> bool:

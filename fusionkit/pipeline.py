@@ -317,6 +317,8 @@ class Pipeline:
         }
         if any(noise):  # then it is not these sources that are estimated
             about["noise"] = list(noise)
+        if self.context.compile:  # which rounds otherwise
+            about["compile"] = True
         return RunCache(self.cache, about, sources.to("cpu", self.dtype), seeds)
 
     def _check_sources(self, sources: Tensor) -> None:

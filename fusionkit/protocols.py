@@ -36,7 +36,8 @@ class NoiseEstimator(Protocol):
     # ``pixels_per_pass``, how many pixels at most it wants in one call (the host
     # splits batches); ``pixels_per_tile``, how many of one image (the host splits a
     # larger one into tiles, which overlap by 64 pixels, or by ``receptive`` if that is
-    # more); ``flops(height, width)``, its operations for one image, for benchmarks.
+    # more); ``flops(height, width)``, its operations for one image, for benchmarks;
+    # ``compiled``, true if it was asked to compile its network, and did.
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
         """Estimate the noise.

@@ -48,6 +48,11 @@ class Settings:
         "Noise of a source to take off first, K:SIGMA, of 255: 2:10; auto: estimate every other "
         "source's; may be repeated.",
     )
+    compile: Literal["off", "on"] = option(
+        "off",
+        "Compile the estimator's network with torch.compile, for each size of image anew: "
+        "minutes, which a CPU does not earn back.",
+    )
     chroma: str = option(
         "auto",
         "Where colour comes from: auto, weights, distance (from neutral), none, or a "
@@ -79,6 +84,7 @@ class SettingsDict(TypedDict, total=False):
     precision: Literal["auto", "float64", "float32", "bfloat16", "float16"]
     tile: int
     noise: Sequence[str]
+    compile: Literal["off", "on"]
     chroma: str
     range: Sequence[str]
     stretch: bool

@@ -97,6 +97,7 @@ def _compact(options: CompactOptions, context: BuildContext) -> CompactEstimator
         sha256=options.sha256 if options.checkpoint else COMPACT_SHA256,
         device=context.device,
         precision=context.precision,
+        compiled=context.compile,
     )
 
 

@@ -35,6 +35,9 @@ class CompactEstimator:
         As of :class:`fusionkit.BuildContext`. Half precision is that of the convolutions;
         everything around them is computed in float32.
 
+    compiled
+        Whether the network goes through torch.compile, at its first call.
+
     Attributes
     ----------
     weights_sha256
@@ -52,6 +55,7 @@ class CompactEstimator:
         sha256: str = "",
         device: str = "cpu",
         precision: str = "float32",
+        compiled: bool = False,
     ) -> None:
         path = checked_file(file)
         self.weights_sha256 = checked_hash(path, sha256)
@@ -69,6 +73,11 @@ class CompactEstimator:
         }
         denoiser.network.load_state_dict(weights, assign=True)
         self._denoiser = denoiser.eval().requires_grad_(False)
+        self.compiled = compiled
+        if compiled:
+            # For each shape anew; on CUDA, shapes that repeat become CUDA graphs.
+            cuda = torch.device(device).type == "cuda"
+            denoiser.network.compile(mode="reduce-overhead" if cuda else "default", dynamic=False)
         # Needed at every step on the device: moving them there each time would wait for it.
         self._levels = lru_cache(maxsize=8)(self._tabulated)
 
