@@ -67,6 +67,12 @@ class GradientsOptions:
     base: Literal["weights", "mean", "max", "exposure", "saliency"] = option(
         "weights", "Where the brightness comes from. " + _BASE
     )
+    hidden: float = option(
+        0.0,
+        "How much is added of the structure that darker sources have where another is brighter.",
+        minimum=0,
+        maximum=1,
+    )
 
 
 @dataclass(frozen=True)
@@ -140,7 +146,7 @@ def _increments(options: IncrementsOptions, context: BuildContext) -> Increments
 def _gradients(options: GradientsOptions, context: BuildContext) -> Gradients:
     from .gradients import Gradients
 
-    return Gradients(options.strength, options.psi, options.base)
+    return Gradients(options.strength, options.psi, options.base, options.hidden)
 
 
 def _ddfm_em(options: DdfmEmOptions, context: BuildContext) -> DdfmEm | DdfmPaper | DdfmReleased:

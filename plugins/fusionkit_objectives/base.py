@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fusionkit import weighted_sum
+from fusionkit import box_mean, weighted_sum
 
 WELL_EXPOSED = 0.4
 """Standard deviation of the well-exposedness curve, of values in [-1, 1]: 0.2 in [0, 1]
@@ -13,6 +13,9 @@ WELL_EXPOSED = 0.4
 
 FLOOR = 1e-12
 """Keeps the shares of featureless images equal where they would be zero."""
+
+HIDDEN_WINDOW = 41
+"""Pixels; two means of this side smooth like a Gaussian of standard deviation 17."""
 
 RULES = ("weights", "mean", "max", "exposure", "saliency")
 
@@ -53,3 +56,26 @@ def fused_base(bands: Tensor, weights: Tensor, rule: str) -> Tensor:
         distance = bands - bands.mean((-2, -1), keepdim=True)
         share = here * (distance.square().mean(2, keepdim=True) + FLOOR)
     return weighted_sum(share, bands) / share.sum(0)
+
+
+def hidden_structure(sources: Tensor, weights: Tensor) -> Tensor:
+    """Return what the brightest source hides: the others' mean without its local mean.
+
+    The local mean is one over HIDDEN_WINDOW, twice: shades wider than that are not structure.
+    A source whose weights are zero all over the image counts as little as in :func:`fused_base`.
+
+    Parameters
+    ----------
+    sources, weights
+        As for :func:`fused_base`.
+
+    Returns
+    -------
+    Tensor
+        (B, C, H, W), about zero in the mean.
+    """
+    present = weights.amax((-2, -1), keepdim=True) > 0
+    brightest = sources.masked_fill(~present, -torch.inf).amax(0)
+    others = (sources.masked_fill(~present, 0).sum(0) - brightest) / (present.sum(0) - 1).clamp(1)
+    smooth = box_mean(box_mean(others, HIDDEN_WINDOW), HIDDEN_WINDOW)
+    return (others - smooth) * (present.sum(0) > 1)

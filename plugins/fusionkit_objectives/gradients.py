@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fusionkit import Run, StartedObjective, StartedTarget, Step, distinct
 
-from .base import fused_base
+from .base import fused_base, hidden_structure
 from .differences import gradient_transposed, solve_screened, weighted_gradient
 
 
@@ -36,9 +36,19 @@ class Gradients:
         Weight of the gradients against the base.
     base
         How b is made of the sources, see :func:`.base.fused_base`.
+    hidden
+        How much of :func:`.base.hidden_structure` is added to b, for a base of the largest values,
+        which shows nothing of a darker source under a brighter one.
     """
 
-    def __init__(self, strength: float = 0.1, psi: float = 2000.0, base: str = "weights") -> None:
+    def __init__(
+        self,
+        strength: float = 0.1,
+        psi: float = 2000.0,
+        base: str = "weights",
+        hidden: float = 0.0,
+    ) -> None:
+        self.hidden = hidden
         self.strength = strength
         self.psi = psi
         self.base = base
@@ -71,7 +81,12 @@ class _StartedGradients(StartedTarget):
         sources = distinct(self.run.sources)
         psi = self.objective.psi
         right_side = gradient_transposed(weighted_gradient(weights, sources)).mul_(psi)
+        # A divergence sums to zero, and its rounding, times psi, would shift the brightness.
+        right_side.sub_(right_side.mean((-2, -1), keepdim=True))
         right_side.add_(fused_base(sources, weights, self.objective.base))
+        if self.objective.hidden > 0:
+            hidden = hidden_structure(sources, weights)
+            right_side.add_(hidden, alpha=self.objective.hidden)
         return solve_screened(right_side, 1.0, psi).expand(self.run.sources.shape[1:])
 
     def target(self, step: Step, weights: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 import subprocess
 import sys
 
@@ -17,7 +18,8 @@ from fusionkit.cli import main
 from fusionkit.testing.doubles import ConstantWeights, WeightedMean, WhiteGaussian
 from tests.compact.tiny import weights_file
 
-SMALL = ["bench", "speed", "--size", "40x24", "--estimator", "gaussian", "--repeats", "2"]
+SAMPLED = ["--recipe", str(Path(__file__).with_name("sampled.toml"))]
+SMALL = ["bench", "speed", "--size", "40x24", *SAMPLED, "--repeats", "2"]
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +100,7 @@ def test_an_estimator_that_tells_its_operations_is_rated(capsys, tmp_path):
         "def fusionkit_noise_estimators():\n"
         "    return [Component('telling', 'tells', build)]\n"
     )
-    arguments = [*SMALL[:4], "--estimator", "telling", "--plugin", str(plugin)]
+    arguments = [*SMALL[:6], "--estimator", "telling", "--plugin", str(plugin)]
     assert main([*arguments, "--json", str(tmp_path / "s.json")]) == 0
     assert "TFLOP/s; convolutions reach 0.500" in capsys.readouterr().out
     measured = json.loads((tmp_path / "s.json").read_text())
@@ -124,9 +126,9 @@ def test_two_settings_in_turn(capsys, tmp_path):
 
 def test_two_recipes(capsys, tmp_path):
     recipe = tmp_path / "b.toml"
-    recipe.write_text('weighting = "fixed"\nsteps = 3\n')
-    arguments = [*SMALL, "--task", "general", "--compare", str(recipe)]
-    assert main([*arguments, "--json", str(tmp_path / "c.json")]) == 0
+    recipe.write_text('estimator = "gaussian"\nweighting = "fixed"\nobjective = "mse"\nsteps = 3\n')
+    arguments = [*SMALL, "--compare", str(recipe), "--json", str(tmp_path / "c.json")]
+    assert main(arguments) == 0
     assert json.loads((tmp_path / "c.json").read_text())["nfe"] == [6, 3]
 
 
@@ -183,7 +185,7 @@ def test_the_compact_prior_tells_its_operations(tmp_path):
 # How the cost grows, and what the framework adds
 
 
-TINY = ["bench", "speed", "--estimator", "gaussian", "--repeats", "2"]
+TINY = ["bench", "speed", *SAMPLED, "--repeats", "2"]
 
 
 def test_scaling_goes_along_three_axes(capsys, tmp_path):
