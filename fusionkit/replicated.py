@@ -44,5 +44,5 @@ def weighted_sum(weights: Tensor, images: Tensor) -> Tensor:
     ours = distinct(images)
     total = weights[0] * ours[0]
     for weight, image in zip(weights[1:].unbind(), ours[1:].unbind(), strict=True):
-        total.addcmul_(weight, image)
+        total += weight * image
     return total.expand(images.shape[1:])

@@ -284,11 +284,11 @@ class GivenEstimates:
         self.announced = frozenset(range(self.steps))  # they cost nothing
         self.estimates = estimates
 
-    def announce(self, levels: Any) -> None:
+    def announce(self, levels: Any, singly: bool = False) -> None:
         pass
 
-    def source_estimate(self, level: int) -> Tensor:
-        return self.estimates[level]
+    def source_estimate(self, level: int, source: int | None = None) -> Tensor:
+        return self.estimates[level] if source is None else self.estimates[level, source]
 
 
 def _weight_of_what_is_sharp(weights: list[Tensor]) -> list[tuple[float, float]]:
