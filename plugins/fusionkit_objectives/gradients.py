@@ -9,7 +9,7 @@ from torch import Tensor
 from fusionkit import Run, StartedObjective, StartedTarget, Step, distinct
 
 from .base import fused_base, hidden_structure
-from .differences import gradient_transposed, solve_screened, weighted_gradient
+from .differences import gradient, gradient_transposed, solve_screened, weighted_gradient
 
 
 class Gradients:
@@ -80,14 +80,18 @@ class _StartedGradients(StartedTarget):
         # Of grey sources there is one channel to solve for, whatever the estimator has.
         sources = distinct(self.run.sources)
         psi = self.objective.psi
-        right_side = gradient_transposed(weighted_gradient(weights, sources)).mul_(psi)
-        # A divergence sums to zero, and its rounding, times psi, would shift the brightness.
-        right_side.sub_(right_side.mean((-2, -1), keepdim=True))
-        right_side.add_(fused_base(sources, weights, self.objective.base))
+        base = fused_base(sources, weights, self.objective.base)
         if self.objective.hidden > 0:
             hidden = hidden_structure(sources, weights)
-            right_side.add_(hidden, alpha=self.objective.hidden)
-        return solve_screened(right_side, 1.0, psi).expand(self.run.sources.shape[1:])
+            base = base.add(hidden, alpha=self.objective.hidden)
+        # Solved for T - b, so that brightness is not subject to rounding, times psi, and what
+        # b shows already, as where the sources agree, comes back as it was.
+        lacking = weighted_gradient(weights, sources)
+        own = gradient(base)
+        lacking.right.sub_(own.right)
+        lacking.below.sub_(own.below)
+        difference = solve_screened(gradient_transposed(lacking).mul_(psi), 1.0, psi)
+        return difference.add_(base).expand(self.run.sources.shape[1:])
 
     def target(self, step: Step, weights: Tensor) -> Tensor:
         """Return T."""
