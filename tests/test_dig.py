@@ -14,6 +14,7 @@ import torch
 from fusionkit_diffusion.gaussian import GaussianEstimator
 from fusionkit_dig.dig import Dig
 from fusionkit_dig.losses import LOSSES
+from fusionkit_dig.resolution import enlarged
 from torch import Tensor
 
 import fusionkit
@@ -233,6 +234,20 @@ def test_static_weights_come_from_the_gain_over_all_steps() -> None:
     total = sum(started.gains(i, i + 1) for i in range(N))
     assert (weights[0] - dig.weights(total)).abs().max() < 1e-9
     assert (total - box_mean((run.source_estimate(0) - sources) ** 2, 3)).abs().max() < 1e-9
+
+
+@pytest.mark.parametrize("resolution", [1, 2])
+def test_neighbours_agree_at_the_size_of_the_gains(resolution: int) -> None:
+    sources = draw(2, 1, 1, 70, 68)
+    alone = Dig(window=5, resolution=resolution, dynamic=False)
+    agreed = Dig(window=5, resolution=resolution, dynamic=False, consistency=11)
+    weights = [all_weights(dig, make_run(sources))[0] for dig in (alone, agreed)]
+    window = {1: 11, 2: 5}[resolution]
+    run = make_run(sources)
+    gains = alone.start(run).gains(0, N)
+    small = fusionkit.consistent_weights(alone.weights(gains), window)
+    assert (weights[1] - enlarged(small, resolution, 70, 68)).abs().max() < 1e-9
+    assert (weights[0] - weights[1]).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("stride", [2, 3, 4, N, N + 5])

@@ -10,7 +10,7 @@ import scipy.ndimage
 import torch
 from torch import Tensor
 
-from fusionkit import box_mean
+from fusionkit import box_mean, consistent_weights
 
 
 def draw(*shape: int) -> Tensor:
@@ -58,3 +58,46 @@ def test_box_mean_is_differentiable() -> None:
 def test_windows_are_odd(window: int) -> None:
     with pytest.raises(ValueError, match=f"not {window}"):
         box_mean(draw(4, 4), window)
+
+
+def simplex(*shape: int) -> Tensor:
+    return draw(*shape).softmax(0)
+
+
+@pytest.mark.parametrize("window", [3, 7])
+@pytest.mark.parametrize("power", [1.0, 4.0])
+def test_consistent_weights_are_their_definition(window: int, power: float) -> None:
+    weights = simplex(3, 2, 1, 6, 8)
+    found = consistent_weights(weights, window, power).numpy()
+    means = np.stack(
+        [[[box_means_by_hand(w[0].numpy(), window)] for w in source] for source in weights]
+    )
+    expected = means**power / (means**power).sum(0)
+    assert np.abs(found - expected).max() < 1e-12
+    assert np.abs(found.sum(0) - 1).max() < 1e-12
+
+
+def test_one_pixel_against_its_neighbours_gives_in() -> None:
+    chosen = torch.zeros(2, 1, 1, 9, 9)
+    chosen[0] = 1
+    chosen[:, 0, 0, 4, 4] = torch.tensor([0.0, 1.0])
+    assert consistent_weights(chosen, 5)[0].min() > 0.99
+    assert torch.equal(consistent_weights(chosen, 1), chosen)
+
+
+def test_a_border_between_two_sources_stays_where_it_is() -> None:
+    chosen = torch.zeros(2, 1, 1, 20, 20)
+    chosen[0, ..., :10], chosen[1, ..., 10:] = 1, 1
+    found = consistent_weights(chosen, 7)
+    assert (found[0, ..., :10] > 0.5).all()
+    assert (found[1, ..., 10:] > 0.5).all()
+    assert found.min() >= 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_source_of_no_weight_at_all_keeps_none(dtype: torch.dtype) -> None:
+    weights = torch.zeros(3, 1, 1, 5, 5, dtype=dtype)
+    weights[:2] = 0.5
+    found = consistent_weights(weights, 3, 1e6)
+    assert found[2].abs().max() == 0
+    assert torch.isfinite(found).all()

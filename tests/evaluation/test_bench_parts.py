@@ -29,6 +29,7 @@ start-at = 0.1
 name = "gaussian"
 [weighting]
 name = "dig"
+dynamic = true
 resolution = 1
 stride = 1
 [objective]

@@ -146,6 +146,12 @@ def test_noise(estimator, photos, tmp_path, monkeypatch):
         assert mean(table, first, noisy) > mean(table, method, noisy) + 1
     cost = table["methods"]["laplacian-max, denoised first"]["cost"]
     assert (cost["clean"]["nfe"], cost["25"]["nfe"]) == (0, 2)
+    # The recipe that finds the noise by itself: two evaluations for each noisy source.
+    assert mean(table, "quick, noise auto", clean) == mean(table, "quick", clean)
+    assert mean(table, "quick, noise auto", noisy) > mean(table, "quick", noisy) + 1
+    quick, auto = (table["methods"][f"quick{kind}"]["cost"] for kind in ("", ", noise auto"))
+    assert auto["clean"]["nfe"] == quick["clean"]["nfe"]
+    assert auto["25"]["nfe"] == quick["25"]["nfe"] + 4
 
 
 def test_noise_on_real_images_is_measured_against_the_own_clean_result(data, photos, tmp_path):

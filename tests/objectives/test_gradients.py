@@ -8,7 +8,7 @@ import torch
 from fusionkit_diffusion.gaussian import GaussianEstimator
 from fusionkit_objectives import differences as objective_differences
 from fusionkit_objectives import gradients as objective_gradients
-from fusionkit_objectives.base import RULES, WELL_EXPOSED, fused_base
+from fusionkit_objectives.base import RULES, WELL_EXPOSED, fused_base, hidden_structure
 from fusionkit_objectives.differences import (
     cosine_transform,
     gradient,
@@ -19,7 +19,7 @@ from fusionkit_objectives.differences import (
 from fusionkit_objectives.gradients import Gradients
 from torch import Tensor
 
-from fusionkit import compose
+from fusionkit import box_mean, compose
 
 from .common import draw, run_of, some_weights, step_at
 from .dense import differences
@@ -167,3 +167,43 @@ def test_increments_take_their_lowest_band_by_the_rule() -> None:
         images[rule] = pipe(sources).image
     assert torch.allclose(images["weights"], images["mean"])
     assert 0.1 < (images["max"] - images["mean"]).mean() < 0.35
+
+
+def test_what_a_brighter_source_hides_is_the_others_without_their_shade() -> None:
+    dark, bright = 0.3 * draw(1, 1, 60, 90) - 0.6, 0.1 * draw(1, 1, 60, 90, seed=1) + 0.5
+    sources = torch.stack([dark, bright])
+    hidden = hidden_structure(sources, some_weights(2, 1, 60, 90))
+    shade = box_mean(box_mean(dark, 41), 41)
+    assert (hidden - (dark - shade)).abs().max() < 1e-12
+    turned = hidden_structure(sources.flip(0), some_weights(2, 1, 60, 90))
+    assert (turned - hidden).abs().max() < 1e-12
+    # Of three, the mean of the two darker ones.
+    three = torch.cat([sources, dark[None].flip(-1)])
+    others = (dark + dark.flip(-1)) / 2
+    found = hidden_structure(three, some_weights(3, 1, 60, 90))
+    assert (found - (others - box_mean(box_mean(others, 41), 41))).abs().max() < 1e-12
+
+
+def test_a_source_without_weight_hides_nothing_and_shows_nothing() -> None:
+    sources, weights = draw(2, 1, 1, 12, 10), torch.zeros(2, 1, 1, 12, 10, dtype=torch.float64)
+    weights[0] = 1
+    assert hidden_structure(sources, weights).abs().max() == 0
+
+
+def test_hidden_is_added_to_the_base() -> None:
+    sources, weights = draw(2, 1, 1, 20, 18), some_weights(2, 1, 20, 18)
+    plain, added = (
+        Gradients(0.0, 3.0, "max", hidden).start(run_of(sources)).initial(weights)
+        for hidden in (0.0, 0.4)
+    )
+    extra = solve_screened(hidden_structure(sources, weights), 1.0, 3.0)
+    assert (added - plain - 0.4 * extra).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_equal_sources_come_back_whatever_psi(dtype: torch.dtype) -> None:
+    image = draw(1, 1, 1, 40, 33).to(dtype)
+    sources = image.expand(3, 1, 1, 40, 33)
+    weights = some_weights(3, 1, 40, 33).to(dtype)
+    target = Gradients(0.0, 1e6, "mean").start(run_of(sources)).initial(weights)
+    assert (target - image[0]).abs().max() < (1e-5 if dtype == torch.float32 else 1e-12)

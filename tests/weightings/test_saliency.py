@@ -11,7 +11,7 @@ import scipy.ndimage
 import torch
 from torch import Tensor
 
-from fusionkit import Step, UsageError, compose
+from fusionkit import Step, UsageError, compose, consistent_weights
 from fusionkit.testing import conformance, make_run
 
 from .common import build, draw, focus_pair, powers, registry, sharp_halves, window_means
@@ -29,25 +29,29 @@ def weigh(sources: Tensor, **options: object) -> Tensor:
 
 def naive(sources: np.ndarray, measure: str, window: int, p: float) -> np.ndarray:
     K, B, C, H, W = sources.shape
-    contrast, intensity = np.zeros((2, K, B, 1, H, W))
+    contrast, intensity, energy = np.zeros((3, K, B, 1, H, W))
     for k, b in np.ndindex(K, B):
         squares = np.zeros((H, W))
         for image in sources[k, b]:
             laplacian = scipy.ndimage.laplace(image, mode="nearest")
             contrast[k, b, 0] += np.abs(laplacian) / C
+            energy[k, b, 0, :, :-1] += np.diff(image, axis=1) ** 2 / C
+            energy[k, b, 0, :-1] += np.diff(image, axis=0) ** 2 / C
             blurred = scipy.ndimage.correlate(image, BINOMIAL, mode="nearest")
             squares += (blurred - image.mean()) ** 2 / C
         intensity[k, b, 0] = np.sqrt(squares)
     contrast, intensity = (window_means(m, window) + FLOOR for m in (contrast, intensity))
+    energy = window_means(energy, window) + FLOOR**2
     for b in range(B):
         if measure == "both":
             contrast[:, b] /= contrast[:, b].mean()
             intensity[:, b] /= intensity[:, b].mean()
     chosen = {"contrast": contrast, "intensity": intensity, "both": contrast + intensity}
+    chosen["gradient"] = energy
     return powers(chosen[measure], p)
 
 
-@pytest.mark.parametrize("measure", ["contrast", "intensity", "both"])
+@pytest.mark.parametrize("measure", ["contrast", "intensity", "both", "gradient"])
 @pytest.mark.parametrize("window", [1, 3, 11])
 @pytest.mark.parametrize(
     "shape", [(2, 2, 1, 9, 8), (3, 1, 3, 7, 5), (6, 1, 1, 2, 2), (4, 1, 1, 1, 3), (5, 1, 3, 2, 7)]
@@ -65,6 +69,7 @@ def test_it_is_its_definition(measure: str, window: int, shape: tuple[int, ...])
 
 def test_the_sharp_half_gets_the_larger_weight() -> None:
     assert min(sharp_halves(weigh(focus_pair(), measure="contrast"))) > 0.9
+    assert min(sharp_halves(weigh(focus_pair(), measure="gradient"))) > 0.95
     assert min(sharp_halves(weigh(focus_pair()))) > 0.6
 
 
@@ -79,7 +84,7 @@ def test_a_smooth_hot_spot_counts_by_intensity_not_by_contrast() -> None:
     assert weigh(sources, measure="contrast")[centre].max() < 0.1
 
 
-@pytest.mark.parametrize("measure", ["contrast", "intensity", "both"])
+@pytest.mark.parametrize("measure", ["contrast", "intensity", "both", "gradient"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("K", [2, 3, 4, 5, 6])
 def test_where_nothing_stands_out_all_count_the_same(
@@ -123,9 +128,18 @@ def test_a_run_with_it_and_mse_is_target_only() -> None:
     assert (last.corrected - (weigh(sources) * sources).sum(0)).abs().max() < 1e-6
 
 
-def test_windows_are_odd() -> None:
-    with pytest.raises(UsageError, match=r"weighting saliency: window must be odd, not 4"):
-        build("saliency", "saliency", window=4)
+def test_neighbours_agree() -> None:
+    sources = focus_pair()
+    alone = weigh(sources, measure="gradient", window=5)
+    agreed = weigh(sources, measure="gradient", window=5, consistency=11)
+    assert (agreed - consistent_weights(alone, 11)).abs().max() < 1e-12
+    assert min(sharp_halves(agreed)) > 0.95
+
+
+@pytest.mark.parametrize("name", ["window", "consistency"])
+def test_windows_are_odd(name: str) -> None:
+    with pytest.raises(UsageError, match=rf"weighting saliency: {name} must be odd, not 4"):
+        build("saliency", "saliency", **{name: 4})
 
 
 def test_listing_it_imports_no_torch() -> None:

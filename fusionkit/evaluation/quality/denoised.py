@@ -126,7 +126,7 @@ class DenoiseFirst:
 
     def __init__(self, inner: Method, denoiser: Denoiser) -> None:
         self.name = f"{inner.name}, denoised first"
-        self.plain = inner
+        self.plain = self.reference = inner
         self._denoiser = denoiser
 
     @property

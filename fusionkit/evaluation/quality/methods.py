@@ -53,6 +53,11 @@ class Method(Protocol):
         """The same without what it does against noise: what a noise-free scene is given to."""
         ...
 
+    @property
+    def reference(self) -> Method:
+        """Whose result without noise its results under noise are compared with, if no truth is."""
+        ...
+
     def missing(self) -> str | None:
         """Say why it cannot be run here, if it cannot."""
         ...
@@ -78,6 +83,11 @@ class Row:
     def plain(self) -> Any:
         """Itself: it does nothing against noise."""
         return self
+
+    @property
+    def reference(self) -> Any:
+        """What it is without noise."""
+        return self.plain
 
     def missing(self) -> str | None:
         """Nothing is missing."""

@@ -58,6 +58,24 @@ class Recipe(Row):
         return Fusion(result.pixels, run["seconds"], run["nfe"])
 
 
+class NoiseAuto(Recipe):
+    """A recipe that estimates what noise its sources have, and takes it off (``noise = "auto"``).
+
+    It does so without noise too: nothing should be lost by it. What its results are compared
+    with where nobody knows the truth is the recipe that takes nothing off.
+    """
+
+    def __init__(self, inner: Recipe) -> None:
+        layer = merge(inner.recipe, {"noise": ["auto"]})
+        super().__init__(f"{inner.name}, noise auto", layer, inner.registry, inner.built)
+        self._inner = inner
+
+    @property
+    def reference(self) -> Recipe:
+        """The recipe without it."""
+        return self._inner
+
+
 class Cascade(Row):
     """A recipe that is given two images at a time: the first two, then the result and the next.
 

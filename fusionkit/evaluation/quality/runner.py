@@ -149,8 +149,8 @@ class Runner:
         pixels = self._pixels(method, scene, kept)
         reference = scene.made.truth
         if scene.clean is not None:
-            _, clean = self._fused(method.plain, scene.clean)
-            reference = luma_of_pixels(self._pixels(method.plain, scene.clean, clean))
+            _, clean = self._fused(method.reference, scene.clean)
+            reference = luma_of_pixels(self._pixels(method.reference, scene.clean, clean))
         values, failed = view.measure(pixels, scene.made, reference)
         asked = [column.name for column in view.columns]
         kept["views"][view.key] = {

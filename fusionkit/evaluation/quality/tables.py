@@ -19,7 +19,7 @@ from .denoised import DenoiseFirst, Denoiser
 from .methods import External, Method, Oracle, Published, Trivial
 from .parts import variants
 from .published import PublishedSet, published_sets
-from .recipes import Cascade, Recipe
+from .recipes import Cascade, NoiseAuto, Recipe
 from .runner import Table
 from .scenes import BenchScene, noisy_scenes, truth_scenes
 from .views import AgainstSources, AgainstTruth, View
@@ -124,7 +124,8 @@ class Tables:
                     groups[f"{noise.sigma:g}"] = self._scenes(family, 2, noise, in_grey=True)
                 methods = self._under_noise(self._methods(family, FITTING[family]))
                 about = "Two sources, in grey, against the truth, by sigma of 255."
-                yield Table("noise", f"Noise, {family}: {title}", about, groups, methods, view)
+                own = AgainstTruth(self.registry, fit=family != "focus")
+                yield Table("noise", f"Noise, {family}: {title}", about, groups, methods, own)
             for found in self._sets:
                 if found.name in self.plan.noisy_sets:
                     yield self._noisy_set(found, noises, title, view)
@@ -184,11 +185,18 @@ class Tables:
         return self.recipes[name]
 
     def _under_noise(self, methods: Sequence[Method]) -> list[Method]:
-        """Add every method after denoising by its own network, or by the first recipe's."""
+        """Add recipes that take noise off, and every method after denoising by a network.
+
+        Recipes are given what their own network has denoised, others the first recipe's.
+        """
         first = next((method for method in methods if isinstance(method, Recipe)), None)
         if first is None:
             return list(methods)
-        added: list[Method] = []
+        added: list[Method] = [
+            NoiseAuto(method)
+            for method in methods
+            if isinstance(method, Recipe) and not method.recipe["noise"]
+        ]
         for method in methods:
             owner = method if isinstance(method, Recipe) else first
             added.append(DenoiseFirst(method, self._denoiser(owner)))
