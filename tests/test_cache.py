@@ -320,11 +320,14 @@ def test_fuse_and_its_record(pair: tuple[str, str], tmp_path: Path) -> None:
         fusionkit.fuse(pair, pipeline=pipeline(None), cache=folder)
 
 
+EVERY_LEVEL = ["--weighting.dynamic", "yes", "--weighting.stride", "1", "--objective.strength", "1"]
+
+
 def test_the_command_line(pair: tuple[str, str], tmp_path: Path) -> None:
     folder = str(tmp_path / "cache")
     for name in ("one.png", "two.png"):
         arguments = ["run", *pair, "-o", str(tmp_path / name), "--steps", "3", "--cache", folder]
-        assert main(arguments) == 0
+        assert main([*arguments, *EVERY_LEVEL]) == 0
     one, two = (tmp_path / name for name in ("one.png", "two.png"))
     assert one.read_bytes() == two.read_bytes()
     record = json.loads((tmp_path / "two.png.json").read_text())

@@ -270,6 +270,7 @@ def test_a_whole_run_in_tiles() -> None:
 def test_the_record_says_tiles(tmp_path) -> None:
     sources = [np.random.default_rng(k).random((140, 150)).astype(np.float32) for k in (0, 1)]
     made = {"estimator": "gaussian", "weighting": "fixed", "steps": 2, "device": "cpu"}
+    made["objective"] = {"strength": 0.02}
     first = fusionkit.fuse(sources, **made, tile=128)
     assert first.record["recipe"]["tile"] == 128
     assert first.record["run"]["tiled"] == 128

@@ -70,9 +70,12 @@ def test_mse_ends_at_the_weighted_mean() -> None:
     assert (pipe(sources).image - expected).abs().max() < 1e-12
 
 
+WEIGHTING = {"name": "dig", "window": 3, "consistency": 1, "dynamic": True, "stride": 1}
+
+
 def test_the_targets_of_increments_are_the_bands_added_up() -> None:
     sources = draw(3, 1, 1, 9, 8)
-    done = list(pipeline(Increments(0.0), weighting={"name": "dig", "window": 3}).steps(sources))
+    done = list(pipeline(Increments(0.0), weighting=WEIGHTING).steps(sources))
     run = _fresh_run(sources)
     estimates = [run.source_estimate(i) for i in range(N + 1)]
     assert torch.equal(estimates[N], sources)

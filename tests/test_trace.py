@@ -265,6 +265,8 @@ def test_batches_and_counts_are_the_components_own(
 ) -> None:
     """Where memory is short, what the trace looks at must not be what the run makes next."""
     sources = synthetic_sources()
+    if weighting == "dig":
+        weighting = {"name": "dig", "dynamic": True, "stride": 1}
     built = composed(weighting).parts["weighting"].built
     estimator = BatchMinded(DEVIATION)
     alpha_bar = estimator.alpha_bar.tolist()

@@ -216,7 +216,10 @@ def test_an_interrupt_ends_cleanly_and_is_taken_up(photos, recipe, tmp_path, mon
     busy.mkdir()
     wanted = ["--only", "truth", "--counts", "2,3", "--families", "focus", "--photos", photos]
     wanted += ["--recipe", mine, "--plugin", plugin]
-    program = "import sys; from fusionkit.cli import main; sys.exit(main(sys.argv[1:]))"
+    program = (  # a shell's background job, as some CI runs tests, would ignore the signal
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from fusionkit.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
     begun = subprocess.Popen(
         [sys.executable, "-c", program, "bench", "quality", "-o", tmp_path / "out", *wanted,
          "--jobs", "2"],

@@ -58,8 +58,11 @@ def test_what_cannot_be_combined_is_said(axes, words):
         variants(**axes)
 
 
+EVERY_LEVEL = {"weighting__dynamic": "yes", "weighting__stride": "1"}
+
+
 def test_rungs_take_away_the_trajectory():
-    (variant,) = variants(steps="4", estimator="gaussian")
+    (variant,) = variants(steps="4", estimator="gaussian", objective__strength="0.02")
     (target_only,) = rungs(variant, REGISTRY)  # the prior is the closed-form one already
     assert target_only.role == "target only"
     assert target_only.recipe["objective"]["strength"] == 0
@@ -68,11 +71,11 @@ def test_rungs_take_away_the_trajectory():
 
 
 def test_fixed_weights_get_the_same_number_of_evaluations():
-    (shrunk,) = variants(objective="mse", steps="5", weighting__resolution="4")
+    (shrunk,) = variants(objective="mse", steps="5", **EVERY_LEVEL, weighting__resolution="4")
     target = nfe_of(shrunk.recipe, 2, REGISTRY)
     assert target == 5 + 10 / 16  # the sources at a quarter of their width and height
     assert steps_at_nfe(shrunk, target, 2, REGISTRY) == 6
-    (variant,) = variants(objective="mse", steps="5", weighting__resolution="1")
+    (variant,) = variants(objective="mse", steps="5", **EVERY_LEVEL, weighting__resolution="1")
     target = nfe_of(variant.recipe, 2, REGISTRY)
     assert target == 15  # 5 on the trajectory, 2 sources at 5 levels
     steps = steps_at_nfe(variant, target, 2, REGISTRY)
@@ -86,7 +89,7 @@ def test_fixed_weights_get_the_same_number_of_evaluations():
 
 def test_cells_are_known_by_their_resolved_recipe():
     (plain,) = variants()
-    (spelled,) = variants(weighting__window="11")
+    (spelled,) = variants(weighting__window="5")
     assert plain.key == spelled.key
     cells = cells_of([plain], [0, 1], trivial=True)
     assert [cell.seed for cell in cells[:2]] == [0, 1]
