@@ -39,7 +39,7 @@ class MseOptions:
 
 _BASE = (
     "From the weights; the plain mean; the larger value, which keeps hot objects hot; what is "
-    "nearest to mid-grey; or what stands out from its image's mean."
+    "nearest to mid-grey, by pixels or (tone) by places; or what stands out from its image's mean."
 )
 
 
@@ -48,7 +48,7 @@ class IncrementsOptions:
     """Options of the ``increments`` objective."""
 
     strength: float = option(0.1, _STRENGTH, minimum=0, maximum=1e6)
-    base: Literal["weights", "mean", "max", "exposure", "saliency"] = option(
+    base: Literal["weights", "mean", "max", "exposure", "tone", "saliency"] = option(
         "weights", "How the lowest bands, what the noisiest level still shows, are fused. " + _BASE
     )
 
@@ -64,7 +64,7 @@ class GradientsOptions:
         above=0,
         maximum=1e9,
     )
-    base: Literal["weights", "mean", "max", "exposure", "saliency"] = option(
+    base: Literal["weights", "mean", "max", "exposure", "tone", "saliency"] = option(
         "weights", "Where the brightness comes from. " + _BASE
     )
     hidden: float = option(

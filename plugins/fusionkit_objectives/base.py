@@ -17,7 +17,10 @@ FLOOR = 1e-12
 HIDDEN_WINDOW = 41
 """Pixels; two means of this side smooth like a Gaussian of standard deviation 17."""
 
-RULES = ("weights", "mean", "max", "exposure", "saliency")
+TONE_SHARE = 0.25
+"""Side of the window that ``tone`` smooths over, of the shorter side of the image."""
+
+RULES = ("weights", "mean", "max", "exposure", "tone", "saliency")
 
 
 def fused_base(bands: Tensor, weights: Tensor, rule: str) -> Tensor:
@@ -34,7 +37,9 @@ def fused_base(bands: Tensor, weights: Tensor, rule: str) -> Tensor:
     rule
         ``weights``: their weighted mean. ``mean``: the plain mean. ``max``: the largest value
         of each pixel and channel, which keeps hot objects hot. ``exposure``: a mean weighted by
-        exp(-v² / (2 * 0.4²)), which prefers mid-grey. ``saliency``: a mean weighted by
+        exp(-v² / (2 * 0.4²)), which prefers mid-grey. ``tone``: the same, its shares averaged
+        twice over a window of a quarter of the shorter side, so that places and
+        not pixels are well exposed, and contrast stays. ``saliency``: a mean weighted by
         the squared distance from the image's own mean.
 
     Returns
@@ -50,8 +55,11 @@ def fused_base(bands: Tensor, weights: Tensor, rule: str) -> Tensor:
     here = present.to(bands.dtype).expand(-1, -1, 1, *bands.shape[-2:])
     if rule == "mean":
         share = here
-    elif rule == "exposure":
+    elif rule in ("exposure", "tone"):
         share = here * (-bands.square().mean(2, keepdim=True) / (2 * WELL_EXPOSED**2)).exp()
+        if rule == "tone":
+            window = int(TONE_SHARE * min(bands.shape[-2:])) // 2 * 2 + 1
+            share = box_mean(box_mean(share / share.sum(0), window), window)
     else:
         distance = bands - bands.mean((-2, -1), keepdim=True)
         share = here * (distance.square().mean(2, keepdim=True) + FLOOR)

@@ -144,8 +144,22 @@ def test_each_rule_is_what_its_name_says() -> None:
     assert np.allclose(rules["weights"], (weights.numpy() * plain).sum(0))
     exposed = np.exp(-(plain**2).mean(2, keepdims=True) / (2 * WELL_EXPOSED**2))
     assert np.allclose(rules["exposure"], (exposed * plain).sum(0) / exposed.sum(0))
+    smooth = torch.from_numpy(exposed / exposed.sum(0))
+    for _ in range(2):
+        smooth = box_mean(smooth, int(0.25 * min(plain.shape[-2:])) // 2 * 2 + 1)
+    assert np.allclose(rules["tone"], (smooth.numpy() * plain).sum(0))
     stands_out = ((plain - plain.mean((-2, -1), keepdims=True)) ** 2).mean(2, keepdims=True)
     assert np.allclose(rules["saliency"], (stands_out * plain).sum(0) / stands_out.sum(0))
+
+
+def test_tone_keeps_the_contrast_that_exposure_flattens() -> None:
+    # A checkerboard, dark in one source and bright in the other: pixel by pixel all is mid-grey.
+    board = torch.from_numpy(np.indices((32, 32)).sum(0) % 2 * 0.8 - 0.4)
+    bands = torch.stack([board - 0.5, board + 0.5])[:, None, None]
+    weights = torch.full((2, 1, 1, 32, 32), 0.5, dtype=torch.float64)
+    spread = {rule: float(fused_base(bands, weights, rule).std()) for rule in ("exposure", "tone")}
+    assert spread["exposure"] < 0.5 * float(board.std())
+    assert spread["tone"] > 0.9 * float(board.std())
 
 
 def test_increments_take_their_lowest_band_by_the_rule() -> None:
