@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.connection import wait
 from types import TracebackType
 from typing import Any
 
@@ -74,9 +75,18 @@ class Pool:
 
 
 def _start(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     start(*arguments)
     # An exception, so that a file which is being written is not left half done.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+
+
+def _end_with_parent() -> None:
+    """Go when the process that started this one has gone, however it ended."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _work(function: Callable[..., Any], task: tuple[Any, ...]) -> Any:

@@ -255,3 +255,48 @@ def test_a_process_that_is_killed_is_no_bug_of_ours(capfd):
         Pool(1, time.sleep, (0,)) as pool,
     ):
         list(pool.run(_die, [()]))
+
+
+ORPHANS = """
+import sys, time
+from pathlib import Path
+from fusionkit.evaluation.pool import Pool
+
+def wait(folder):
+    import os
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(600)
+
+if __name__ == "__main__":
+    with Pool(2, time.sleep, (0,)) as pool:
+        list(pool.run(wait, [(sys.argv[1],)] * 2))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal here")
+def test_processes_do_not_outlive_the_one_that_started_them(tmp_path):
+    program, busy = tmp_path / "orphans.py", tmp_path / "busy"
+    program.write_text(ORPHANS)
+    busy.mkdir()
+    begun = subprocess.Popen([sys.executable, program, busy])
+    while len(list(busy.iterdir())) < 2 and begun.poll() is None:
+        time.sleep(0.05)
+    begun.kill()
+    begun.wait(timeout=60)
+    workers = [int(process.name) for process in busy.iterdir()]
+    assert len(workers) == 2
+    deadline = time.monotonic() + 30
+    while workers and time.monotonic() < deadline:
+        time.sleep(0.05)
+        workers = [pid for pid in workers if _is_there(pid)]
+    assert workers == []
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # One that has ended stays in the table until somebody asks how.
+    state = Path(f"/proc/{pid}/stat")
+    return not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] != "Z"
