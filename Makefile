@@ -16,7 +16,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	$(BIN)/python docs/demo.py pair demo
-	$(BIN)/fusionkit run demo/near.png demo/far.png -o demo/fused.png --weighting dig --overwrite
+	$(BIN)/fusionkit run demo/near.png demo/far.png -o demo/fused.png --task multi-focus --overwrite
 	$(BIN)/python docs/demo.py picture demo
 	@echo "See demo/fused.png, and demo/comparison.png beside its sources."
 
