@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import demo
@@ -41,13 +41,15 @@ LARGEST = 150_000  # bytes of a picture
 class Example:
     """What a sheet shows: 8-bit sources with captions, the recipe, the truth if it is known.
 
-    ``details`` are the upper left corners (row, column) of what is shown enlarged.
+    ``details`` are the upper left corners (row, column) of what is shown enlarged, ``noise``
+    is the setting of a second fusion, if there is any.
     """
 
     task: str
     sources: dict[str, Pixels]
     truth: Pixels | None
     details: list[tuple[int, int]]
+    noise: tuple[str, ...] = ()
 
 
 # The examples, by name: each a function of the longer side in pixels.
@@ -74,7 +76,8 @@ def lighting(side: int) -> Example:
 def noise(side: int) -> Example:
     """Show a focus pair with Gaussian noise of sigma 15 of 255 in both images."""
     scene = truth_scene("focus", grey(photograph("astronaut", side)), 2, photograph_name="noise")
-    return of_truth("multi-focus", noisy_scene(scene, Noise(15), 0), ["near focus", "far focus"])
+    example = of_truth("multi-focus", noisy_scene(scene, Noise(15), 0), ["near focus", "far focus"])
+    return replace(example, noise=("auto",))
 
 
 def moved(side: int) -> Example:
@@ -192,9 +195,13 @@ def sheet(example: Example) -> Image.Image:
     sources = list(example.sources.values())
     fused = np.asarray(fusionkit.fuse(sources, task=example.task, seed=0).image)
     fusions = {name: trivial(name, sources) for name in ("mean", "laplacian-max")}
-    images = {**example.sources, **fusions, f"fusionkit {example.task}": fused}
+    fusions[f"fusionkit {example.task}"] = fused
+    if example.noise:
+        quiet = fusionkit.fuse(sources, task=example.task, seed=0, noise=example.noise).image
+        fusions[f"the same, --noise {' '.join(example.noise)}"] = np.asarray(quiet)
+    images = {**example.sources, **fusions}
     if example.truth is not None:
-        made = [*fusions, f"fusionkit {example.task}"]
+        made = list(fusions)
         number = {name: f"{name} {psnr(images[name], example.truth):.1f} dB" for name in made}
         images = {number.get(name, name): image for name, image in images.items()}
         images["truth"] = example.truth
