@@ -27,10 +27,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from .evaluating import Evaluator
 from .schedule import Schedule
+from .smoothing import box_mean
 
 WINDOW = 31
 """Side of the windows in which one source is a linear function of another."""
@@ -123,7 +123,7 @@ def clean_sources(
     foretold = torch.stack([_foretold(k, sources[k], first, sigmas) for k in noisy])
     left = y - foretold
     second = foretold + denoise(left.flatten(0, 1), of_each, fresh).view_as(y)
-    power = _window_mean(left.square().mean(-3, keepdim=True))
+    power = _mean(left.square().mean(-3, keepdim=True))
     variance = torch.tensor([sigmas[k] ** 2 for k in noisy]).to(y).view(-1, 1, 1, 1, 1)
     trust = 1 / (1 + (power / variance - 1).clamp(min=0))
     first[noisy] = torch.lerp(first[noisy], second, trust)
@@ -138,7 +138,7 @@ def _foretold(k: int, y: Tensor, clean: Tensor, sigmas: Sequence[float]) -> Tens
             continue
         # What is left of the guide's noise must not be taken for structure either.
         prediction = _local_linear(y, guide, FLOOR**2 + 0.03 * sigmas[j] ** 2)
-        certainty = 1 / _window_mean((y - prediction).square()).clamp(min=FLOOR**2)
+        certainty = 1 / _mean((y - prediction).square()).clamp(min=FLOOR**2)
         total += certainty * prediction
         norm += certainty
     return total / norm
@@ -146,20 +146,15 @@ def _foretold(k: int, y: Tensor, clean: Tensor, sigmas: Sequence[float]) -> Tens
 
 def _local_linear(y: Tensor, guide: Tensor, floor: float) -> Tensor:
     """Return the linear function of the guide that fits y best, window by window, averaged."""
-    mean_guide, mean_y = _window_mean(guide), _window_mean(y)
-    covariance = _window_mean(guide * y) - mean_guide * mean_y
-    slope = covariance / (_window_mean(guide.square()) - mean_guide.square() + floor)
+    mean_guide, mean_y = _mean(guide), _mean(y)
+    covariance = _mean(guide * y) - mean_guide * mean_y
+    slope = covariance / (_mean(guide.square()) - mean_guide.square() + floor)
     offset = mean_y - slope * mean_guide
-    return _window_mean(slope) * guide + _window_mean(offset)
+    return _mean(slope) * guide + _mean(offset)
 
 
-def _window_mean(values: Tensor) -> Tensor:
-    """Average over WINDOW x WINDOW pixels, as far as they lie in the image; (..., H, W)."""
-    half = WINDOW // 2
-    planes = values.reshape(-1, 1, *values.shape[-2:])
-    for size, pad in (((WINDOW, 1), (half, 0)), ((1, WINDOW), (0, half))):
-        planes = avg_pool2d(planes, size, 1, pad, count_include_pad=False)
-    return planes.view(values.shape)
+def _mean(maps: Tensor) -> Tensor:
+    return box_mean(maps, WINDOW)
 
 
 def _column(values: Sequence[float], like: Tensor) -> Tensor:
