@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,11 @@ def source_noise(
     found = []
     for source, (picture, level) in enumerate(zip(pictures, given, strict=True)):
         colour = picture.is_colour
-        seen = estimated_noise(picture.unit(stretch) if colour else luma[source])
+        if colour:
+            # Of a large image only the rows that are looked at are made.
+            seen = _estimated(partial(picture.unit, stretch), picture.shape)
+        else:
+            seen = estimated_noise(luma[source])
         seen = seen if seen >= LEAST_NOISE else 0.0
         asked = "auto" in named or str(source + 1) in named
         channel = seen if level is None else level
@@ -145,22 +150,29 @@ def estimated_noise(unit: NDArray[Any]) -> float:
     float
         Of 255; 0 where every block is clipped, as in an image of two values.
     """
-    channels = unit[..., np.newaxis] if unit.ndim == 2 else unit
-    variances = [_of_channel(channel) ** 2 for channel in np.moveaxis(channels, -1, 0)]
+    return _estimated(lambda rows: unit[rows], unit.shape[:2])
+
+
+def _estimated(read: Callable[[slice], NDArray[Any]], size: tuple[int, ...]) -> float:
+    """Estimate as :func:`estimated_noise` does, of an image (H, W) that is read by rows."""
+    if min(size) < 3:
+        return 0.0
+    height, width = (min(side - 2, _BLOCK) for side in size)
+    tops = range(0, size[0] - 2 - height + 1, height)
+    # Of a large image some rows of blocks say as much as all.
+    skipped = max(1, round(size[0] * size[1] / _ENOUGH))
+    found: list[list[NDArray[np.float64]]] = []  # by band, by channel
+    for top in tops[::skipped]:
+        band = read(slice(top, top + height + 2))
+        channels = band[..., np.newaxis] if band.ndim == 2 else band
+        found.append([_of_band(channel, width) for channel in np.moveaxis(channels, -1, 0)])
+    variances = [_least(np.concatenate(powers)) for powers in zip(*found, strict=True)]
     return 255 * math.sqrt(math.fsum(variances) / len(variances))
 
 
-def _of_channel(unit: NDArray[Any]) -> float:
-    if min(unit.shape) < 3:
-        return 0.0
-    height, width = (min(size - 2, _BLOCK) for size in unit.shape)
-    tops = range(0, unit.shape[0] - 2 - height + 1, height)
-    # Of a large image some rows of blocks say as much as all.
-    skipped = max(1, round(unit.size / _ENOUGH))
-    powers = np.concatenate(
-        [_of_band(unit[top : top + height + 2], width) for top in tops[::skipped]]
-    )
-    return float(np.sqrt(np.quantile(powers, _SHARE))) / _BIAS if powers.size else 0.0
+def _least(powers: NDArray[np.float64]) -> float:
+    """Return the variance that the blocks with the least structure show; 0 if none counts."""
+    return float(np.quantile(powers, _SHARE)) / _BIAS**2 if powers.size else 0.0
 
 
 def _of_band(band: NDArray[Any], width: int) -> NDArray[np.float64]:
