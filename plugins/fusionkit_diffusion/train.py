@@ -57,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     add("--plan-minutes", type=float, help="minutes of all rounds (default: this one's)")
     add("--steps", type=int, help="steps of this round, in the place of minutes")
     add("--plan-steps", type=int, help="steps of all rounds, in the place of minutes")
+    add("--init", type=Path, metavar="FILE", help="weights to begin with, as this command exports")
     add("--widths", help="channels of the levels (default 64,128,192,160)")
     add("--blocks", type=int, help="residual blocks of a level (default 2)")
     add("--device", default="cpu")
@@ -74,6 +75,8 @@ def train(args: argparse.Namespace) -> int:
     if resumed and not args.resume:
         raise UsageError(f"{checkpoint}: is there already: give --resume, or another --out")
     arch, stored = Architecture(), None
+    if args.init and not resumed:
+        arch = architecture_of(read_file(args.init)[1], args.init)
     if resumed:
         _, metadata = read_file(checkpoint)
         arch = architecture_of(metadata, checkpoint)
@@ -86,6 +89,8 @@ def train(args: argparse.Namespace) -> int:
     trainer = Trainer(arch, plan, data, args.seed, args.device)
     if resumed:
         trainer.restore(checkpoint)
+    elif args.init:
+        trainer.begin_with(args.init)
     args.out.mkdir(parents=True, exist_ok=True)
     trainer.low_precision, rate = choose_precision(args.precision, args.device)
     print(
@@ -102,6 +107,7 @@ def train(args: argparse.Namespace) -> int:
             "sources": sources_of(training, args.manifest),
         },
         "recipe": recipe(trainer),
+        "init": checked_hash(args.init) if args.init else "none",
         "licence": args.licence,
         "fusionkit": __version__,
     }

@@ -139,6 +139,24 @@ class Trainer:
         }
         write_safetensors(path, tensors, {**describe(self.arch), "training": json.dumps(state)})
 
+    def begin_with(self, path: Path) -> None:
+        """Take the weights of a file that :meth:`export` wrote, and nothing else of its training.
+
+        Raises
+        ------
+        UsageError
+            It is damaged, or of another architecture.
+        """
+        tensors, metadata = read_file(path)
+        if architecture_of(metadata, path) != self.arch:
+            raise UsageError(f"{path}: is of another architecture than is to be trained")
+        whole = {key: value.float() for key, value in tensors.items()}
+        try:
+            for model in (self.denoiser, self.average):
+                model.network.load_state_dict(whole)
+        except RuntimeError as error:
+            raise UsageError(f"{path}: does not hold all weights: {str(error)[:120]!r}") from None
+
     def restore(self, path: Path) -> None:
         """Continue from a file that :meth:`save` wrote, under this trainer's own plan.
 

@@ -243,6 +243,21 @@ def test_requests_that_cannot_be_met(photos, tmp_path, capsys, more, parts) -> N
     assert not (tmp_path / "out").exists()
 
 
+def test_training_begins_with_exported_weights(photos, tmp_path, capsys) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert command(photos, first, "--steps", "4") == 0
+    begin = ("--init", str(first / EXPORT), "--steps", "1", "--rate", "1e-9")
+    assert command(photos, second, *begin) == 0
+    # At a rate of nothing the weights are still those that it began with, in half precision.
+    assert (weights(second / EXPORT) - weights(first / EXPORT)).abs().max() < 1e-3
+    assert (weights(second / CHECKPOINT, "weights") - weights(first / EXPORT)).abs().max() < 1e-3
+    notes = CompactEstimator(second / EXPORT).metadata
+    assert notes["init"] == CompactEstimator(first / EXPORT).weights_sha256
+    refused(capsys, command(photos, tmp_path / "a", "--init", "none.safetensors"), "no such file")
+    of_another = ("--init", str(first / EXPORT), "--steps", "1", "--blocks", "2")
+    refused(capsys, command(photos, tmp_path / "b", *of_another), "another architecture")
+
+
 def test_a_longer_plan_may_be_given_on_resuming(photos, tmp_path, capsys) -> None:
     out = tmp_path / "out"
     assert command(photos, out, "--steps", "2") == 0
