@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Generic, TypeVar
 
 from .errors import FusionkitError, PluginError, PluginLoadError, UsageError
+from .members import misspelt
 from .options import NoOptions, from_mapping, specs, suggest
+from .stray import prints_on_stderr
 
 T = TypeVar("T", covariant=True)
 
@@ -26,17 +28,45 @@ TRAITS = frozenset({SOURCE_SYMMETRIC, IDENTITY_PRESERVING})
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of component: its flag and recipe group, the hook that yields it, its title."""
+    """A kind of component.
+
+    Attributes
+    ----------
+    group
+        Its flag, and its table in a recipe.
+    hook
+        The hook that yields components of it.
+    title
+        What messages call it.
+    optional
+        The members that its protocol knows and that an object may lack.
+    """
 
     group: str
     hook: str
     title: str
+    optional: tuple[str, ...]
+
+    def misspelt(self, built: Any) -> str:
+        """Say which attribute of an object is a mistyped optional member; empty for none."""
+        # ``compile``, which every build is given, is not ``compiled`` mistyped.
+        return misspelt(built, self.optional, [known.name for known in fields(BuildContext)])
 
 
-ESTIMATOR = Kind("estimator", "fusionkit_noise_estimators", "noise estimator")
-WEIGHTING = Kind("weighting", "fusionkit_weightings", "weighting")
-OBJECTIVE = Kind("objective", "fusionkit_objectives", "objective")
-METRIC = Kind("metric", "fusionkit_metrics", "metric")
+ESTIMATOR = Kind(
+    "estimator",
+    "fusionkit_noise_estimators",
+    "noise estimator",
+    ("weights_sha256", "pixels_per_pass", "pixels_per_tile", "receptive", "flops", "compiled"),
+)
+WEIGHTING = Kind(
+    "weighting",
+    "fusionkit_weightings",
+    "weighting",
+    ("uses_trajectory", "sources", "plan", "weighs_by"),
+)
+OBJECTIVE = Kind("objective", "fusionkit_objectives", "objective", ("uses_trajectory", "sources"))
+METRIC = Kind("metric", "fusionkit_metrics", "metric", ("bounds", "reference", "summed", "within"))
 KINDS = (ESTIMATOR, WEIGHTING, OBJECTIVE, METRIC)
 
 
@@ -113,7 +143,8 @@ class Component(Generic[T]):
 class PluginInfo:
     """One plugin as it was found: where it comes from and what became of it.
 
-    ``status`` is ``loaded``, ``failed`` (``error`` says why) or ``disabled``.
+    ``status`` is ``loaded``, ``failed`` (``error`` says why), ``disabled``, or ``replaced``
+    (``error`` says by which file).
     """
 
     name: str
@@ -155,21 +186,33 @@ class Provided:
         )
 
     def build(self, options: Any, context: BuildContext) -> Any:
-        """Build the component; anything it raises is reported in its name."""
+        """Build the component; anything it raises is reported in its name.
+
+        Raises
+        ------
+        PluginError
+            It could not be built, or has an attribute that looks like a mistyped optional member.
+        """
         try:
-            return self.component.build(options, context)
+            with prints_on_stderr(f"plugin {self.plugin.name}"):
+                built = self.component.build(options, context)
         except FusionkitError:
             raise
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             raise PluginError(f"{self.label} could not be built: {reason}") from error
+        mistake = self.kind.misspelt(built)
+        if mistake:
+            raise PluginError(f"{self.label}: {mistake}")
+        return built
 
 
 class Registry:
     """All components of one set of loaded plugins. Nothing in it depends on plugin order."""
 
     def __init__(self, plugins: Iterable[PluginInfo], provided: Iterable[Provided]) -> None:
-        self.plugins = tuple(sorted(plugins, key=lambda plugin: plugin.name))
+        # Of two plugins of one name, the one that is in use comes first.
+        self.plugins = tuple(sorted(plugins, key=lambda p: (p.name, p.status != "loaded")))
         self._provided = tuple(sorted(provided, key=lambda p: (p.kind.group, p.qualified)))
 
     def all(self, kind: Kind | None = None) -> tuple[Provided, ...]:
@@ -196,14 +239,10 @@ class Registry:
         PluginLoadError
             The plugin asked for is installed but failed to load, or is disabled.
         """
-        provider, colon, bare = name.rpartition(":")
+        provider, colon, _ = name.rpartition(":")
         if colon:
             self._require_loaded(provider, name)
-        matches = [
-            p
-            for p in self.all(kind)
-            if p.component.name == bare and (not colon or p.plugin.name == provider)
-        ]
+        matches = self._matches(kind, name)
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -212,6 +251,27 @@ class Registry:
         known = [p.component.name for p in self.all(kind)] + [p.qualified for p in self.all(kind)]
         hint = suggest(name, known) or f" There are {', '.join(sorted(set(known))) or 'none'}."
         raise UsageError(f"unknown {kind.title} {name!r}.{hint}{self._failures()}")
+
+    def full_name(self, kind: Kind, name: Any) -> Any:
+        """Return ``provider:name`` where one component is meant; any other name as it is."""
+        matches = self._matches(kind, name) if isinstance(name, str) else []
+        return matches[0].qualified if len(matches) == 1 else name
+
+    def clashes(self) -> list[tuple[Kind, str, tuple[str, ...]]]:
+        """Return the bare names that several plugins provide, each with its full names."""
+        found = {(p.kind, p.component.name) for p in self.all()}
+        several = [(kind, name, self._matches(kind, name)) for kind, name in found]
+        return sorted(
+            (
+                (kind, name, tuple(p.qualified for p in matches))
+                for kind, name, matches in several
+                if len(matches) > 1
+            ),
+            key=lambda clash: (clash[0].group, clash[1]),
+        )
+
+    def _matches(self, kind: Kind, name: str) -> list[Provided]:
+        return [p for p in self.all(kind) if name in (p.component.name, p.qualified)]
 
     def _require_loaded(self, provider: str, name: str) -> None:
         plugin = next((p for p in self.plugins if p.name == provider), None)

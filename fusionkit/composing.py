@@ -19,16 +19,7 @@ from .options import from_mapping, to_mapping
 from .pipeline import Part, Pipeline
 from .plugins import load_plugins
 from .protocols import NoiseEstimator, Objective, Weighting
-from .recipe import (
-    DEFAULT_TASK,
-    Choice,
-    Layer,
-    choose,
-    merge,
-    read_recipe,
-    resolve_settings,
-    task_recipe,
-)
+from .recipe import GIVEN, Choice, Layer, Said, base_layers, choose, merged, resolve_settings
 from .settings import Settings, SettingsDict
 
 _PROTOCOLS = {"estimator": NoiseEstimator, "weighting": Weighting, "objective": Objective}
@@ -87,9 +78,7 @@ def compose(
     >>> pipe = compose(weighting={"name": "dig", "window": 7}, steps=6)  # doctest: +SKIP
     >>> fused = pipe(sources, seed=0)                                    # doctest: +SKIP
     """
-    if task is not None and recipe is not None:
-        raise UsageError("give a task or a recipe, not both")
-    base = _base_layer(task, recipe)
+    layers = base_layers(task, recipe)
     said: dict[str, Any] = {"estimator": estimator, "weighting": weighting, "objective": objective}
     objects = {
         group: value
@@ -97,17 +86,17 @@ def compose(
         if value is not None and not isinstance(value, (str, Mapping))
     }
     named = {k: v for k, v in said.items() if v is not None and k not in objects}
-    merged = merge(base, named, settings)
-    resolved = resolve_settings(merged)
-    if registry is None and len(objects) < len(said):
-        registry = load_plugins()
+    if registry is None:
+        registry = load_plugins() if len(objects) < len(said) else Registry([], [])
+    layered = merged([*layers, Said({**named, **settings}, GIVEN)], registry)
+    resolved = resolve_settings(layered.recipe)
     shared = {} if built is None else built
 
     def part(kind: Kind, context: BuildContext) -> Part:
         if kind.group in objects:
             return _part_of_object(kind, objects[kind.group])
-        assert registry is not None
-        return _part_by_name(choose(kind, merged.get(kind.group, {}), registry), context, shared)
+        choice = choose(kind, layered.recipe.get(kind.group, {}), registry)
+        return _part_by_name(choice, context, shared)
 
     device = _device(resolved)
     compiling = resolved.compile == "on"
@@ -135,14 +124,6 @@ def compose(
     )
 
 
-def _base_layer(task: str | None, recipe: str | Path | Layer | None) -> Layer:
-    if recipe is None:
-        return task_recipe(task or DEFAULT_TASK)
-    given = recipe if isinstance(recipe, Mapping) else read_recipe(recipe)
-    # A recipe may say only what it changes; the rest is the default task's.
-    return merge(task_recipe(DEFAULT_TASK), given)
-
-
 def _part_by_name(choice: Choice, context: BuildContext, kept: dict[str, Part]) -> Part:
     group = choice.provided.kind.group
     key = f"{group} {json.dumps(choice.as_table())} {context}"
@@ -164,6 +145,9 @@ def _part_of_object(kind: Kind, built: Any) -> Part:
             f"{kind.group}: {built!r} is neither a name, a table, nor an object that does what "
             f"fusionkit.protocols.{protocol.__name__} says"
         )
+    mistake = kind.misspelt(built)
+    if mistake:
+        raise UsageError(f"{kind.group}: {mistake}")
     name = f"{type(built).__module__}.{type(built).__qualname__}"
     return Part(built, f"{kind.title} {type(built).__name__}", {"name": f"<{name}>"})
 

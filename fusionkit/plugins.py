@@ -19,6 +19,7 @@ from . import hookspecs
 from .components import KINDS, Component, PluginInfo, Provided, Registry
 from .errors import PluginLoadError, UsageError
 from .options import suggest
+from .stray import prints_on_stderr
 
 GROUP = "fusionkit"
 _TRUE = {"1", "yes", "true", "on"}
@@ -26,19 +27,25 @@ _TRUE = {"1", "yes", "true", "on"}
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A plugin that was found but not imported."""
+    """A plugin that was found but not imported; one without an entry point is a file."""
 
     info: PluginInfo
     entry_point: importlib.metadata.EntryPoint | None = None
 
     def names(self) -> set[str]:
-        """Return the names by which it can be disabled."""
+        """Return the names by which it can be disabled; a file was asked for, and has none."""
+        if self.entry_point is None:
+            return set()
         return {_normal(self.info.name), _normal(self.info.distribution or self.info.name)}
 
     def load(self) -> Any:
-        if self.entry_point is not None:
-            return self.entry_point.load()
-        return _load_file(Path(self.info.origin), self.info.name)
+        if self.entry_point is None:
+            return _load_file(Path(self.info.origin), self.info.name)
+        if self.entry_point.pattern.match(self.entry_point.value) is None:
+            raise ValueError(
+                f"its entry point is {self.entry_point.value!r}, not MODULE or MODULE:OBJECT"
+            )
+        return self.entry_point.load()
 
 
 def load_plugins(
@@ -56,7 +63,8 @@ def load_plugins(
         Plugins, by plugin or distribution name, that are not even imported.
         Those of ``FUSIONKIT_DISABLE_PLUGINS`` (comma-separated) are added.
     inline
-        Paths of Python files to load as plugins beside the installed ones.
+        Paths of Python files to load as plugins beside the installed ones. One takes the place
+        of an installed plugin of its name.
     strict
         Raise at once if any plugin fails to load. Default: whether
         ``FUSIONKIT_STRICT`` is 1.
@@ -74,7 +82,9 @@ def load_plugins(
     if entry_points is None:
         entry_points = importlib.metadata.entry_points(group=GROUP)
     candidates = [_from_entry_point(point) for point in entry_points]
-    candidates += [_from_file(path) for path in inline]
+    files = [_from_file(path) for path in dict.fromkeys(inline)]
+    given = {file.info.name: file.info.origin for file in files}
+    candidates += files
 
     blocked = _blocked(disabled, candidates)
     infos: list[PluginInfo] = []
@@ -83,9 +93,14 @@ def load_plugins(
         if candidate.names() & blocked:
             infos.append(replace(candidate.info, status="disabled"))
             continue
+        if candidate.entry_point is not None and candidate.info.name in given:
+            by = f"by {given[candidate.info.name]}"
+            infos.append(replace(candidate.info, status="replaced", error=by))
+            continue
         try:
             _refuse_shared_name(candidate, candidates, blocked)
-            found = _load(candidate)
+            with prints_on_stderr(f"plugin {candidate.info.name}"):
+                found = _load(candidate)
         except (Exception, SystemExit) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             if strict or candidate.entry_point is None:
@@ -144,13 +159,17 @@ def _refuse_shared_name(
         for other in candidates
         if other is not candidate
         and other.info.name == candidate.info.name
+        and (other.entry_point is None) == (candidate.entry_point is None)
         and not other.names() & blocked
     ]
     if rivals:
         listed = ", ".join(sorted(r.info.distribution or r.info.origin for r in rivals))
-        raise ValueError(
-            f"{listed} has a plugin of this name too; disable one by its distribution's name"
+        cure = (
+            "rename one of the files"
+            if candidate.entry_point is None
+            else "disable one by its distribution's name"
         )
+        raise ValueError(f"{listed} has a plugin of this name too; {cure}")
 
 
 def _blocked(disabled: Iterable[str], candidates: list[_Candidate]) -> set[str]:

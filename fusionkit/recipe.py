@@ -7,19 +7,20 @@ A recipe is a mapping whose plain keys are settings and whose tables
     start-at = 0.6
 
     [weighting]
-    name = "dig"
+    name = "dig:dig"
     window = 11
 
-Layers are merged: the defaults, a task or a file, then what the caller says. A layer that
-names another component drops the options of the one before, which are not its own.
+Layers are merged: the default task, another task or a file, then what the caller says
+(:func:`base_layers` and :func:`merged`, for everybody). A layer that names another component
+drops the options of the one before, which are not its own.
 """
 
 from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,52 @@ from .settings import Settings
 RECIPE_KINDS = (ESTIMATOR, WEIGHTING, OBJECTIVE)
 DEFAULT_TASK = "general"
 Layer = Mapping[str, Any]
+_GROUPS = {kind.group: kind for kind in RECIPE_KINDS}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who says a layer of a recipe.
+
+    Attributes
+    ----------
+    text
+        As it goes into help texts: ``from task general``, ``as given``.
+    by_hand
+        Whether somebody chose what is in it for this run. Not so of a task, nor of a record,
+        which spells out all there is.
+    """
+
+    text: str = ""
+    by_hand: bool = False
+
+
+GIVEN = Origin("as given", by_hand=True)
+
+
+class Said(dict[str, Any]):
+    """A recipe layer that knows its origin."""
+
+    def __init__(self, content: Layer, origin: Origin) -> None:
+        super().__init__(content)
+        self.origin = origin
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Recipe layers as one.
+
+    Attributes
+    ----------
+    recipe
+        The merged recipe; keys are hyphenated, components are named ``provider:name``.
+    origins
+        Whose a value is, by its flag: ``steps``, ``weighting`` for the choice of the component,
+        ``weighting.window``. What nobody says is not there, and keeps its default.
+    """
+
+    recipe: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, Origin] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,16 +100,16 @@ def tasks() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
 
 
-def task_recipe(name: str) -> Layer:
+def task_recipe(name: str) -> Said:
     """Return the recipe of a task; raise UsageError with suggestions if there is none."""
     if name not in tasks():
         hint = suggest(name, tasks()) or f" There are {', '.join(tasks())}."
         raise UsageError(f"unknown task {name!r}.{hint}")
     text = (resources.files(__package__) / "recipes" / f"{name}.toml").read_text("utf-8")
-    return tomllib.loads(text)
+    return Said(tomllib.loads(text), Origin(f"from task {name}"))
 
 
-def read_recipe(path: str | Path) -> Layer:
+def read_recipe(path: str | Path) -> Said:
     """Read a recipe from a TOML file, or out of the JSON record of a run.
 
     Raises
@@ -76,42 +123,77 @@ def read_recipe(path: str | Path) -> Layer:
         raise UsageError(f"recipe {path} does not exist") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"recipe {path} cannot be read: {error}") from None
+    record = Path(path).suffix == ".json"
     try:
-        content = json.loads(text) if Path(path).suffix == ".json" else tomllib.loads(text)
+        content = json.loads(text) if record else tomllib.loads(text)
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise UsageError(f"recipe {path} is not valid: {error}") from None
     recipe = content.get("recipe", content) if isinstance(content, dict) else None
     if not isinstance(recipe, dict):
         raise UsageError(f"recipe {path} holds no recipe: expected a JSON object")
-    known = [*(spec.name for spec in specs(Settings)), *(kind.group for kind in RECIPE_KINDS)]
+    known = [*(spec.name for spec in specs(Settings)), *_GROUPS]
     for key in recipe:
         if key.replace("_", "-") not in known:
             raise UsageError(f"recipe {path}: unknown key {key!r}.{suggest(key, known)}")
-    return recipe
+    what = "record" if record else "recipe"
+    return Said(recipe, Origin(f"from {what} {Path(path).name}", by_hand=not record))
 
 
-def merge(*layers: Layer) -> dict[str, Any]:
-    """Merge recipe layers, later ones winning, key by key; keys come out hyphenated."""
-    merged: dict[str, Any] = {}
-    groups = {kind.group for kind in RECIPE_KINDS}
+def base_layers(task: str | None = None, recipe: str | Path | Layer | None = None) -> list[Layer]:
+    """Return what a run begins with: a task's recipe, or a recipe over that of the default task.
+
+    Raises
+    ------
+    UsageError
+        Both are given, or one does not exist or cannot be read.
+    """
+    if task is not None and recipe is not None:
+        raise UsageError("give a task or a recipe, not both")
+    if recipe is None:
+        return [task_recipe(task or DEFAULT_TASK)]
+    given = recipe if isinstance(recipe, Mapping) else read_recipe(recipe)
+    # A recipe may say only what it changes; the rest is the default task's.
+    return [task_recipe(DEFAULT_TASK), given]
+
+
+def merged(layers: Sequence[Layer], registry: Registry) -> Merged:
+    """Merge recipe layers, later ones winning, key by key.
+
+    The options of a component are those that the layers say for the same ``provider:name``.
+    A name that nobody provides, or several do, stays as it is written: it is an error only if
+    it is chosen in the end (:func:`choose`).
+    """
+    done = Merged()
     for layer in layers:
+        origin = layer.origin if isinstance(layer, Said) else Origin()
         for key, value in layer.items():
             name = key.replace("_", "-")
-            if name not in groups:
-                merged[name] = value
-                continue
-            table = _table(name, value)
-            before = merged.get(name, {})
-            merged[name] = {**before, **table} if _same(table, before) else table
-    return merged
+            if name in _GROUPS:
+                _merge_table(done, _GROUPS[name], value, registry, origin)
+            else:
+                done.recipe[name] = value
+                done.origins[name] = origin
+    return done
 
 
-def _same(table: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
-    """Whether a table goes on choosing the component before: ``dig`` and ``dig:dig`` are one."""
-    new, old = (str(t.get("name", before.get("name"))) for t in (table, before))
-    if ":" in new and ":" in old:
-        return new == old
-    return new.rpartition(":")[2] == old.rpartition(":")[2]
+def merge(*layers: Layer, registry: Registry) -> dict[str, Any]:
+    """Return the recipe that layers are as one; see :func:`merged`."""
+    return merged(layers, registry).recipe
+
+
+def _merge_table(done: Merged, kind: Kind, value: Any, registry: Registry, origin: Origin) -> None:
+    group = kind.group
+    table = _table(group, value)
+    before = done.recipe.get(group, {})
+    if "name" in table:
+        table["name"] = registry.full_name(kind, table["name"])
+        if table["name"] != before.get("name"):
+            before = {}
+            for key in [key for key in done.origins if key.startswith(f"{group}.")]:
+                del done.origins[key]
+    done.recipe[group] = {**before, **table}
+    for option in table:
+        done.origins[group if option == "name" else f"{group}.{option}"] = origin
 
 
 def _table(group: str, value: Any) -> dict[str, Any]:
@@ -134,9 +216,8 @@ def choose(kind: Kind, table: Mapping[str, Any], registry: Registry) -> Choice:
 
 def resolve_settings(layer: Layer) -> Settings:
     """Validate the settings of a merged recipe, naming an unknown key."""
-    groups = [kind.group for kind in RECIPE_KINDS]
-    values = {key: value for key, value in layer.items() if key not in groups}
-    known = [*(spec.name for spec in specs(Settings)), *groups]
+    values = {key: value for key, value in layer.items() if key not in _GROUPS}
+    known = [*(spec.name for spec in specs(Settings)), *_GROUPS]
     for key in values:
         if key not in known:
             raise UsageError(f"unknown setting {key!r}.{suggest(key, known)}")

@@ -66,6 +66,6 @@ def a_light_default(monkeypatch: pytest.MonkeyPatch) -> None:
         "objective": {"name": "increments"},
     }
     monkeypatch.setattr(
-        "fusionkit.composing.task_recipe",
+        "fusionkit.recipe.task_recipe",
         lambda task: light if task == "general" else task_recipe(task),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import itertools
+import json
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
@@ -13,14 +14,18 @@ import pytest
 
 from fusionkit import (
     ESTIMATOR,
+    METRIC,
     OBJECTIVE,
     WEIGHTING,
+    BuildContext,
+    NoOptions,
     PluginInfo,
     PluginLoadError,
     Registry,
     UsageError,
     load_plugins,
 )
+from fusionkit.cli import main
 
 Make = Callable[..., EntryPoint]
 
@@ -277,6 +282,71 @@ def test_an_entry_point_may_name_an_object_in_a_module(make: Make) -> None:
     assert names(registry) == ["holder:toy"]
     missing = EntryPoint("holder", f"{point.value}:nothing", "x")
     assert status(load_plugins(entry_points=[missing])) == {"holder": "failed"}
+
+
+NOISY = """
+    import logging, sys
+    from fusionkit import Component, hookimpl
+
+    print("hello from", "a plugin")
+    print("no end of line", end="")
+    logger = logging.getLogger("noisy")
+    logger.addHandler(logging.StreamHandler(sys.stdout))
+    logger.propagate = False
+
+    class Loud:
+        higher_is_better, convention, sources = True, "loud", "any"
+
+        def __call__(self, fused, sources):
+            print("measuring")
+            logger.warning("logged")
+            return fused.mean((1, 2, 3))
+
+    def build(options, context):
+        print("building")
+        return Loud()
+
+    @hookimpl
+    def fusionkit_metrics():
+        print("collecting")
+        return [Component("loud", "a toy", build)]
+"""
+
+
+def test_what_a_plugin_prints_goes_to_stderr_in_its_name(
+    make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = load_plugins(entry_points=[make("noisy", NOISY)])
+    registry.find(METRIC, "loud").build(NoOptions(), BuildContext())
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.splitlines() == [
+        "plugin noisy: hello from a plugin",
+        "plugin noisy: no end of linecollecting",
+        "plugin noisy: building",
+    ]
+
+
+def test_a_plugin_that_prints_spoils_no_json(
+    tmp_path: Path, pair: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "noisy.py"
+    file.write_text(_dedent(NOISY))
+    assert main(["plugins", "--json", "--plugin", str(file)]) == 0
+    assert "noisy" in [plugin["name"] for plugin in json.loads(capsys.readouterr().out)]
+    measure = ["evaluate", pair[0], "--sources", *pair, "--metric", "loud,sd", "--json"]
+    assert main([*measure, "--plugin", str(file)]) == 0
+    shown = capsys.readouterr()
+    json.loads(shown.out)
+    assert "metric loud: measuring" in shown.err
+    assert "logged" in shown.err
+
+
+def test_an_entry_point_that_is_none_says_so(make: Make) -> None:
+    point = EntryPoint("odd", "json:loads:x", "fusionkit")
+    (plugin,) = load_plugins(entry_points=[point]).plugins
+    assert plugin.status == "failed"
+    assert "'json:loads:x', not MODULE or MODULE:OBJECT" in str(plugin.error)
 
 
 # Blocking

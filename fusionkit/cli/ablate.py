@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..batch import find_scenes, holds_scenes
 from ..components import Registry
 from ..errors import UsageError
-from ..recipe import DEFAULT_TASK, Layer, merge, read_recipe, task_recipe
+from ..recipe import base_layers, merge
 from . import complain
 from .arguments import Parser, add_cache_flag, add_plugin_flags, load_plugins_from
 
@@ -138,7 +138,8 @@ def _study(
     scenes = find_scenes(given.sources)
     wanted = _words(given.baseline, "baseline", (*BASELINES, "none"))
     seeds = _seeds(given.seeds)
-    variants = product(_base(given), axes, registry)
+    base = merge(*base_layers(given.task, given.recipe), registry=registry)
+    variants = product(base, axes, registry)
     count = len(next(iter(scenes.found.values())))
     rows = _with_baselines(variants, wanted, count, registry, built)
     cells: list[Cell] = cells_of(rows, seeds, "trivial" in wanted)
@@ -150,11 +151,6 @@ def _study(
     paths = {name: [str(path) for path in sources] for name, sources in scenes.found.items()}
     problems = [f"{name}: {why}" for name, why in scenes.problems.items()]
     return Study(paths, list(metrics), cells, reference), problems
-
-
-def _base(given: argparse.Namespace) -> Layer:
-    base = task_recipe(given.task or DEFAULT_TASK)
-    return merge(base, read_recipe(given.recipe)) if given.recipe else base
 
 
 def _words(text: str, what: str, known: Sequence[str]) -> list[str]:

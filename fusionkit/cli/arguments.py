@@ -10,6 +10,7 @@ from ..components import Kind, Provided, Registry
 from ..errors import UsageError
 from ..options import OptionSpec, specs, suggest
 from ..plugins import load_plugins
+from ..recipe import Merged
 from ..settings import Settings
 
 # Settings whose flag may be given several times, adding up, and how each time.
@@ -116,7 +117,7 @@ def load_plugins_from(arguments: Sequence[str]) -> Registry:
     return load_plugins(disabled=known.no_plugin, inline=known.plugin)
 
 
-def add_setting_flags(parser: argparse.ArgumentParser) -> None:
+def add_setting_flags(parser: argparse.ArgumentParser, chosen: Merged) -> None:
     """Add a flag for every setting; what is not given is absent from the namespace."""
     group = parser.add_argument_group("settings")
     for spec in specs(Settings):
@@ -126,7 +127,7 @@ def add_setting_flags(parser: argparse.ArgumentParser) -> None:
                 flag,
                 action=argparse.BooleanOptionalAction,
                 default=argparse.SUPPRESS,
-                help=_help(spec),
+                help=_help(spec, spec.name, chosen),
             )
         elif spec.name in _REPEATED:
             group.add_argument(
@@ -134,20 +135,22 @@ def add_setting_flags(parser: argparse.ArgumentParser) -> None:
                 action="append",
                 default=argparse.SUPPRESS,
                 metavar=_REPEATED[spec.name],
-                help=spec.help,
+                help=_help(spec, spec.name, chosen),
             )
         else:
-            _add_value(group, flag, spec)
+            _add_value(group, flag, spec, chosen)
 
 
-def add_component_flags(parser: argparse.ArgumentParser, provided: Provided) -> None:
+def add_component_flags(
+    parser: argparse.ArgumentParser, provided: Provided, chosen: Merged
+) -> None:
     """Add the flags of a selected component's own options: ``--weighting.window`` and so on."""
     found = specs(provided.component.options)
     if not found:
         return
     group = parser.add_argument_group(f"options of {provided.kind.title} {provided.qualified}")
     for spec in found:
-        _add_value(group, f"--{provided.kind.group}.{spec.name}", spec)
+        _add_value(group, f"--{provided.kind.group}.{spec.name}", spec, chosen)
 
 
 def given_settings(namespace: argparse.Namespace) -> dict[str, Any]:
@@ -193,16 +196,32 @@ def refuse_unselected(
         raise UsageError(f"{group} {chosen.component.name} has no option {name!r}.{hint}")
 
 
-def _add_value(group: Any, flag: str, spec: OptionSpec) -> None:
+def _add_value(group: Any, flag: str, spec: OptionSpec, chosen: Merged) -> None:
     group.add_argument(
         flag,
         type=_Value(spec),
         default=argparse.SUPPRESS,
         dest=flag.removeprefix("--") if "." in flag else spec.field,
         metavar=spec.kind,
-        help=_help(spec),
+        help=_help(spec, flag.removeprefix("--"), chosen),
     )
 
 
-def _help(spec: OptionSpec) -> str:
-    return f"{spec.help} (default: {spec.as_text(spec.default)})".replace("%", "%%")
+def _help(spec: OptionSpec, flag: str, chosen: Merged) -> str:
+    """Return the help of an option, with the value that it has here and where that comes from."""
+    group, dot, name = flag.partition(".")
+    origin = chosen.origins.get(flag)
+    if origin is None:
+        here = f"default: {spec.as_text(spec.default)}"
+    else:
+        value = chosen.recipe[group][name] if dot else chosen.recipe[flag]
+        here = f"{_shown(spec, value)}, {origin.text}"
+    return f"{spec.help} ({here})".replace("%", "%%")
+
+
+def _shown(spec: OptionSpec, value: Any) -> str:
+    """Write a value as a flag takes it; one that will be refused, as it is."""
+    try:
+        return spec.as_text(spec.check(value))
+    except ValueError:
+        return str(value)

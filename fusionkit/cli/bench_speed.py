@@ -123,7 +123,7 @@ def _parser(selection: Selection) -> Parser:
 def _subject(selection: Selection, given: argparse.Namespace) -> Subject:
     from ..benchmarking.speed import Subject
 
-    return Subject(selection.recipe(given), selection.registry, given.threads)
+    return Subject(selection.recipe, selection.registry, given.threads)
 
 
 def _compared(arguments: Sequence[str], changes: Sequence[str]) -> list[str]:

@@ -78,6 +78,8 @@ def _plugins(registry: Registry) -> int:
         text = f"{plugin.name} ({plugin.source}) {plugin.status}"
         reason = f": {plugin.error}" if plugin.error else ""
         wrong += _line(plugin.status != "failed", text + reason)
+    for kind, name, providers in registry.clashes():
+        print(f"  note  {kind.title} {name!r} is provided by several: say {' or '.join(providers)}")
     return wrong
 
 

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..components import PluginInfo, Provided, Registry
-from ..options import specs
+from ..errors import UsageError
+from ..options import specs, suggest
 from .arguments import Parser, add_plugin_flags, load_plugins_from
 
 _EXAMPLES = """\
 examples:
   fusionkit plugins            all plugins and their components
   fusionkit plugins dig        one plugin, with the options of its components
+  fusionkit plugins gradients  one component, with its options
   fusionkit plugins --json     the same for programs
 """
 
@@ -26,29 +28,57 @@ def main(arguments: Sequence[str]) -> int:
         description="List plugins and their components.",
         epilog=_EXAMPLES,
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="one plugin, in full")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="one plugin or component, in full")
     parser.add_argument("--json", action="store_true", help="print JSON, options included")
     add_plugin_flags(parser)
     given = parser.parse_args(arguments)
     registry = load_plugins_from(arguments)
-    plugins = [registry.plugin(given.name)] if given.name else list(registry.plugins)
+    listed = _found(given.name, registry) if given.name else _everything(registry)
     if given.json:
-        print(json.dumps([_as_json(plugin, registry) for plugin in plugins], indent=2))
+        print(json.dumps([_as_json(plugin, found) for plugin, found in listed], indent=2))
     else:
-        for plugin in plugins:
-            print(_as_text(plugin, registry, with_options=given.name is not None))
+        for plugin, found in listed:
+            print(_as_text(plugin, found, with_options=given.name is not None))
     return 0
 
 
-def _of(plugin: PluginInfo, registry: Registry) -> list[Provided]:
-    return [provided for provided in registry.all() if provided.plugin == plugin]
+Listed = list[tuple[PluginInfo, list[Provided]]]
+"""Plugins, each with the components to show."""
 
 
-def _as_text(plugin: PluginInfo, registry: Registry, with_options: bool) -> str:
+def _everything(registry: Registry) -> Listed:
+    return [
+        (plugin, [provided for provided in registry.all() if provided.plugin == plugin])
+        for plugin in registry.plugins
+    ]
+
+
+def _found(name: str, registry: Registry) -> Listed:
+    """Return the plugin of a name, or else the components of it, each under its plugin."""
+    listed = _everything(registry)
+    named = [(plugin, found) for plugin, found in listed if plugin.name == name]
+    if named:
+        return named
+    alike = [
+        (plugin, [p for p in found if name in (p.component.name, p.qualified)])
+        for plugin, found in listed
+    ]
+    components = [(plugin, found) for plugin, found in alike if found]
+    if components:
+        return components
+    known = [plugin.name for plugin in registry.plugins]
+    hint = suggest(name, [*known, *(p.component.name for p in registry.all())])
+    raise UsageError(
+        f"no plugin and no component is called {name!r}."
+        + (hint or f" There are the plugins {', '.join(known)}.")
+    )
+
+
+def _as_text(plugin: PluginInfo, found: list[Provided], with_options: bool) -> str:
     lines = [f"{plugin.name}  {plugin.source}  {plugin.status}"]
     if plugin.error:
         lines += textwrap.wrap(plugin.error, 96, initial_indent="    ", subsequent_indent="    ")
-    for provided in _of(plugin, registry):
+    for provided in found:
         component = provided.component
         lines.append(f"    {provided.kind.group:<9}  {component.name:<12}  {component.summary}")
         if not with_options:
@@ -62,7 +92,7 @@ def _as_text(plugin: PluginInfo, registry: Registry, with_options: bool) -> str:
     return "\n".join(lines)
 
 
-def _as_json(plugin: PluginInfo, registry: Registry) -> dict[str, Any]:
+def _as_json(plugin: PluginInfo, found: list[Provided]) -> dict[str, Any]:
     return {
         "name": plugin.name,
         "distribution": plugin.distribution,
@@ -70,7 +100,7 @@ def _as_json(plugin: PluginInfo, registry: Registry) -> dict[str, Any]:
         "origin": plugin.origin,
         "status": plugin.status,
         "error": plugin.error,
-        "components": [_component_as_json(provided) for provided in _of(plugin, registry)],
+        "components": [_component_as_json(provided) for provided in found],
     }
 
 

@@ -44,14 +44,13 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     selection = select(arguments, "fusionkit run")
     given = _parser(selection).parse_args(arguments)
-    recipe = selection.recipe(given)
     if given.output is None:
         raise UsageError("say where the fused image goes: -o OUT")
     if not given.sources:
         raise UsageError("say what to fuse: two images or more, folders, or a manifest")
     set_threads(given.threads)
     run = _run_scenes if holds_scenes(given.sources) else _run_files
-    return run(given, recipe, selection.registry)
+    return run(given, selection.recipe, selection.registry)
 
 
 def _parser(selection: Selection) -> Parser:

@@ -9,7 +9,18 @@ from typing import Any
 
 from ..components import Provided, Registry
 from ..errors import UsageError
-from ..recipe import DEFAULT_TASK, RECIPE_KINDS, merge, read_recipe, task_recipe, tasks
+from ..options import specs, suggest
+from ..recipe import (
+    DEFAULT_TASK,
+    GIVEN,
+    RECIPE_KINDS,
+    Layer,
+    Merged,
+    Said,
+    base_layers,
+    merged,
+    tasks,
+)
 from .arguments import (
     Parser,
     add_component_flags,
@@ -23,7 +34,7 @@ from .arguments import (
 
 @dataclass(frozen=True)
 class Selection:
-    """The components that a command line selects, found before their own flags are parsed.
+    """What a command line selects, known before the command's own flags are parsed.
 
     Attributes
     ----------
@@ -31,71 +42,91 @@ class Selection:
         The plugins, loaded as the command line says.
     selected
         The component of each group.
-    layers
-        The recipe so far, in which the components' names are spelled in full.
+    merged
+        The recipe of the whole command line, and where each value comes from.
     """
 
     registry: Registry
     selected: dict[str, Provided]
-    layers: dict[str, Any]
+    merged: Merged
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The recipe of the command line."""
+        return self.merged.recipe
 
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
         """Add the flags that select, those of the selected components, and those of settings."""
-        _add_names(parser)
+        _add_names(parser, self.merged)
         for provided in self.selected.values():
-            add_component_flags(parser, provided)
-        add_setting_flags(parser)
-
-    def recipe(self, given: argparse.Namespace) -> dict[str, Any]:
-        """Return the recipe of the parsed command line."""
-        tables = {
-            kind.group: {
-                "name": self.selected[kind.group].qualified,
-                **given_options(given, kind),
-            }
-            for kind in RECIPE_KINDS
-        }
-        return merge(self.layers, given_settings(given), tables)
+            add_component_flags(parser, provided, self.merged)
+        add_setting_flags(parser, self.merged)
 
 
 def select(arguments: Sequence[str], prog: str) -> Selection:
-    """Load plugins and find the components, in a first pass that lets all else wait."""
+    """Load plugins, find the components, and read their options and the settings.
+
+    Two passes, each of which lets wait what it does not know: which flags there are depends on
+    the components.
+    """
     registry = load_plugins_from(arguments)
-    layers = _first_pass(arguments, prog)
+    layers = _named(arguments, prog)
+    chosen = merged(layers, registry)
     selected = {
-        kind.group: registry.find(kind, str(layers.get(kind.group, {}).get("name")))
+        kind.group: registry.find(kind, str(chosen.recipe.get(kind.group, {}).get("name")))
         for kind in RECIPE_KINDS
     }
     refuse_unselected(arguments, selected, registry)
-    # Names in full, so that later layers match them.
-    tables = {
-        group: {**layers.get(group, {}), "name": provided.qualified}
-        for group, provided in selected.items()
-    }
-    return Selection(registry, selected, {**layers, **tables})
+    _refuse_foreign(chosen, selected)
+    found = Selection(registry, selected, chosen)
+    parser = Parser(prog=prog, add_help=False)
+    found.add_flags(parser)
+    given, _ = parser.parse_known_args(arguments)
+    tables = {kind.group: given_options(given, kind) for kind in RECIPE_KINDS}
+    options = {group: table for group, table in tables.items() if table}
+    layers.append(Said({**given_settings(given), **options}, GIVEN))
+    return Selection(registry, selected, merged(layers, registry))
 
 
-def _first_pass(arguments: Sequence[str], prog: str) -> dict[str, Any]:
-    """Merge what selects components: task or recipe, then flags."""
+def _named(arguments: Sequence[str], prog: str) -> list[Layer]:
+    """Return the layers that select components: task or recipe, then the names among the flags."""
     parser = Parser(prog=prog, add_help=False)
     _add_names(parser)
     known, _ = parser.parse_known_args(arguments)
-    if known.task and known.recipe:
-        raise UsageError("give --task or --recipe, not both")
-    base = task_recipe(known.task or DEFAULT_TASK)
-    if known.recipe:
-        base = merge(base, read_recipe(known.recipe))
-    named = {kind.group: getattr(known, kind.group) for kind in RECIPE_KINDS}
-    return merge(base, {group: name for group, name in named.items() if name})
+    names = {kind.group: getattr(known, kind.group) for kind in RECIPE_KINDS}
+    given = {group: name for group, name in names.items() if name}
+    return [*base_layers(known.task, known.recipe), Said(given, GIVEN)]
 
 
-def _add_names(parser: argparse.ArgumentParser) -> None:
+def _refuse_foreign(chosen: Merged, selected: dict[str, Provided]) -> None:
+    """Raise UsageError for an option that a recipe says and the component does not have."""
+    for flag, origin in chosen.origins.items():
+        group, dot, name = flag.partition(".")
+        if not dot:
+            continue
+        own = [spec.name for spec in specs(selected[group].component.options)]
+        if name not in own:
+            hint = suggest(name, own) or (f" It has {', '.join(own)}." if own else " It has none.")
+            label = selected[group].label
+            raise UsageError(f"{label} has no option {name!r} (which comes {origin.text}).{hint}")
+
+
+def _add_names(parser: argparse.ArgumentParser, chosen: Merged | None = None) -> None:
     group = parser.add_argument_group("what to run")
-    group.add_argument("--task", metavar="NAME", help=f"a recipe of ours: {', '.join(tasks())}")
+    group.add_argument(
+        "--task",
+        metavar="NAME",
+        help=f"a recipe of ours: {', '.join(tasks())} (default: {DEFAULT_TASK})",
+    )
     group.add_argument(
         "--recipe", metavar="FILE", help="a recipe (TOML), or the record of a run (JSON)"
     )
     for kind in RECIPE_KINDS:
+        here = "" if chosen is None else _said_of_name(chosen, kind.group)
         group.add_argument(
-            f"--{kind.group}", metavar="NAME", help=f"the {kind.title}; see fusionkit plugins"
+            f"--{kind.group}", metavar="NAME", help=f"the {kind.title}; see fusionkit plugins{here}"
         )
+
+
+def _said_of_name(chosen: Merged, group: str) -> str:
+    return f" ({chosen.recipe[group]['name']}, {chosen.origins[group].text})"

@@ -85,7 +85,7 @@ def steps_at_nfe(
     None where fixed weights cost nothing, as without a fused trajectory.
     """
     steps = int(variant.recipe["steps"])
-    fixed = merge(variant.recipe, {"weighting": "fixed"})
+    fixed = merge(variant.recipe, {"weighting": "fixed:fixed"}, registry=registry)
     if variant.recipe["timesteps"]:
         return steps
     each = nfe_of(fixed, count, registry, built) / steps

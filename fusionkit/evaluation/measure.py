@@ -16,6 +16,7 @@ from ..imaging import read_picture
 from ..imaging.colour import luma_of
 from ..imaging.values import to_unit
 from ..protocols import Metric
+from ..stray import prints_on_stderr
 from .baselines import BASELINES, eight_bit
 from .presets import REFERENCE_METRICS
 from .scores import Column, Scores
@@ -95,7 +96,7 @@ class Meter:
             if metric.sources not in ("any", len(sources)) or compute is None:
                 continue
             try:
-                with torch.no_grad():
+                with torch.no_grad(), prints_on_stderr(f"metric {name}"):
                     value = float(compute(fused_batch, source_batch, *place).reshape(()))
             except Exception as error:
                 problems[name] = " ".join(f"{type(error).__name__}: {error}".split())

@@ -73,7 +73,7 @@ def product(base: Layer, axes: Mapping[str, Sequence[str]], registry: Registry) 
     found: dict[str, Variant] = {}
     varying = {axis for axis, values in axes.items() if len(values) > 1}
     for chosen in _combinations(names):
-        layer = merge(base, chosen)
+        layer = merge(base, chosen, registry=registry)
         selected = {group: _find(group, layer, registry) for group in _GROUPS}
         own = {axis: v for axis, v in options.items() if _spec(axis, selected) is not None}
         used |= set(own)
@@ -105,11 +105,11 @@ def rungs(variant: Variant, registry: Registry) -> Iterator[Variant]:
     """
     changes: dict[str, dict[str, Any]] = {
         "target only": {"objective": {"strength": 0.0}},
-        "gaussian prior": {"estimator": "gaussian"},
+        "gaussian prior": {"estimator": "diffusion:gaussian"},
     }
     for role, change in changes.items():
         try:
-            recipe = resolve(merge(variant.recipe, change), registry)
+            recipe = resolve(merge(variant.recipe, change, registry=registry), registry)
         except UsageError:  # an objective without a strength, or a toolbox without that prior
             continue
         if recipe != variant.recipe:
@@ -118,7 +118,7 @@ def rungs(variant: Variant, registry: Registry) -> Iterator[Variant]:
 
 def at_same_cost(variant: Variant, steps: int, registry: Registry) -> Variant | None:
     """Return the variant with ``fixed`` weights in so many steps, or None if that is it already."""
-    layer = merge(variant.recipe, {"weighting": "fixed", "steps": steps})
+    layer = merge(variant.recipe, {"weighting": "fixed:fixed", "steps": steps}, registry=registry)
     try:
         recipe = resolve(layer, registry)
     except UsageError:
@@ -162,7 +162,8 @@ def _variant(
         except ValueError as error:
             raise UsageError(f"--{axis} {text}: {error}") from None
         group, dot, name = axis.partition(".")
-        layer = merge(layer, {group: {name: value}} if dot else {axis: value})
+        said = {group: {name: value}} if dot else {axis: value}
+        layer = merge(layer, said, registry=registry)
     parts = [selected[group].component.name for group in _GROUPS if group in shown]
     parts += [f"{axis.rpartition('.')[2]} {text}" for axis, text in point.items() if axis in shown]
     label = ", ".join(parts) or selected["weighting"].component.name

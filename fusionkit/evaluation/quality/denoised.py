@@ -92,7 +92,7 @@ class Denoiser:
         t = nearest_level(self._recipe.pipeline, sigma)
         pipeline = compose(
             recipe={**self._recipe.recipe, "start-at": 1.0, "timesteps": [t]},
-            weighting="fixed",
+            weighting="fixed:fixed",
             objective=_CleanEstimate(),
             registry=self._registry,
             built=self._built,

@@ -14,7 +14,7 @@ from .methods import Fusion, Method, Row
 from .recipes import Recipe
 from .scenes import BenchScene, Made
 
-WEIGHTINGS = ("fixed", "saliency", "learned")
+WEIGHTINGS = ("fixed:fixed", "saliency:saliency", "learned:learned")
 """What a recipe's weighting is replaced by, with default options."""
 
 
@@ -50,7 +50,7 @@ class SameCost(Row):
             changed = owner.changed(self.name, self._layer)
             nfe = nfe_of(owner.recipe, count, owner.registry, owner.built)
             steps = nearest_steps(changed.recipe, nfe, count, owner.registry, owner.built)
-            self._at[count] = owner.changed(self.name, merge(changed.recipe, {"steps": steps}))
+            self._at[count] = owner.changed(self.name, {**changed.recipe, "steps": steps})
         return self._at[count]
 
 
@@ -69,23 +69,25 @@ def variants(recipe: Recipe) -> list[Method]:
     for weighting in _installed(registry):
         layer = _resolved(recipe, {"weighting": weighting})
         if layer is not None:
-            rows.append(SameCost(recipe, f"{recipe.name}, {weighting}", layer))
+            rows.append(SameCost(recipe, f"{recipe.name}, {weighting.rpartition(':')[2]}", layer))
     below = rungs(Variant(recipe.name, recipe.recipe), registry)
     rows += [recipe.changed(rung.label, rung.recipe) for rung in below]
-    classical = _resolved(recipe, {"weighting": "saliency", "objective": {"strength": 0.0}})
+    classical = _resolved(
+        recipe, {"weighting": "saliency:saliency", "objective": {"strength": 0.0}}
+    )
     if classical is not None:
         rows.append(recipe.changed(f"{recipe.name}, no prior", classical))
     return rows
 
 
 def _installed(registry: Registry) -> list[str]:
-    names = {provided.component.name for provided in registry.all(WEIGHTING)}
+    names = {provided.qualified for provided in registry.all(WEIGHTING)}
     return [name for name in WEIGHTINGS if name in names]
 
 
 def _resolved(recipe: Recipe, change: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
-        found = resolve(merge(recipe.recipe, change), recipe.registry)
+        found = resolve(merge(recipe.recipe, change, registry=recipe.registry), recipe.registry)
     except UsageError:  # an objective without a strength, a weighting that is not installed
         return None
     return None if found == recipe.recipe else found

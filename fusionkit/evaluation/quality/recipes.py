@@ -10,7 +10,7 @@ from ...components import Registry
 from ...composing import compose
 from ...fusion import Scene
 from ...pipeline import Part, Pipeline
-from ...recipe import DEFAULT_TASK, Layer, merge, task_recipe
+from ...recipe import Layer, base_layers, merge
 from ..plan import resolve
 from .fingerprint import code_of_class, combined, core_code
 from .methods import Fusion, Row
@@ -24,7 +24,8 @@ class Recipe(Row):
         super().__init__(name)
         self.registry, self.built = registry, built
         # Eight bits, as all rows have; what a recipe leaves out is the default task's.
-        self.recipe = resolve(merge(task_recipe(DEFAULT_TASK), layer, {"depth": "8"}), registry)
+        layers = [*base_layers(recipe=layer), {"depth": "8"}]
+        self.recipe = resolve(merge(*layers, registry=registry), registry)
 
     @cached_property
     def pipeline(self) -> Pipeline:
@@ -39,7 +40,8 @@ class Recipe(Row):
 
     def changed(self, name: str, layer: Layer) -> Recipe:
         """Return another recipe, which shares the models of this one."""
-        return Recipe(name, merge(self.recipe, layer), self.registry, self.built)
+        layer = merge(self.recipe, layer, registry=self.registry)
+        return Recipe(name, layer, self.registry, self.built)
 
     def record(self, scene: BenchScene) -> dict[str, Any]:
         """Return the resolved recipe, where its parts come from, and the seed."""
@@ -66,7 +68,7 @@ class NoiseAuto(Recipe):
     """
 
     def __init__(self, inner: Recipe) -> None:
-        layer = merge(inner.recipe, {"noise": ["auto"]})
+        layer = merge(inner.recipe, {"noise": ["auto"]}, registry=inner.registry)
         super().__init__(f"{inner.name}, noise auto", layer, inner.registry, inner.built)
         self._inner = inner
 
