@@ -25,6 +25,11 @@ CHROMA_RULES = ("auto", "weights", "distance", "none")
 BAND = 2**18
 """About how many pixels are computed with at once, in float64: small beside a large image."""
 
+# Where a channel begins to count less, and where it counts as clipped: the ringing of a JPEG
+# around white stays above. A clipped channel keeps a little say, for where all are clipped.
+_BRIGHT, _CLIPPED, _LEAST_SAY = 0.9, 0.98, 1e-3
+_EXPOSURES = 0.9  # frames of one exposure differ by a few percent, a third of a stop by more
+
 
 @dataclass(frozen=True, eq=False)
 class ColourPlan:
@@ -45,6 +50,8 @@ class ColourPlan:
         channels from, where they agree on one of the right number of channels.
     offsets : mapping of int to array of float32, (H, W, 3)
         RGB - Y of the sources, counted from 0, that give chroma.
+    exposures : bool
+        Whether these differ in exposure: in mean luma, by more than a tenth.
     """
 
     luma: NDArray[np.float32]
@@ -53,6 +60,7 @@ class ColourPlan:
     layout: int
     icc: bytes | None
     offsets: Mapping[int, NDArray[np.float32]]
+    exposures: bool = False
 
     def attach(
         self, luma: NDArray[Any], weights: NDArray[Any] | None = None
@@ -102,22 +110,31 @@ class ColourPlan:
 
     def _offset(self, weights: NDArray[Any] | None) -> NDArray[np.float64]:
         """Combine the sources' chroma offsets; (H, W, 3)."""
-        offsets = [offset.astype(np.float64) for offset in self.offsets.values()]
-        if len(offsets) == 1:
-            return offsets[0]
-        if self.chroma == "distance":
-            shares = np.stack([chroma_distance(offset) for offset in offsets])
-        else:
-            if weights is None or weights.shape != self.luma.shape:
-                raise ValueError(f"chroma by weights needs weights of shape {self.luma.shape}")
-            shares = weights[list(self.offsets)].astype(np.float64)
-        total = shares.sum(axis=0)
-        # No colour source has a say here: they share it equally.
-        shares = np.where(total > 0, shares / np.where(total > 0, total, 1.0), 1 / len(offsets))
-        combined = np.zeros_like(offsets[0])
-        for share, offset in zip(shares, offsets, strict=True):
-            combined += share[..., np.newaxis] * offset
+        offsets = np.stack(list(self.offsets.values()), dtype=np.float64)
+        shares = self._shares(offsets, weights)
+        combined: NDArray[np.float64] = (shares[..., np.newaxis] * offsets).sum(axis=0)
         return combined
+
+    def _shares(
+        self, offsets: NDArray[np.float64], weights: NDArray[Any] | None
+    ) -> NDArray[np.float64]:
+        """How much of each of these offsets is taken, (K, H, W): clipped ones if all are."""
+        givers = list(self.offsets)
+        if len(givers) == 1:
+            return np.ones(offsets.shape[:3])
+        say = headroom(self.luma[givers][..., np.newaxis] + offsets)
+        distance = np.stack([chroma_distance(offset) for offset in offsets])
+        by_distance = _normalised(say * distance)
+        if self.chroma == "distance":
+            return by_distance
+        if weights is None or weights.shape != self.luma.shape:
+            raise ValueError(f"chroma by weights needs weights of shape {self.luma.shape}")
+        by_weights = _normalised(weights[givers].astype(np.float64))
+        if not self.exposures:
+            return by_weights
+        kept = say * by_weights
+        lost: NDArray[np.float64] = 1 - kept.sum(axis=0)
+        return kept + lost * by_distance
 
 
 def plan_colour(
@@ -134,6 +151,8 @@ def plan_colour(
         ``"weights"``: by the fusion weights, renormalised over the colour sources.
         ``"distance"``: by each source's distance from neutral, pixel by pixel, as is usual
         for multi-exposure fusion. ``"none"``: grey output. ``"1"`` to ``"K"``: that source's.
+        For the first two, a source that is only tinted (`Picture.is_tinted`) counts as grey,
+        unless all are.
         With grey content only, the first three fuse grey and keep the richest stored layout.
     stretch : bool
         Map each source's own minimum and maximum to 0 and 1.
@@ -147,8 +166,9 @@ def plan_colour(
     """
     check_same_size(pictures)
     colour = [source for source, picture in enumerate(pictures) if picture.is_colour]
-    kind = ("grey", "one colour source", "several colour sources")[min(len(colour), 2)]
-    rule, givers = _resolve(pictures, chroma, colour)
+    vivid = [source for source in colour if not pictures[source].is_tinted] or colour
+    kind = ("grey", "one colour source", "several colour sources")[min(len(vivid), 2)]
+    rule, givers = _resolve(pictures, chroma, colour, vivid)
     layout = 1 if chroma == "none" else max(picture.channels for picture in pictures)
 
     size = pictures[0].shape
@@ -165,7 +185,10 @@ def plan_colour(
                 # Equal channels are their own luma.
                 luma[source, rows] = unit if unit.ndim == 2 else unit[..., 0]
     described_by = [pictures[source] for source in givers] or list(pictures)
-    return ColourPlan(luma, kind, rule, layout, _shared_icc(described_by, layout), offsets)
+    means = [float(luma[source].mean()) for source in givers]
+    exposures = bool(means) and min(means) < _EXPOSURES * max(means)
+    icc = _shared_icc(described_by, layout)
+    return ColourPlan(luma, kind, rule, layout, icc, offsets, exposures)
 
 
 def bands(height: int, width: int) -> Iterator[slice]:
@@ -175,8 +198,13 @@ def bands(height: int, width: int) -> Iterator[slice]:
         yield slice(first, min(first + step, height))
 
 
-def _resolve(pictures: Sequence[Picture], chroma: str, colour: list[int]) -> tuple[str, list[int]]:
-    """Resolve the option to the rule in force and the sources, from 0, that give chroma."""
+def _resolve(
+    pictures: Sequence[Picture], chroma: str, colour: list[int], vivid: list[int]
+) -> tuple[str, list[int]]:
+    """Resolve the option to the rule in force and the sources, from 0, that give chroma.
+
+    `colour` are the sources of any colour, `vivid` those of more than a tint.
+    """
     if chroma not in CHROMA_RULES:
         number = int(chroma) if chroma.isdecimal() else 0
         if not 1 <= number <= len(pictures):
@@ -190,11 +218,13 @@ def _resolve(pictures: Sequence[Picture], chroma: str, colour: list[int]) -> tup
                 "choose another --chroma"
             )
         return f"source {number}", [number - 1]
-    if chroma == "none" or not colour:
+    # By distance from neutral, a tint has as little say as it should.
+    givers = colour if chroma == "distance" else vivid
+    if chroma == "none" or not givers:
         return "none", []
-    if len(colour) == 1:
-        return f"source {colour[0] + 1}", colour
-    return ("weights" if chroma == "auto" else chroma), colour
+    if len(givers) == 1:
+        return f"source {givers[0] + 1}", givers
+    return ("weights" if chroma == "auto" else chroma), givers
 
 
 def _shared_icc(pictures: Sequence[Picture], channels: int) -> bytes | None:
@@ -219,6 +249,34 @@ def chroma_offset(rgb: NDArray[Any]) -> NDArray[np.float32]:
     """RGB - Y of (H, W, 3), on the scale of the input."""
     offset: NDArray[np.float32] = (rgb - luma_of(rgb)[..., np.newaxis]).astype(np.float32)
     return offset
+
+
+def headroom(rgb: NDArray[Any]) -> NDArray[np.float64]:
+    """How far sources are from clipping, relative to the one that is farthest.
+
+    A channel counts fully up to 0.9, and linearly less from there to a thousandth at 0.98. A
+    pixel is the product of its channels: two that are clipped are worse than one.
+
+    Parameters
+    ----------
+    rgb : array, (K, H, W, 3)
+        In [0, 1].
+
+    Returns
+    -------
+    array of float64, (K, H, W)
+        In (0, 1], 1 for the source that is clipped least.
+    """
+    room = np.clip((_CLIPPED - rgb.astype(np.float64)) / (_CLIPPED - _BRIGHT), _LEAST_SAY, 1.0)
+    product = room.prod(axis=-1)
+    relative: NDArray[np.float64] = product / product.max(axis=0)
+    return relative
+
+
+def _normalised(say: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Divide (K, H, W), >= 0, by their sum over K; where nobody has a say, all share equally."""
+    total = say.sum(axis=0)
+    return np.where(total > 0, say / np.where(total > 0, total, 1.0), 1 / len(say))
 
 
 def chroma_distance(offset: NDArray[np.float64]) -> NDArray[np.float64]:

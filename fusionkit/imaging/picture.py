@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from fusionkit.errors import ImageError
 from fusionkit.imaging.values import check_range, full_scale, to_unit
 
+TINT = 8 / 255
+"""How far apart the channels of a pixel may be, of the range, and still count as a tint of grey."""
+
 _FLOAT_TOLERANCE = 1e-3  # resampling and float16 overshoot [0, 1] by about this much
 _LOW_USE = 8  # a source that uses less than 1/8 of its range is worth a note
 _CHANNELS = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGB and alpha"}
@@ -94,6 +97,19 @@ class Picture:
             return False
         red, green, blue = np.moveaxis(self.pixels, -1, 0)
         return not (np.array_equal(red, green) and np.array_equal(green, blue))
+
+    @cached_property
+    def is_tinted(self) -> bool:
+        """Whether it is in colour, but hardly: as an infrared image saved as RGB may be.
+
+        The channels are within :data:`TINT` of one another, of the range, in all but one pixel
+        of a hundred.
+        """
+        if not self.is_colour:
+            return False
+        spread = np.subtract(self.pixels.max(-1), self.pixels.min(-1), dtype=np.float32)
+        coloured = np.count_nonzero(spread > TINT * (self.high - self.low))
+        return bool(coloured <= spread.size / 100)
 
     @cached_property
     def extremes(self) -> tuple[float, float]:

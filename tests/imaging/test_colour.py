@@ -21,7 +21,7 @@ from fusionkit.imaging import (
     plan_colour,
     read_picture,
 )
-from fusionkit.imaging.colour import chroma_distance, into_gamut
+from fusionkit.imaging.colour import chroma_distance, headroom, into_gamut
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -139,8 +139,12 @@ def test_weights_are_renormalised_over_the_colour_sources(photos):
     plan = plan_colour([picture(p) for p in photos])
     weights = np.zeros((3, 64, 80))
     weights[0], weights[2] = 0.1, 0.9
-    # The grey source has the larger weight, and still all the chroma is that of source 1.
-    np.testing.assert_allclose(plan.attach(plan.luma[0], weights), photos[0] / 255, atol=1e-6)
+    # The grey source has the larger weight, and still all the chroma is that of source 1, but
+    # where that is nearly clipped: the other is darker.
+    result = plan.attach(plan.luma[0], weights)
+    unclipped = photos[0].max(-1) <= 0.9 * 255
+    assert unclipped.mean() > 0.8
+    np.testing.assert_allclose(result[unclipped], photos[0][unclipped] / 255, atol=1e-6)
 
 
 def test_colour_sources_without_weight_share_equally(photos):
@@ -198,6 +202,118 @@ def test_record(photos):
     assert record["chroma"] == "weights"
     assert record["chroma_sources"] == [2, 3]
     assert record["channels"] == 3
+
+
+# --- clipped pixels --------------------------------------------------------------------------
+
+SKY = np.array([0.35, 0.62, 0.85])
+
+
+def exposures(*gains, colour=SKY):
+    """One colour at several exposures, values multiplied, clipped, and stored in 16 bits."""
+    shots = [np.rint((gain * colour).clip(0, 1) * 65535).astype(np.uint16) for gain in gains]
+    return [picture(np.broadcast_to(shot, (4, 4, 3))) for shot in shots]
+
+
+def hue(rgb):
+    """Degrees around the grey axis."""
+    red, green, blue = np.moveaxis(np.asarray(rgb, float), -1, 0)
+    return np.degrees(np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue))
+
+
+def hue_error(rgb, truth):
+    return np.abs((hue(rgb) - hue(truth) + 180) % 360 - 180)
+
+
+@pytest.mark.parametrize("chroma", ["weights", "distance"])
+@pytest.mark.parametrize("gains", [(0.5, 1.6), (1.6, 0.5), (0.3, 0.9, 2.2), (0.3, 1.5, 2.2)])
+def test_clipped_pixels_have_no_say_on_hue(chroma, gains):
+    pictures = exposures(*gains)
+    brightest = int(np.argmax(gains))
+    assert hue_error(pictures[brightest].pixels, SKY).min() > 10
+    plan = plan_colour(pictures, chroma)
+    weights = np.zeros((len(gains), 4, 4))
+    weights[brightest] = 1
+    assert hue_error(plan.attach(np.full((4, 4), 0.6), weights), SKY).max() < 0.5
+
+
+@pytest.mark.parametrize("chroma", ["weights", "distance"])
+def test_where_all_are_clipped_the_least_clipped_has_its_say(chroma):
+    one, two, three = exposures(1.3, 2.0, 3.0)  # in one channel, in two, in three
+    assert [int((p.pixels[0, 0] == 65535).sum()) for p in (one, two, three)] == [1, 2, 3]
+    plan = plan_colour([three, two, one], chroma)
+    weights = np.zeros((3, 4, 4))
+    weights[0] = 1
+    result = plan.attach(np.full((4, 4), 0.6), weights)
+    assert hue_error(result, one.pixels / 65535).max() < 0.5
+
+
+def test_say_is_lost_gradually():
+    values = np.linspace(0.85, 1, 200)
+    rgb = np.stack([np.stack([values] * 3, -1), np.full((200, 3), 0.5)])[:, None]
+    bright, dark = headroom(rgb)[:, 0]
+    assert (dark == 1).all()
+    assert (bright[values <= 0.9] == 1).all()
+    assert (bright[values >= 0.98] < 1e-8).all()
+    assert np.diff(bright).max() <= 0
+    assert np.diff(bright).min() > -0.05
+
+
+def test_frames_of_one_exposure_share_by_the_weights_alone():
+    """As of a focus stack, whose sharp highlights are clipped and whose blurred ones are not."""
+    sharp, blurred = np.full((2, 40, 40, 3), (120, 110, 100), np.uint8)
+    sharp[10:14, 10:14] = (255, 255, 60)
+    blurred[8:16, 8:16] = (155, 145, 90)
+    plan = plan_colour([picture(sharp), picture(blurred)])
+    assert not plan.exposures
+    weights = np.stack([np.ones((40, 40)), np.zeros((40, 40))])
+    np.testing.assert_allclose(plan.attach(plan.luma[0], weights), sharp / 255, atol=1e-6)
+
+
+# --- a tint is grey --------------------------------------------------------------------------
+
+
+def tinted(grey, kind, rng):
+    """An infrared image as it comes in RGB files."""
+    stack = np.dstack([grey] * 3).astype(float)
+    if kind == "warm":
+        stack += (4, 0, -3)
+    elif kind == "noisy":
+        stack += rng.normal(0, 1.5, stack.shape)
+    else:
+        stack[3:5, 3:9] = (200, 10, 10)  # a cross hair
+    return np.rint(stack.clip(0, 255)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["warm", "noisy", "cross hair"])
+@pytest.mark.parametrize("chroma", ["auto", "weights"])
+def test_a_tinted_image_counts_as_grey(photos, weights, rng, kind, chroma):
+    infrared = picture(tinted(photos[2], kind, rng))
+    assert infrared.is_colour
+    assert infrared.is_tinted
+    visible = picture(photos[0])
+    assert not visible.is_tinted
+    plan = plan_colour([infrared, visible], chroma)
+    assert (plan.kind, plan.chroma, plan.layout) == ("one colour source", "source 2", 3)
+    result = plan.attach(plan.luma[1], weights[:2])
+    np.testing.assert_allclose(result, photos[0] / 255, atol=1e-6)
+
+
+def test_a_tint_is_kept_where_there_is_no_other_colour(photos, rng):
+    faint = tinted(photos[2], "warm", rng)
+    plan = plan_colour([picture(faint), picture(photos[2])])
+    np.testing.assert_allclose(plan.attach(plan.luma[0]), faint / 255, atol=1e-6)
+    both = plan_colour([picture(faint), picture(faint // 2)])
+    assert both.chroma == "weights"
+    # And where it is asked for by number, whatever there is.
+    asked = plan_colour([picture(faint), picture(photos[0])], "1")
+    assert asked.chroma == "source 1"
+
+
+def test_colours_are_no_tint(photos):
+    dull = (photos[2][..., None] // 2 + np.array([0, 5, 10])).astype(np.uint8)  # 10 levels apart
+    assert not picture(dull).is_tinted
+    assert not picture(photos[2]).is_tinted
 
 
 # --- gamut and luma --------------------------------------------------------------------------
