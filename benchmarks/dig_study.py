@@ -25,7 +25,7 @@ from torch import Tensor
 
 from fusionkit import Trace, compose
 from fusionkit.evaluation.measure import Meter
-from fusionkit.evaluation.scores import paired_bootstrap
+from fusionkit.evaluation.statistics import paired_bootstrap
 from fusionkit.fusion import Scene
 from fusionkit.plugins import load_plugins
 from fusionkit.settings import Settings

@@ -27,7 +27,7 @@ from fusionkit.evaluation.presets import PRESETS
 from fusionkit.evaluation.quality.published import PublishedSet, published_sets
 from fusionkit.evaluation.quality.recipes import Recipe
 from fusionkit.evaluation.quality.scenes import BenchScene, Made, truth_scenes
-from fusionkit.evaluation.scores import paired_bootstrap
+from fusionkit.evaluation.statistics import paired_bootstrap
 from fusionkit.evaluation.truth import Defocus
 from fusionkit.pipeline import Part
 from fusionkit.plugins import load_plugins

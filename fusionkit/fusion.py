@@ -42,7 +42,7 @@ from .imaging import (
 )
 from .pipeline import Pipeline
 from .protocols import NoiseEstimator, Objective, Weighting
-from .recipe import Layer
+from .recipe import Layer, record_path_of
 from .record import make_record, record_text
 from .sampler import SampledStep
 from .settings import Settings, SettingsDict
@@ -278,11 +278,6 @@ def fuse(
     for note in scene.notes:
         warnings.warn(note, FusionkitWarning, stacklevel=2)
     return scene.fuse(pipeline, seed, on_step)
-
-
-def record_path_of(path: str | os.PathLike[str]) -> str:
-    """Return where the record of an output goes: ``out.png`` -> ``out.png.json``."""
-    return os.fspath(path) + ".json"
 
 
 def _picture(source: Source, index: int, value_range: tuple[float, float] | None) -> Picture:

@@ -13,7 +13,13 @@ from ..components import Registry
 from ..errors import UsageError
 from ..recipe import base_layers, merge
 from . import complain
-from .arguments import Parser, add_cache_flag, add_plugin_flags, load_plugins_from
+from .arguments import (
+    Parser,
+    add_cache_flag,
+    add_metric_flags,
+    add_plugin_flags,
+    load_plugins_from,
+)
 
 if TYPE_CHECKING:
     from ..evaluation.plan import Variant
@@ -80,10 +86,7 @@ def _parser() -> Parser:
     base.add_argument("--task", metavar="NAME", help="the recipe that the axes change")
     base.add_argument("--recipe", metavar="FILE", help="in its place, a TOML file or a record")
     parser.add_argument("--seeds", default="0", metavar="A,B", help="seeds (default: 0)")
-    parser.add_argument(
-        "--preset", default="infrared-visible", metavar="NAME", help="metrics, as for evaluate"
-    )
-    parser.add_argument("--metric", metavar="A,B", help="these metrics, in the place of a preset")
+    add_metric_flags(parser)
     parser.add_argument(
         "--baseline",
         default=",".join(BASELINES),

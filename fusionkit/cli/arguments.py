@@ -117,6 +117,63 @@ def load_plugins_from(arguments: Sequence[str]) -> Registry:
     return load_plugins(disabled=known.no_plugin, inline=known.plugin)
 
 
+def add_range_flags(parser: argparse.ArgumentParser, help: str) -> None:
+    """Add the flags that say what stored values span, for commands that look at results."""
+    parser.add_argument(
+        "--range",
+        action="append",
+        default=[],
+        metavar=_REPEATED["range"],
+        help=f"{help}. What the record of a run beside a file tells need not be said",
+    )
+    parser.add_argument(
+        "--stretch",
+        action="store_true",
+        help="take each source's own minimum and maximum as its range",
+    )
+
+
+def add_metric_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say what is measured; ``--metric.OPTION`` is taken out before."""
+    from ..evaluation.presets import DEFAULT_PRESET, PRESETS
+
+    parser.add_argument(
+        "--preset",
+        metavar="NAME",
+        help=f"metrics by task: {', '.join(PRESETS)}, all (default: {DEFAULT_PRESET})",
+    )
+    parser.add_argument(
+        "--metric",
+        metavar="A,B",
+        help="these metrics instead; with --preset, or a plus in front (+A,B), in addition to it; "
+        "--metric.OPTION VALUE sets an option of all metrics that have it",
+    )
+
+
+def split_metric_options(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Take ``--metric.OPTION VALUE`` out of the arguments.
+
+    Returns
+    -------
+    options, rest
+        The texts by option, and the other arguments.
+    """
+    prefix = "--metric."
+    options: dict[str, str] = {}
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if not word.startswith(prefix):
+            rest.append(word)
+            continue
+        flag, equals, value = word.partition("=")
+        text = value if equals else next(words, "")
+        if not text or (text.startswith("--") and not equals):
+            raise UsageError(f"{flag} needs a value")
+        options[flag.removeprefix(prefix)] = text
+    return options, rest
+
+
 def add_setting_flags(parser: argparse.ArgumentParser, chosen: Merged) -> None:
     """Add a flag for every setting; what is not given is absent from the namespace."""
     group = parser.add_argument_group("settings")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ImageError, UsageError
-from .arguments import Parser
+from .arguments import Parser, add_range_flags
 
 if TYPE_CHECKING:
     from ..evaluation.sheet import Region
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 _COLUMNS = 4
 
 _EXAMPLES = """\
-Images are kept at full resolution, 16 bits shown as 8. A zoom is outlined in every image and
-enlarged under it; without one it is the window in which the images differ most in detail.
+Images are kept at full resolution, their ranges shown as 8 bits. A zoom is outlined in every
+image and enlarged under it; without one it is the window in which the images differ most in
+detail.
 
 examples:
   fusionkit compare ir.png vi.png fused.png -o sheet.png
   fusionkit compare ir.png vi.png a.png b.png -o sheet.png --labels Infrared,Visible,Ours,Theirs
   fusionkit compare near.jpg far.jpg fused.png -o sheet.png --zoom 120,80,64 --zoom 300,40,64
+  fusionkit compare thermal.tif vi.png -o sheet.png --range 1:0,4095
 """
 
 
@@ -39,16 +41,17 @@ def main(arguments: Sequence[str]) -> int:
 
     import numpy as np
 
+    from ..evaluation.ranges import Ranges, parse_ranges
     from ..evaluation.sheet import check_regions, eight_bit, make_sheet, most_different
-    from ..imaging import check_output, read_picture, write_picture
+    from ..imaging import check_output, write_picture
 
     check_output(given.output, np.uint8, overwrite=given.overwrite)
-    pictures = [read_picture(path) for path in given.images]
+    ranges = Ranges(parse_ranges(given.range, len(given.images)), given.stretch)
+    pictures = ranges.sources(given.images, given.images)
     _check_sizes(pictures)
     check_regions(regions, pictures[0].width, pictures[0].height)
-    for picture in pictures:
-        for note in picture.notes:
-            print(f"fusionkit: warning: {note}", file=sys.stderr)
+    for note in ranges.notes:
+        print(f"fusionkit: warning: {note}", file=sys.stderr)
     images = [eight_bit(picture) for picture in pictures]
     if not regions:
         regions = [most_different(images)]
@@ -84,6 +87,7 @@ def _parser() -> Parser:
         metavar="N",
         help=f"images side by side (default: all, at most {_COLUMNS})",
     )
+    add_range_flags(parser, "value range of image K: 1:0,4095 for 12-bit data; may be repeated")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     return parser
 

@@ -12,7 +12,14 @@ from ..batch import doubled_stem, find_scenes, holds_scenes, images_by_stem
 from ..components import Registry
 from ..errors import UsageError
 from . import complain
-from .arguments import Parser, add_plugin_flags, load_plugins_from
+from .arguments import (
+    Parser,
+    add_metric_flags,
+    add_plugin_flags,
+    add_range_flags,
+    load_plugins_from,
+    split_metric_options,
+)
 
 if TYPE_CHECKING:
     from ..evaluation.scores import Scores
@@ -24,14 +31,31 @@ examples:
   fusionkit evaluate --method ours=fused/ --method theirs=other/ --sources scenes.csv --markdown
   fusionkit evaluate fused/ --sources near/ far/ --preset multi-focus --reference truth/ --json
   fusionkit evaluate fused/ --sources ct/ mri/ --preset medical --foreground 2
+  fusionkit evaluate fused.tif --sources a.tif b.tif --range 1:0,4095 --range fused:0,4095
+  fusionkit evaluate fused.png --sources ir.png vi.png --metric +qcv --metric.stretch yes
 """
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return 1 if something could not be measured."""
-    given = _parser().parse_args(arguments)
-    registry = load_plugins_from(arguments)
+    options, rest = split_metric_options(arguments)
+    given = _parser().parse_args(rest)
     methods = _methods(given)
+    scores = _scores(given, load_plugins_from(rest), methods, options)
+    _print(given, scores)
+    for note in scores.notes:
+        print(f"fusionkit: warning: {note}", file=sys.stderr)
+    for problem in scores.problems:
+        complain(problem, 1)
+    return 1 if scores.problems else 0
+
+
+def _scores(
+    given: argparse.Namespace,
+    registry: Registry,
+    methods: dict[str, Path],
+    options: dict[str, str],
+) -> Scores:
     if holds_scenes(given.sources):
         listed = find_scenes(given.sources)
         scenes: dict[str, tuple[Path, ...]] = listed.found
@@ -51,17 +75,12 @@ def main(arguments: Sequence[str]) -> int:
         truth = {"image": given.reference} if given.reference else None
         if len(given.sources) < 2:
             raise UsageError("one source only: say all that were fused: --sources A B [...]")
-    scores = _measure(given, registry, scenes, fused, truth)
+    scores = _measure(given, registry, options, scenes, fused, truth)
     scores.problems[:0] = problems
-    _print(given, scores)
-    for problem in scores.problems:
-        complain(problem, 1)
-    return 1 if scores.problems else 0
+    return scores
 
 
 def _parser() -> Parser:
-    from ..evaluation.presets import PRESETS
-
     parser = Parser(
         prog="fusionkit evaluate",
         description="Measure fused images against their sources, with stated conventions.",
@@ -84,18 +103,19 @@ def _parser() -> Parser:
         metavar="NAME=PATH",
         help="a method and its fused image or folder; give several to compare them",
     )
-    parser.add_argument(
-        "--preset",
-        default="infrared-visible",
-        metavar="NAME",
-        help=f"metrics by task: {', '.join(PRESETS)}, all (default: infrared-visible)",
-    )
-    parser.add_argument("--metric", metavar="A,B", help="these metrics, in the place of a preset")
+    add_metric_flags(parser)
     parser.add_argument(
         "--reference", type=Path, metavar="PATH", help="a ground truth, or a folder of them"
     )
     parser.add_argument(
-        "--baselines", action="store_true", help="add mean, max and laplacian-max fusion"
+        "--baselines",
+        action="store_true",
+        help="add mean, max and laplacian-max fusion, and each source by itself",
+    )
+    add_range_flags(
+        parser,
+        "value range of source K: 1:0,4095 for 12-bit data; of a result, by its method's name: "
+        "fused:0,4095; of a ground truth: reference:0,4095; may be repeated",
     )
     parser.add_argument(
         "--foreground",
@@ -148,6 +168,7 @@ def _by_scene(folder: Path, problems: list[str]) -> dict[str, Path]:
 def _measure(
     given: argparse.Namespace,
     registry: Registry,
+    options: dict[str, str],
     scenes: dict[str, tuple[Path, ...]],
     fused: dict[str, dict[str, Path]],
     truth: dict[str, Path] | None,
@@ -155,10 +176,20 @@ def _measure(
     from tqdm import tqdm
 
     from ..evaluation.measure import Meter, evaluate, reference_meter
-    from ..evaluation.presets import chosen_metrics
+    from ..evaluation.presets import chosen_metrics, metric_options, trivial_names
+    from ..evaluation.ranges import REFERENCE, Ranges, parse_ranges
 
+    most = max(map(len, scenes.values()))
+    rows = [*fused, *(trivial_names(most) if given.baselines else [])]
+    for name in fused:
+        if rows.count(name) > 1:
+            raise UsageError(f"--method {name}: --baselines adds a row of this name")
+    if given.against is not None and given.against not in rows:
+        raise UsageError(f"--against {given.against}: there are {', '.join(rows)}")
+    names = [*fused, *([REFERENCE] if truth else [])]
+    ranges = Ranges(parse_ranges(given.range, most, names), given.stretch)
     wanted = chosen_metrics(given.metric, given.preset, registry)
-    meter = Meter(wanted, registry, given.device)
+    meter = Meter(wanted, registry, given.device, metric_options(options, wanted, registry))
     hidden = given.quiet or not sys.stderr.isatty()
     with tqdm(total=len(scenes), unit="scene", leave=False, disable=hidden) as bar:
 
@@ -170,6 +201,7 @@ def _measure(
             fused,
             scenes,
             meter,
+            ranges=ranges,
             baselines=given.baselines,
             foreground=given.foreground,
             truth=truth,
@@ -182,8 +214,6 @@ def _print(given: argparse.Namespace, scores: Scores) -> None:
     from ..evaluation import tables
 
     against = given.against or scores.methods[0]
-    if against not in scores.methods:
-        raise UsageError(f"--against {against}: there are {', '.join(scores.methods)}")
     if given.json:
         print(tables.as_json(scores, against))
     elif given.csv:

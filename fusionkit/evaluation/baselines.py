@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..mirror import mirrored_index
+from .presets import TRIVIAL, source_names
 
 # Fusions of luma (K, H, W) in [0, 255], float64, to (H, W).
 
@@ -39,11 +40,20 @@ def laplacian_max(sources: Tensor) -> Tensor:
     return fused + level.mean(0)
 
 
-BASELINES: dict[str, Callable[[Tensor], Tensor]] = {
-    "mean": mean,
-    "max": maximum,
-    "laplacian-max": laplacian_max,
-}
+BASELINES: dict[str, Callable[[Tensor], Tensor]] = dict(
+    zip(TRIVIAL, (mean, maximum, laplacian_max), strict=True)
+)
+
+
+def trivial_fusion(name: str, sources: Tensor) -> Tensor | None:
+    """Return one of :func:`.presets.trivial_names` of luma (K, H, W), in 8 bits.
+
+    None for a source that there is not.
+    """
+    if name in BASELINES:
+        return eight_bit(BASELINES[name](sources))
+    place = source_names(len(sources))
+    return eight_bit(sources[place.index(name)]) if name in place else None
 
 
 def eight_bit(luma: Tensor) -> Tensor:

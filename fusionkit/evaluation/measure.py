@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,13 +13,14 @@ from torch import Tensor
 
 from ..components import METRIC, BuildContext, Registry
 from ..errors import FusionkitError, ImageError
-from ..imaging import read_picture
+from ..imaging import Picture
 from ..imaging.colour import luma_of
 from ..imaging.values import to_unit
 from ..protocols import Metric
 from ..stray import prints_on_stderr
-from .baselines import BASELINES, eight_bit
-from .presets import REFERENCE_METRICS
+from .baselines import trivial_fusion
+from .presets import REFERENCE_METRICS, trivial_names
+from .ranges import REFERENCE, Ranges
 from .scores import Column, Scores
 
 TRUTH = "truth-"
@@ -41,6 +43,8 @@ class Meter:
         Where they are found.
     device
         Where they are computed, in float64.
+    options
+        Options by metric; those that are not named are the metric's own.
 
     Raises
     ------
@@ -48,13 +52,21 @@ class Meter:
         There is no such metric.
     """
 
-    def __init__(self, names: Sequence[str], registry: Registry, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        registry: Registry,
+        device: str = "cpu",
+        options: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         context = BuildContext(device, "float64")
         self.device = torch.device(device)
         self._metrics: dict[str, Metric] = {}
         for name in dict.fromkeys(names):
             provided = registry.find(METRIC, name)
-            self._metrics[name] = provided.build(provided.make_options({}), context)
+            self._metrics[name] = provided.build(
+                provided.make_options((options or {}).get(name, {})), context
+            )
 
     @property
     def metrics(self) -> Mapping[str, Metric]:
@@ -126,20 +138,21 @@ def ground_column(threshold: float) -> Column:
     return Column(GROUND, higher_is_better=False, convention=about)
 
 
-def read_luma(path: str | os.PathLike[str]) -> Tensor:
-    """Read an image as BT.601 luma in [0, 255], (H, W) float64, not rounded.
+def luma_of_picture(picture: Picture) -> Tensor:
+    """Return BT.601 luma in [0, 255], (H, W) float64, not rounded, of channels of 256 levels.
 
-    Raises
-    ------
-    ImageError
-        The file cannot be read.
+    Deeper channels are rounded to these levels: some metrics (FMI, Nabf) see the steps of 8
+    bits where an image is smooth, and all published values are of 8 bits.
     """
-    picture = read_picture(path)
     stored = picture.pixels.astype(np.float64)
-    luma = stored if stored.ndim == 2 else luma_of(stored)
-    if (picture.low, picture.high) != (0, 255):  # 8-bit values stay as they are, to the last bit
-        luma = 255 * to_unit(luma, picture.low, picture.high)
-    return torch.from_numpy(luma)
+    if picture.dtype != np.uint8 or (picture.low, picture.high) != (0, 255):
+        stored = np.rint(255 * to_unit(stored, picture.low, picture.high))
+    return torch.from_numpy(stored if stored.ndim == 2 else luma_of(stored))
+
+
+def read_luma(path: str | os.PathLike[str]) -> Tensor:
+    """Read an image by itself, as :func:`luma_of_picture`; raise ImageError if that fails."""
+    return luma_of_picture(Ranges().result("fused", path))
 
 
 def evaluate(
@@ -147,6 +160,7 @@ def evaluate(
     scenes: Mapping[str, Sequence[Path]],
     meter: Meter,
     *,
+    ranges: Ranges | None = None,
     baselines: bool = False,
     foreground: float | None = None,
     truth: Mapping[str, Path] | None = None,
@@ -163,8 +177,10 @@ def evaluate(
         Scene to its sources.
     meter
         What is measured against the sources.
+    ranges
+        Reads the images, a result by its method's name; by default without being told anything.
     baselines
-        Add the trivial fusions mean, max and laplacian-max, rounded to 8 bits.
+        Add the trivial fusions mean, max and laplacian-max, and every source by itself.
     foreground
         Measure, with the metrics that can, only where a source exceeds this grey level, and
         add the mean of the fused image on the rest, the ground.
@@ -186,15 +202,21 @@ def evaluate(
             Column(TRUTH + column.name, column.higher_is_better, column.convention)
             for column in truth_meter.columns
         ]
-    names = [*methods, *(BASELINES if baselines else ())]
+    most = max(map(len, scenes.values()), default=0)
+    names = [*methods, *(trivial_names(most) if baselines else ())]
     scores = Scores.empty(names, list(scenes), columns)
     scores.counts = {scene: len(paths) for scene, paths in scenes.items()}
+    ranges = Ranges() if ranges is None else ranges
     for scene, paths in scenes.items():
         if progress is not None:
             progress(scene)
+        results = {m: of_scene[scene] for m, of_scene in methods.items() if scene in of_scene}
         try:
-            sources = _read_sources(paths)
-            reference = read_luma(truth[scene]) if truth and scene in truth else None
+            pictures = ranges.sources(paths, list(results.values()))
+            sources = _stacked(pictures)
+            reference = None
+            if truth is not None and scene in truth:
+                reference = luma_of_picture(ranges.result(REFERENCE, truth[scene], pictures))
         except FusionkitError as error:
             scores.problems.append(f"{scene}: {error}")
             continue
@@ -202,7 +224,12 @@ def evaluate(
             scores.problems.append(f"{scene}: no ground truth of this name")
         for method in names:
             try:
-                fused = _fused(method, scene, methods, sources)
+                if method in methods:
+                    fused = _fused(method, results.get(method), pictures, ranges)
+                elif (made := trivial_fusion(method, sources)) is not None:
+                    fused = made
+                else:
+                    continue  # a scene of fewer sources
             except FusionkitError as error:
                 scores.problems.append(f"{method}, {scene}: {error}")
                 continue
@@ -216,6 +243,7 @@ def evaluate(
                 failed.update(failed_truth)
             scores.set(method, scene, found)
             scores.problems += [f"{method}, {scene}: {key}: {why}" for key, why in failed.items()]
+    scores.notes += ranges.notes
     return scores
 
 
@@ -224,36 +252,35 @@ def reference_meter(registry: Registry, device: str = "cpu") -> Meter:
     return Meter(REFERENCE_METRICS, registry, device)
 
 
-def _read_sources(paths: Sequence[Path]) -> Tensor:
-    sources = [read_luma(path) for path in paths]
-    for path, source in zip(paths, sources, strict=True):
-        if source.shape != sources[0].shape:
+def _stacked(pictures: Sequence[Picture]) -> Tensor:
+    """Return the luma of the sources of a scene, (K, H, W)."""
+    first = pictures[0]
+    for picture in pictures:
+        if picture.shape != first.shape:
             raise ImageError(
-                f"{path} is {_size(source)}, {paths[0]} {_size(sources[0])}: the sources of a "
-                "scene have one size"
+                f"{picture.name} is {_size(picture.shape)}, {first.name} {_size(first.shape)}: "
+                "the sources of a scene have one size"
             )
-    return torch.stack(sources)
+    return torch.stack([luma_of_picture(picture) for picture in pictures])
 
 
-def _fused(
-    method: str, scene: str, methods: Mapping[str, Mapping[str, Path]], sources: Tensor
-) -> Tensor:
-    if method not in methods:
-        return eight_bit(BASELINES[method](sources))
-    path = methods[method].get(scene)
+def _fused(method: str, path: Path | None, sources: Sequence[Picture], ranges: Ranges) -> Tensor:
     if path is None:
         raise ImageError("no fused image of this name")
-    fused = read_luma(path)
-    if fused.shape != sources.shape[1:]:
-        raise ImageError(f"{path} is {_size(fused)}, its sources are {_size(sources[0])}")
-    return fused
+    picture = ranges.result(method, path, sources)
+    if picture.shape != sources[0].shape:
+        raise ImageError(
+            f"{path} is {_size(picture.shape)}, its sources are {_size(sources[0].shape)}"
+        )
+    return luma_of_picture(picture)
 
 
 def _against_truth(
     fused: Tensor, reference: Tensor, meter: Meter
 ) -> tuple[dict[str, float], dict[str, str]]:
     if fused.shape != reference.shape:
-        return {}, {TRUTH[:-1]: f"it is {_size(reference)}, the fused image {_size(fused)}"}
+        sizes = _size(reference.shape), _size(fused.shape)
+        return {}, {TRUTH[:-1]: f"it is {sizes[0]}, the fused image {sizes[1]}"}
     values, problems = meter.measure(fused, reference[None])
     return (
         {TRUTH + name: value for name, value in values.items()},
@@ -261,5 +288,5 @@ def _against_truth(
     )
 
 
-def _size(image: Tensor) -> str:
-    return f"{image.shape[-1]}x{image.shape[-2]}"
+def _size(shape: Sequence[int]) -> str:
+    return f"{shape[-1]}x{shape[-2]}"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from ..components import METRIC, Registry
 from ..errors import UsageError
-from ..options import suggest
+from ..options import OptionSpec, specs, suggest
 
 _FUSION = ("en", "sd", "sf", "ag", "mi", "scd", "vif", "qabf", "ssim", "cc", "nabf")
 
@@ -16,8 +19,13 @@ PRESETS: dict[str, tuple[str, ...]] = {
 }
 """Metric names by task; ``all`` is every metric that is installed."""
 
+DEFAULT_PRESET = "infrared-visible"
+
 REFERENCE_METRICS = ("psnr", "ssim")
 """What is measured against a ground truth, where there is one."""
+
+TRIVIAL = ("mean", "max", "laplacian-max")
+"""Fusions without any method (:mod:`.baselines`)."""
 
 RANKINGS: dict[str, tuple[str, ...]] = {
     "rank9": ("en", "sd", "sf", "ag", "mi", "scd", "vif", "qabf", "ssim"),
@@ -26,22 +34,85 @@ RANKINGS: dict[str, tuple[str, ...]] = {
 """Mean ranks; the second leaves out what sharpening and contrast alone can buy."""
 
 
-def chosen_metrics(listed: str | None, preset: str, registry: Registry) -> tuple[str, ...]:
-    """Return the metrics listed (``a,b``), or those of a preset where none are.
+def source_names(count: int) -> list[str]:
+    """Return what the rows of sources are called that are measured as if they were fused."""
+    return [f"source {number}" for number in range(1, count + 1)]
+
+
+def trivial_names(count: int) -> list[str]:
+    """Return the rows that take no method: the trivial fusions, and each of ``count`` sources."""
+    return [*TRIVIAL, *source_names(count)]
+
+
+def chosen_metrics(listed: str | None, preset: str | None, registry: Registry) -> tuple[str, ...]:
+    """Return the metrics of ``--metric`` and ``--preset``.
+
+    Parameters
+    ----------
+    listed
+        ``a,b``: these instead of the default preset; with a preset, or a plus in front
+        (``+a,b``), in addition to it.
+    preset
+        The name of a preset; None for the default.
+    registry
+        Where metrics are found.
 
     Raises
     ------
     UsageError
         There is no such preset, or no such metric.
     """
-    if listed:
-        names = tuple(name.strip() for name in listed.split(","))
-    else:
+    names: tuple[str, ...] = ()
+    if listed is None or preset is not None or listed.lstrip().startswith("+"):
         installed = tuple(provided.component.name for provided in registry.all(METRIC))
-        names = metric_names(preset, installed)
+        names = metric_names(preset or DEFAULT_PRESET, installed)
+    if listed is not None:
+        words = [word.strip() for word in listed.strip().removeprefix("+").split(",")]
+        if not any(words):
+            raise UsageError("--metric names no metric: --metric ssim,vif")
+        names += tuple(word for word in words if word)
     for name in names:
         registry.find(METRIC, name)
-    return names
+    return tuple(dict.fromkeys(names))
+
+
+def metric_options(
+    given: Mapping[str, str], names: Sequence[str], registry: Registry
+) -> dict[str, dict[str, Any]]:
+    """Return the options of metrics, by metric: what was given goes to all that have it.
+
+    Parameters
+    ----------
+    given
+        Texts by name, of ``--metric.NAME TEXT``.
+    names
+        The metrics that are measured.
+    registry
+        Where metrics are found.
+
+    Raises
+    ------
+    UsageError
+        None of the metrics has an option, or it refuses the value.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for option, text in given.items():
+        owners = [name for name in names if option in _option_specs(name, registry)]
+        if not owners:
+            known = {o for name in names for o in _option_specs(name, registry)}
+            hint = suggest(option, known) or f" They have {', '.join(sorted(known)) or 'none'}."
+            raise UsageError(f"--metric.{option}: none of the metrics has this option.{hint}")
+        for name in owners:
+            try:
+                value = _option_specs(name, registry)[option].parse(text)
+            except ValueError as error:
+                raise UsageError(f"--metric.{option} {text}: {error}") from None
+            found.setdefault(name, {})[option] = value
+    return found
+
+
+def _option_specs(name: str, registry: Registry) -> dict[str, OptionSpec]:
+    return {spec.name: spec for spec in specs(registry.find(METRIC, name).component.options)}
 
 
 def metric_names(preset: str, installed: tuple[str, ...]) -> tuple[str, ...]:

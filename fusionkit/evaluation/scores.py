@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .presets import RANKINGS
-
-RESAMPLES = 10_000
+from .statistics import Difference, holm, paired_bootstrap, randomisation_test
 
 
 @dataclass(frozen=True)
@@ -24,24 +23,6 @@ class Column:
     convention: str = ""
     summed: bool = False
     """Whether it is a sum over the sources, which grows with their number."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A mean difference from the baseline over the scenes of both, and its 95% interval."""
-
-    mean: float
-    low: float
-    high: float
-    scenes: int
-
-    @property
-    def clear(self) -> bool:
-        """Whether the interval excludes zero; one scene has no interval."""
-        return self.scenes > 1 and (self.low > 0 or self.high < 0)
-
-    def __neg__(self) -> Difference:
-        return Difference(-self.mean, -self.high, -self.low, self.scenes)
 
 
 @dataclass
@@ -58,6 +39,8 @@ class Scores:
         How many sources each scene has; empty if that is not known.
     problems
         What could not be measured, and why, one line each.
+    notes
+        What a person should know of the images, one line each.
     """
 
     methods: list[str]
@@ -66,6 +49,7 @@ class Scores:
     values: NDArray[np.float64]
     counts: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @classmethod
     def empty(
@@ -129,36 +113,30 @@ class Scores:
         return found
 
     def differences(self, baseline: str) -> dict[str, list[Difference | None]]:
-        """Compare every other method with one: paired bootstrap over scenes, 95% percentiles.
+        """Compare every other method with one, column by column, over the scenes of both.
 
-        A difference is None where the two share no scene.
+        Each has the 95% interval of a paired bootstrap, and a p-value corrected for all
+        comparisons that there are here. A difference is None where the two share no scene.
         """
-        reference = self.values[self.methods.index(baseline)]
-        found = {}
-        for method, values in zip(self.methods, self.values, strict=True):
-            if method != baseline:
-                found[method] = [
-                    paired_bootstrap(values[:, place] - reference[:, place])
-                    for place in range(len(self.columns))
-                ]
-        return found
+        others = [n for n, method in enumerate(self.methods) if method != baseline]
+        pairs = self.values[others] - self.values[self.methods.index(baseline)]
+        by_column = pairs.transpose(0, 2, 1).reshape(-1, len(self.scenes))
+        found = [paired_bootstrap(differences) for differences in by_column]
+        several = [n for n, each in enumerate(found) if each is not None and each.scenes > 1]
+        corrected = holm(randomisation_test(by_column[several]).tolist()) if several else []
+        p = dict(zip(several, corrected, strict=True))
+        found = [
+            replace(each, p=p[n]) if each is not None and n in p else each
+            for n, each in enumerate(found)
+        ]
+        count = len(self.columns)
+        return {
+            self.methods[other]: found[n * count : (n + 1) * count]
+            for n, other in enumerate(others)
+        }
 
     def _signs(self) -> NDArray[np.float64]:
         return np.array([1.0 if column.higher_is_better else -1.0 for column in self.columns])
-
-
-def paired_bootstrap(differences: NDArray[np.float64], seed: int = 0) -> Difference | None:
-    """Return the mean of paired differences with its 95% bootstrap interval (Efron 1979).
-
-    NaN, of a scene that one of the two lacks, is left out.
-    """
-    kept = differences[~np.isnan(differences)]
-    if not len(kept):
-        return None
-    generator = np.random.default_rng(seed)
-    resampled = generator.integers(0, len(kept), (RESAMPLES, len(kept)))
-    low, high = np.percentile(kept[resampled].mean(1), [2.5, 97.5])
-    return Difference(float(kept.mean()), float(low), float(high), len(kept))
 
 
 def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,10 +6,13 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .scores import Difference, Scores
+from .scores import Scores
+from .statistics import Difference, criterion
+
+INTERVALS = "95% intervals of a paired bootstrap over scenes"
 
 
 def as_text(scores: Scores, bold: bool = False) -> str:
@@ -44,12 +47,13 @@ def as_markdown(scores: Scores, beside: Mapping[str, Mapping[str, str]] | None =
 
 
 def differences_as_markdown(scores: Scores, baseline: str) -> str:
-    """Return differences from a baseline with intervals; in bold where one excludes zero."""
+    """Return differences from a baseline with intervals; in bold what stands out in the table."""
     header = [f"minus {baseline}", *(column.name for column in scores.columns)]
     lines = [_row(header), _row(["---"] * len(header))]
-    for method, found in scores.differences(baseline).items():
+    differences = scores.differences(baseline)
+    for method, found in differences.items():
         lines.append(_row([method, *(_difference(difference) for difference in found)]))
-    return "\n".join(lines)
+    return "\n".join([*lines, "", _legend(differences.values())])
 
 
 def advantages_as_markdown(
@@ -62,10 +66,11 @@ def advantages_as_markdown(
     added = beside or {}
     header = [f"{method} minus", *added, *(column.name for column in scores.columns)]
     lines = [_row(header), _row(["---"] * len(header))]
-    for other, found in scores.differences(method).items():
+    differences = scores.differences(method)
+    for other, found in differences.items():
         cells = [_difference(None if each is None else -each) for each in found]
         lines.append(_row([other, *(column[other] for column in added.values()), *cells]))
-    return "\n".join(lines)
+    return "\n".join([*lines, "", _legend(differences.values())])
 
 
 def as_csv(scores: Scores) -> str:
@@ -108,15 +113,18 @@ def as_json(scores: Scores, baseline: str | None = None) -> str:
             for column in scores.columns
         },
         "methods": methods,
+        "notes": scores.notes,
         "problems": scores.problems,
     }
     if baseline is not None and len(scores.methods) > 1:
+        differences = scores.differences(baseline)
         content["differences"] = {
             "baseline": baseline,
-            "interval": "95%, paired bootstrap over scenes",
+            "interval": INTERVALS,
+            "stands_out": criterion(comparisons(differences.values())),
             "methods": {
                 method: dict(zip(names, map(_difference_as_dict, found), strict=True))
-                for method, found in scores.differences(baseline).items()
+                for method, found in differences.items()
             },
         }
     return json.dumps(content, indent=2, ensure_ascii=False)
@@ -164,13 +172,31 @@ def _difference(difference: Difference | None) -> str:
     if difference.scenes == 1:
         return f"{difference.mean:+.3f}"
     text = f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
-    return f"**{text}**" if difference.clear else text
+    return f"**{text}**" if difference.stands_out else text
 
 
-def _difference_as_dict(difference: Difference | None) -> dict[str, float] | None:
+def comparisons(found: Iterable[Sequence[Difference | None]]) -> int:
+    """Return how many differences of a table are tested: those over two scenes or more."""
+    return sum(each is not None and each.scenes > 1 for row in found for each in row)
+
+
+def _legend(found: Iterable[Sequence[Difference | None]]) -> str:
+    number_of = comparisons(found)
+    if not number_of:
+        return "Over one scene there is no interval of a difference."
+    return f"{INTERVALS}. Bold: {criterion(number_of)}."
+
+
+def _difference_as_dict(difference: Difference | None) -> dict[str, float | bool] | None:
     if difference is None:
         return None
-    return {"mean": difference.mean, "low": difference.low, "high": difference.high}
+    return {
+        "mean": difference.mean,
+        "low": difference.low,
+        "high": difference.high,
+        "p": difference.p,
+        "stands_out": difference.stands_out,
+    }
 
 
 def _numbers(names: Sequence[str], values: Any) -> dict[str, float | None]:

@@ -23,7 +23,8 @@ from ..plugins import load_plugins
 from ..recipe import resolve_settings
 from ..sampler import SampledStep
 from .baselines import BASELINES, eight_bit
-from .measure import Meter, read_luma
+from .measure import Meter, luma_of_picture
+from .ranges import Ranges, parse_ranges
 from .study import MAP_SIDE, Cell, Loading
 
 
@@ -64,8 +65,11 @@ class Worker:
         line.setdefault("seconds", round(time.perf_counter() - began, 4))
         line["peak_mb"] = _peak_memory()
         line["image"] = str(path.relative_to(self.folder))
-        luma = torch.stack([read_luma(source) for source in sources])
-        line["values"], line["problems"] = self.meter.measure(read_luma(path), luma)
+        ranges = self._ranges(cell, len(sources))
+        pictures = ranges.sources(sources, [path])
+        luma = torch.stack([luma_of_picture(picture) for picture in pictures])
+        fused = luma_of_picture(ranges.result("fused", path, pictures))
+        line["values"], line["problems"] = self.meter.measure(fused, luma)
         return line
 
     def _fuse(self, cell: Cell, scene: str, sources: Sequence[str], line: dict[str, Any]) -> Path:
@@ -84,11 +88,16 @@ class Worker:
         return path
 
     def _trivial(self, cell: Cell, scene: str, sources: Sequence[str]) -> Path:
-        luma = torch.stack([read_luma(source) for source in sources])
+        pictures = self._ranges(cell, len(sources)).sources(sources)
+        luma = torch.stack([luma_of_picture(picture) for picture in pictures])
         fused = eight_bit(BASELINES[cell.key](luma)).numpy() / 255
         path = self._place("images", cell, scene, ".png")
         write_picture(path, from_unit(fused, np.uint8, 0, 255), overwrite=True)
         return path
+
+    def _ranges(self, cell: Cell, count: int) -> Ranges:
+        settings = resolve_settings(cell.recipe)
+        return Ranges(parse_ranges(settings.range, count), settings.stretch)
 
     def _pipeline(self, cell: Cell) -> Pipeline:
         if cell.key not in self._pipelines:

@@ -24,6 +24,7 @@ from fusionkit.imaging.values import (
     from_unit,
     full_scale,
     output_format,
+    parse_bounds,
     parse_range,
 )
 from fusionkit.imaging.write import (
@@ -54,6 +55,7 @@ __all__ = [
     "from_unit",
     "full_scale",
     "output_format",
+    "parse_bounds",
     "parse_noise",
     "parse_range",
     "picture_from_array",

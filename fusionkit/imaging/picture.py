@@ -145,7 +145,7 @@ def picture_from_array(
     name: str,
     value_range: tuple[float, float] | None = None,
     channels_first: bool = False,
-    index: int | None = None,
+    index: int | str | None = None,
 ) -> Picture:
     """Make a source from an array, under the same checks as one read from a file.
 
@@ -161,8 +161,9 @@ def picture_from_array(
         Needed for every other integer type. It concerns the pixels, not alpha.
     channels_first : bool
         The array is (C, H, W).
-    index : int, optional
-        Position among the sources, counted from 0; messages say source index + 1.
+    index : int or str, optional
+        Position among the sources, counted from 0, or what else `--range` calls it; messages
+        name the option by it.
 
     Raises
     ------
@@ -200,7 +201,7 @@ def checked_picture(
     *,
     value_range: tuple[float, float] | None = None,
     stored_range: tuple[float, float] | None = None,
-    index: int | None = None,
+    index: int | str | None = None,
     notes: tuple[str, ...] = (),
     icc: bytes | None = None,
     sha256: str | None = None,
@@ -210,7 +211,8 @@ def checked_picture(
     `stored_range` is the range that the file itself declares, such as 0..4095 for packed
     12-bit samples; `value_range` is the user's and wins. `notes` come without the name.
     """
-    option = f"--range {'K' if index is None else index + 1}:LO,HI"
+    which = index + 1 if isinstance(index, int) else index or "K"
+    option = f"--range {which}:LO,HI"
     dtype = pixels.dtype.newbyteorder("=")
     if dtype.kind not in "uif" or dtype.itemsize > 8:
         hint = "a mask can be given as uint8 0 and 255" if dtype.kind == "b" else "convert it"

@@ -53,7 +53,7 @@ _METADATA_BYTES = 2**28
 def read_picture(
     path: str | os.PathLike[str],
     value_range: tuple[float, float] | None = None,
-    index: int | None = None,
+    index: int | str | None = None,
     max_pixels: int | None = None,
 ) -> Picture:
     """Read one source image.
@@ -69,8 +69,9 @@ def read_picture(
     value_range : (float, float), optional
         The stored values that stand for 0 and 1. By default that is the full scale of uint8
         and uint16, 0 to 1 for floats, and 0 to 2**bits - 1 for a TIFF of 10, 12 or 14 bits.
-    index : int, optional
-        Position among the sources, counted from 0; messages say source index + 1.
+    index : int or str, optional
+        Position among the sources, counted from 0, or what else `--range` calls it; messages
+        name the option by it.
     max_pixels : int, optional
         Refuse larger images before decoding them. By default the environment variable
         FUSIONKIT_MAX_PIXELS, or 2**28.

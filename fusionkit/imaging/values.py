@@ -135,19 +135,28 @@ def parse_range(text: str, count: int) -> tuple[int, tuple[float, float]]:
     UsageError
         If the text is not of that form, there is no source K, or LO is not below HI.
     """
-    number, colon, bounds = text.partition(":")
+    number, _, bounds = text.partition(":")
+    value_range = parse_bounds(bounds, text)
     try:
-        if not colon:
-            raise ValueError
         source = int(number)
-        low, high = (float(bound) for bound in bounds.split(","))
     except ValueError:
-        raise UsageError(
-            f"--range {text}: expected K:LO,HI, for example 2:0,4095 for source 2"
-        ) from None
+        raise _no_range(text) from None
     if not 1 <= source <= count:
         raise UsageError(f"--range {text}: there is no source {source}; K goes from 1 to {count}")
-    return source - 1, check_range((low, high), f"--range {text}")
+    return source - 1, value_range
+
+
+def parse_bounds(bounds: str, text: str) -> tuple[float, float]:
+    """Read ``LO,HI``; raise UsageError, naming the whole option ``text``, if it is not that."""
+    try:
+        low, high = (float(bound) for bound in bounds.split(","))
+    except ValueError:
+        raise _no_range(text) from None
+    return check_range((low, high), f"--range {text}")
+
+
+def _no_range(text: str) -> UsageError:
+    return UsageError(f"--range {text}: expected K:LO,HI, for example 2:0,4095 for source 2")
 
 
 def check_range(value_range: tuple[float, float], what: str) -> tuple[float, float]:

@@ -8,6 +8,7 @@ import fusionkit
 from fusionkit.evaluation.quality.runner import Runner
 from fusionkit.evaluation.quality.store import Store
 from fusionkit.evaluation.quality.tables import Plan, Tables
+from fusionkit.evaluation.scores import Scores
 from tests.conftest import data_folder
 
 COLUMNS = ("en", "sd", "sf", "ag", "mi", "scd", "vif", "qabf", "ssim", "rank9", "rank5")
@@ -33,12 +34,16 @@ def test_trivial_fusions_and_published_images_of_ct_and_mri(tmp_path):
     scores = Runner(Store(tmp_path)).run(plain).scores
     names = [column.name for column in scores.columns]
     rows = {line.split()[0]: line.split()[1:] for line in CT_MRI.strip().splitlines()}
-    assert set(scores.methods) == set(rows)
+    assert set(scores.methods) == {*rows, "source 1", "source 2"}
+    kept = [place for place, method in enumerate(scores.methods) if method in rows]
+    methods = [scores.methods[place] for place in kept]
+    ranked = Scores(methods, scores.scenes, scores.columns, scores.values[kept])
     assert {*COLUMNS[:9], "nabf"} == set(names)
     assert {*COLUMNS[:9], "nabf", "ground"} == {c.name for c in foreground.view.columns}
     for method, texts in rows.items():
         place = scores.methods.index(method)
-        ranks = {ranking: values[place] for ranking, values in scores.ranks().items()}
+        of_ranked = ranked.methods.index(method)  # without the sources, as these figures are
+        ranks = {ranking: values[of_ranked] for ranking, values in ranked.ranks().items()}
         found = {**dict(zip(names, scores.mean()[place], strict=True)), **ranks}
         for column, text in zip(COLUMNS, texts, strict=True):
             near = 0.51 * 10.0 ** -len(text.partition(".")[2])

@@ -54,12 +54,16 @@ def test_methods_are_compared_over_folders(folders, capsys):
     methods = [f"--method={name}={folders[name]}" for name in ("ours", "theirs")]
     assert main(["evaluate", *methods, *sources(folders), *QUICK, "--json", "--baselines"]) == 0
     content = json.loads(capsys.readouterr().out)
-    assert list(content["methods"]) == ["ours", "theirs", "mean", "max", "laplacian-max"]
+    trivial = ["mean", "max", "laplacian-max", "source 1", "source 2"]
+    assert list(content["methods"]) == ["ours", "theirs", *trivial]
     assert set(content["methods"]["ours"]["scenes"]) == {"1", "2", "3"}
     assert content["differences"]["baseline"] == "ours"
     pair = [np.asarray(Image.open(folders[n] / "2.png")).astype(float) for n in ("ir", "vi")]
     expected = np.round(np.mean(pair, 0)).std()
     assert content["methods"]["mean"]["scenes"]["2"]["sd"] == pytest.approx(expected)
+    copied = content["methods"]["source 2"]["scenes"]["2"]
+    assert copied["sd"] == pytest.approx(pair[1].std())
+    assert copied["mi"] > 7  # it is the second source, whose own entropy that is
 
 
 def test_csv_and_markdown(folders, capsys):
@@ -116,16 +120,78 @@ def test_what_is_unpaired_or_broken_is_named_and_the_rest_is_done(folders, capsy
         (["--preset", "infrared"], "unknown preset"),
         (["--metric", "endd"], "Did you mean"),
         (["--against", "nobody"], "there are fused"),
+        (["--metric", ","], "names no metric"),
+        (["--metric.orientation", "wrapped", "--metric", "en"], "They have none"),
+        (["--metric.orientatoin", "wrapped"], "Did you mean orientation"),
+        (["--metric.orientation", "round"], "must be one of paper, wrapped"),
+        (["--metric.orientation"], "needs a value"),
+        (["--range", "3:0,1"], "there is no source 3"),
+        (["--range", "theirs:0,1"], "there are 1 to 2, fused"),
+        (["--method", "mean=theirs", "--baselines"], "--baselines adds a row of this name"),
         (["missing"], "not a folder"),
     ],
 )
 def test_bad_requests(folders, capsys, arguments, words):
     fused = [] if arguments in ([], ["missing"]) or "--method" in arguments else ["ours"]
     given = [str(folders[name]) for name in fused]
+    arguments = [word.replace("=theirs", f"={folders['theirs']}") for word in arguments]
     assert main(["evaluate", *given, *arguments, *sources(folders), "--quiet"]) == 2
     error = capsys.readouterr().err
     assert words in error
     assert len(error.strip().splitlines()) == 1
+
+
+def test_metrics_are_added_to_a_preset_or_stand_alone(tmp_path, capsys):
+    image = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    a = str(tmp_path / "a.png")
+
+    def columns(*words: str) -> list[str]:
+        assert main(["evaluate", a, "--sources", a, a, "--csv", "--quiet", *words]) == 0
+        return capsys.readouterr().out.splitlines()[0].split(",")[2:]
+
+    preset = columns("--preset", "multi-focus")
+    assert columns("--preset", "multi-focus", "--metric", "en,mi") == [*preset, "en"]  # mi once
+    assert columns("--metric", "en, sd") == ["en", "sd"]
+    assert columns("--metric", "+psnr") == [*columns(), "psnr"]
+
+
+def test_options_of_metrics_concern_those_that_have_them(folders, capsys):
+    def found(*words: str) -> dict:
+        scene = [str(folders[name] / "1.png") for name in ("ours", "ir", "vi")]
+        arguments = ["evaluate", scene[0], "--sources", *scene[1:], "--json", "--quiet"]
+        assert main([*arguments, "--metric", "qabf,qcv,en", *words]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    plain, wrapped = found(), found("--metric.orientation", "wrapped", "--metric.stretch=yes")
+    values = [content["methods"]["fused"]["mean"] for content in (plain, wrapped)]
+    assert values[0]["qabf"] != values[1]["qabf"]
+    assert values[0]["en"] == values[1]["en"]
+    assert "wrapped" in wrapped["metrics"]["qabf"]["convention"]
+    assert "stretched" in wrapped["metrics"]["qcv"]["convention"]
+
+
+def test_a_plugin_that_prints_leaves_the_output_to_programs(folders, tmp_path, capsys):
+    plugin = tmp_path / "chatty.py"
+    plugin.write_text(
+        "from fusionkit import Component, hookimpl\n"
+        "print('imported')\n"
+        "class Chatty:\n"
+        "    higher_is_better, convention, sources = True, 'prints', 'any'\n"
+        "    def __call__(self, fused, sources):\n"
+        "        print('measuring')\n"
+        "        return fused.mean((1, 2, 3))\n"
+        "def build(options, context):\n"
+        "    print('built')\n"
+        "    return Chatty()\n"
+        "@hookimpl\n"
+        "def fusionkit_metrics():\n"
+        "    print('asked')\n"
+        "    return [Component('chatty', 'prints', build)]\n"
+    )
+    arguments = ["evaluate", str(folders["ours"]), *sources(folders), "--plugin", str(plugin)]
+    assert main([*arguments, "--metric", "chatty", "--json", "--quiet"]) == 0
+    assert "chatty" in json.loads(capsys.readouterr().out)["metrics"]
 
 
 def test_empty_folders(tmp_path, folders, capsys):
@@ -165,7 +231,7 @@ def test_luma_of_other_depths_is_on_the_same_scale(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.full((8, 8, 3), 65535, np.uint16), photometric="rgb")
     tifffile.imwrite(tmp_path / "b.tif", np.full((8, 8), 0.5, np.float32))
     assert torch.allclose(read_luma(tmp_path / "a.tif"), torch.tensor(255.0).double())
-    assert torch.allclose(read_luma(tmp_path / "b.tif"), torch.tensor(127.5).double())
+    assert torch.allclose(read_luma(tmp_path / "b.tif"), torch.tensor(128.0).double())  # a level
 
 
 def test_the_laplacian_baseline_is_that_of_scipy():

@@ -8,8 +8,15 @@ import json
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from fusionkit.evaluation.scores import Column, Scores, paired_bootstrap
+from fusionkit.evaluation.scores import Column, Scores
+from fusionkit.evaluation.statistics import (
+    holm,
+    least_scenes,
+    paired_bootstrap,
+    randomisation_test,
+)
 from fusionkit.evaluation.tables import (
     as_csv,
     as_json,
@@ -86,10 +93,69 @@ def test_markdown_has_the_best_in_bold():
     assert lines[4] == "| c | 2.000 | - |"
 
 
-def test_differences_are_bold_where_the_interval_excludes_zero():
+def test_differences_are_bold_where_they_stand_out_in_the_table():
     table = differences_as_markdown(scores(), "a")
-    assert "**+1.000 [+1.000, +1.000]**" in table
+    assert "| +1.000 [+1.000, +1.000] |" in table  # two scenes show nothing
     assert table.splitlines()[3].endswith("| - |")
+    assert "corrected for 2 comparisons (Holm), which takes 7 scenes or more" in table
+    found = differences_as_markdown(many_scenes(12), "a")
+    assert "| **+1.000 [+0." in found
+    assert "corrected for 40 comparisons (Holm), which takes 11 scenes or more" in found
+
+
+def many_scenes(count: int) -> Scores:
+    """Two methods and forty columns, of which the first differs by 1, the others by noise."""
+    generator = np.random.default_rng(1)
+    names = [str(n) for n in range(count)]
+    table = Scores.empty(["a", "b"], names, [Column(f"m{n}", True) for n in range(40)])
+    table.values[0] = 0
+    table.values[1] = generator.normal(0, 1, (count, 40))
+    swing = generator.normal(0, 0.1, count)
+    table.values[1, :, 0] = 1 + swing - swing.mean()
+    return table
+
+
+def test_what_stands_out_is_corrected_for_the_number_of_comparisons():
+    found = many_scenes(12).differences("a")["b"]
+    assert found[0].stands_out
+    assert sum(each.clear for each in found[1:]) > 0  # of 39 intervals, some exclude zero
+    assert not any(each.stands_out for each in found[1:])
+    # With too few scenes nothing stands out, however large it is.
+    few = many_scenes(10).differences("a")["b"]
+    assert few[0].clear
+    assert not few[0].stands_out
+    assert least_scenes(40) == 11
+
+
+def test_holm_is_that_of_the_book():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_the_randomisation_test_counts_signs():
+    # Of the 2^3 patterns, +++ and --- alone are as far from zero.
+    assert randomisation_test(np.array([[1.0, 2.0, 3.0]]))[0] == 2 / 8
+    # A scene that is missing changes nothing.
+    assert randomisation_test(np.array([[1.0, NAN, 2.0, 3.0]]))[0] == 2 / 8
+    assert randomisation_test(np.zeros((1, 5)))[0] == 1
+    sample = np.random.default_rng(2).normal(0.4, 1.0, (1, 40))
+    t = sample.mean() / (sample.std(ddof=1) / 40**0.5)
+    expected = 2 * stats.t.sf(abs(t), 39)
+    assert randomisation_test(sample)[0] == pytest.approx(expected, rel=0.15)
+
+
+def test_false_statements_are_as_rare_as_said():
+    """Where nothing differs, a table of 20 comparisons says so in 19 of 20 cases or more."""
+    generator = np.random.default_rng(4)
+    false = 0
+    for _ in range(200):
+        table = Scores.empty(
+            ["a", "b"], list("abcdefghij"), [Column(f"m{n}", True) for n in range(20)]
+        )
+        table.values[:] = generator.normal(size=table.values.shape)
+        false += any(each.stands_out for each in table.differences("a")["b"])
+    assert false <= 18  # 10 are expected at most; 18 in 1 of 100 cases
 
 
 def test_text_marks_the_best_and_lines_up():
@@ -129,7 +195,8 @@ def test_json_holds_everything():
     assert content["metrics"]["down"] == {"higher_is_better": False, "convention": "less"}
     assert content["methods"]["b"]["mean"] == {"up": 3.0, "down": 1.0}
     assert content["methods"]["c"]["scenes"]["two"] == {"up": None, "down": None}
-    assert content["differences"]["methods"]["b"]["up"]["mean"] == 1.0
+    found = content["differences"]["methods"]["b"]["up"]
+    assert (found["mean"], found["p"], found["stands_out"]) == (1.0, 1.0, False)
     assert content["problems"] == ["c, two: no fused image of this name"]
 
 
@@ -142,4 +209,4 @@ def test_one_scene_has_no_interval():
     assert "| b | +2.000 |" in differences_as_markdown(scores, "a")
     scores.set("a", "two", {"x": 1.0})
     scores.set("b", "two", {"x": 4.0})
-    assert "| b | **+2.500 [+2.000, +3.000]** |" in differences_as_markdown(scores, "a")
+    assert "| b | +2.500 [+2.000, +3.000] |" in differences_as_markdown(scores, "a")

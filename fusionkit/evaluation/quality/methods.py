@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from ...errors import ImageError
-from ..baselines import BASELINES, eight_bit
+from ...errors import FusionkitError, ImageError
+from ..baselines import trivial_fusion
 from ..photographs import Pixels, luma_of_pixels, read_pixels
 from ..tools import Tool
 from .fingerprint import code_of_modules
@@ -95,12 +95,12 @@ class Row:
 
 
 class Trivial(Row):
-    """A trivial fusion of luma, rounded to 8 bits."""
+    """A trivial fusion of luma, or one of the sources, rounded to 8 bits."""
 
     @property
     def code(self) -> str:
         """A hash of the code that it runs."""
-        return code_of_modules(("fusionkit.evaluation.baselines",))
+        return code_of_modules(("fusionkit.evaluation.baselines", "fusionkit.evaluation.presets"))
 
     def record(self, scene: BenchScene) -> dict[str, Any]:
         """Return its name."""
@@ -110,8 +110,10 @@ class Trivial(Row):
         """Fuse luma."""
         began = time.perf_counter()
         luma = torch.from_numpy(np.stack([luma_of_pixels(source) for source in made.sources]))
-        fused = eight_bit(BASELINES[self.name](luma)).numpy().astype(np.uint8)
-        return Fusion(fused, time.perf_counter() - began, 0)
+        fused = trivial_fusion(self.name, luma)
+        if fused is None:
+            raise FusionkitError(f"there is no {self.name}")
+        return Fusion(fused.numpy().astype(np.uint8), time.perf_counter() - began, 0)
 
 
 class Oracle(Row):

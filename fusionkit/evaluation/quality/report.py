@@ -67,8 +67,7 @@ def _about(settings: Mapping[str, Any], against: str) -> str:
         f"fusionkit {__version__}, {platform.machine()}, {said}. Luma, rounded to 8 bits when "
         "fused. Best of a column in bold. Seconds and NFE (images through the noise estimator) "
         "are means per scene, one for each group of columns where they differ. Differences from "
-        f"{against}, and of a recipe from its variants: 95% intervals of a paired bootstrap over "
-        "scenes, bold where they exclude zero."
+        f"{against}, and of a recipe from its variants, stand below."
     )
 
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from ...components import Registry
 from ...pipeline import Part
 from ...recipe import DEFAULT_TASK, task_recipe
-from ..baselines import BASELINES
 from ..photographs import Photograph
-from ..presets import RANKINGS
+from ..presets import RANKINGS, TRIVIAL, source_names
 from ..tools import TOOLS
 from ..truth import COUNTS, FAMILIES, NOISES, Defocus, Noise
 from .denoised import DenoiseFirst, Denoiser
@@ -146,8 +145,10 @@ class Tables:
             scenes = found.bench_scenes(self.plan.seeds, self.plan.limit, self.plan.part)
             if not scenes:
                 continue
-            most = max(len(paths) for paths in found.scenes.values())
-            methods = self._methods(found.family, found.recipe, most)
+            counts = [len(paths) for paths in found.scenes.values()]
+            methods = self._methods(found.family, found.recipe, max(counts))
+            # What copying a source is worth, by each ranking: the sources of every scene.
+            methods += map(Trivial, source_names(min(counts)))
             methods += [Published(name, files) for name, files in found.peers.items()]
             names = [*RANKINGS["rank9"], "nabf"]
             if found.family == "exposure":
@@ -170,7 +171,7 @@ class Tables:
         recipes = [self._recipe(name, layer) for name, layer in self._layers(task).items()]
         wanted = "focus" if family == "focus" else "exposure" if family else None
         tools = [External(tool) for tool in TOOLS if wanted in tool.families]
-        methods: list[Method] = [*recipes, *map(Trivial, BASELINES), *tools]
+        methods: list[Method] = [*recipes, *map(Trivial, TRIVIAL), *tools]
         if self.plan.cascades and count > 2:
             methods += [Cascade(recipe, order) for recipe in recipes for order in (False, True)]
         return methods

@@ -12,7 +12,7 @@ from string import Template
 from typing import Any
 
 from ..._version import __version__
-from ..scores import Difference
+from ..statistics import Difference
 from ..tables import number
 from . import texts
 from .pictures import Gallery, gallery

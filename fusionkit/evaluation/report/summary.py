@@ -17,7 +17,8 @@ from ...components import Registry
 from ...errors import FusionkitError
 from ...plugins import load_plugins
 from ..presets import RANKINGS
-from ..scores import Column, Difference, Scores
+from ..scores import Column, Scores
+from ..statistics import Difference
 from ..study import Cell, Study, read_results, read_study
 
 ROLES = {

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..scores import Difference
+from ..statistics import Difference
 from ..study import Cell
 from ..tables import number
 from .summary import COST_TITLES, COSTS, FEW, ROLES, Row, Summary, stands_out

@@ -1,0 +1,218 @@
+"""The value ranges that images are looked at in: as said, as recorded, or as the file tells.
+
+A range is taken, in this order, from
+
+1. ``--range``, or ``--stretch`` for sources;
+2. the record of a run beside the file, which says what the output spans, and, by their hashes,
+   what each input was taken to span;
+3. the file itself: 8 bits, the 12 bits that a TIFF declares, a float in [0, 1];
+4. for a result, the range and type that all its sources share, as a run writes it.
+
+What is left are integers of 16 bits that use a small part of them, of which nobody has said
+what they span, and types that have no range by convention: they are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import ImageError, UsageError
+from ..imaging import Picture, full_scale, parse_bounds, parse_range, read_picture
+from ..recipe import record_path_of
+
+Range = tuple[float, float]
+Span = Range | None
+"""A range, or None for what the file itself spans, from its least value to its greatest."""
+
+REFERENCE = "reference"
+"""What ``--range`` calls a ground truth."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the record of a run tells of ranges: its output's, and its inputs' by their SHA-256."""
+
+    dtype: str
+    output: Range
+    inputs: Mapping[str, Span]
+
+
+@dataclass
+class Ranges:
+    """Reads images at the range that they stand for.
+
+    Attributes
+    ----------
+    said
+        Ranges by what ``--range`` calls an image: a source by its number, from ``"1"`` on, a
+        result by its name.
+    stretch
+        Take every source's own least and greatest value as its range.
+    notes
+        What a person should know of the images read so far, one line each.
+    """
+
+    said: Mapping[str, Range] = field(default_factory=dict)
+    stretch: bool = False
+    notes: dict[str, None] = field(default_factory=dict)
+
+    def sources(
+        self, paths: Sequence[str | os.PathLike[str]], results: Sequence[Path] = ()
+    ) -> list[Picture]:
+        """Read the sources of a scene; records beside its results may tell their ranges.
+
+        Raises
+        ------
+        ImageError
+            A file cannot be read or scaled, or two records tell of it differently.
+        """
+        records = [record for path in results if (record := recorded(path)) is not None]
+        pictures = []
+        for number, path in enumerate(paths, start=1):
+            read = _stretched if self.stretch and str(number) not in self.said else self._read
+            pictures.append(self._noted(read(str(number), path, records)))
+        return pictures
+
+    def result(
+        self, name: str, path: str | os.PathLike[str], sources: Sequence[Picture] = ()
+    ) -> Picture:
+        """Read a fused image or a ground truth, whose sources may tell its range.
+
+        Raises
+        ------
+        ImageError
+            The file cannot be read or scaled.
+        """
+        return self._noted(self._read(name, path, (), sources))
+
+    def _read(
+        self,
+        name: str,
+        path: str | os.PathLike[str],
+        records: Sequence[Recorded],
+        sources: Sequence[Picture] = (),
+    ) -> Picture:
+        if name in self.said:
+            return read_picture(path, self.said[name], name)
+        own = recorded(path)
+        if own is not None:
+            picture = read_picture(path, own.output, name)
+            if picture.dtype.name == own.dtype:  # or the file is no longer that of the record
+                return picture
+        told = _told(path, records)
+        if len(told) > 1:
+            raise ImageError(
+                f"{path}: records tell different ranges of it: say --range {name}:LO,HI"
+            )
+        if told:
+            (span,) = told
+            return _stretched(name, path) if span is None else read_picture(path, span, name)
+        picture = read_picture(path, None, name)
+        if not _by_convention(picture):
+            return picture
+        shared = _shared(picture, sources)
+        if shared is not None:
+            return read_picture(path, shared, name)
+        low, high = picture.extremes
+        # One grey everywhere, not too dark, and black are what they are in any range.
+        if picture.narrow_note is not None and (low < high or 0 < high < picture.high / 8):
+            raise ImageError(
+                f"{path}: {picture.dtype} values from {low:g} to {high:g}, and nothing says what "
+                f"they span: give --range {name}:LO,HI"
+            )
+        return picture
+
+    def _noted(self, picture: Picture) -> Picture:
+        self.notes |= dict.fromkeys(picture.notes)
+        return picture
+
+
+def parse_ranges(texts: Sequence[str], count: int, names: Sequence[str] = ()) -> dict[str, Range]:
+    """Read ``--range`` options: ``K:LO,HI`` for source K of ``count``, or ``NAME:LO,HI``.
+
+    Raises
+    ------
+    UsageError
+        A text is of another form, or there is no such image.
+    """
+    said = {}
+    for text in texts:
+        name, _, bounds = text.rpartition(":")
+        if name in names:
+            said[name] = parse_bounds(bounds, text)
+        elif name and not name.isdecimal():
+            listed = ", ".join([f"1 to {count}", *names])
+            raise UsageError(f"--range {text}: there is no {name!r}; there are {listed}")
+        else:
+            index, said_range = parse_range(text, count)
+            said[str(index + 1)] = said_range
+    return said
+
+
+def recorded(path: str | os.PathLike[str]) -> Recorded | None:
+    """Return what the record beside an image tells; None if there is none, or no legible one."""
+    try:
+        content = json.loads(Path(record_path_of(path)).read_text("utf-8"))
+        own = bool(content["recipe"].get("stretch", False))
+        return Recorded(
+            str(content["output"]["dtype"]),
+            _range(content["output"]["range"]),
+            {
+                str(entry["sha256"]): None if own else _range(entry["range"])
+                for entry in content["inputs"]
+            },
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _range(bounds: Any) -> Range:
+    low, high = (float(bound) for bound in bounds)
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(bounds)
+    return low, high
+
+
+def _told(path: str | os.PathLike[str], records: Sequence[Recorded]) -> set[Span]:
+    """Return what the records of results tell of a source."""
+    if not records:
+        return set()
+    try:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return set()  # who reads it says what is wrong with it
+    return {record.inputs[digest] for record in records if digest in record.inputs}
+
+
+def _by_convention(picture: Picture) -> bool:
+    """Whether a picture's range is that of its deep integer type, and nothing else."""
+    deep = picture.dtype.kind in "ui" and picture.dtype.itemsize > 1
+    span = (picture.low, picture.high)
+    return deep and not picture.explicit_range and span == full_scale(picture.dtype)
+
+
+def _shared(picture: Picture, sources: Sequence[Picture]) -> Range | None:
+    """Return the range that all sources have, if a result of their type can be in it too."""
+    spans = {(source.dtype, source.low, source.high) for source in sources}
+    if len(spans) != 1:
+        return None
+    dtype, low, high = spans.pop()
+    least, greatest = picture.extremes
+    return (low, high) if dtype == picture.dtype and low <= least and greatest <= high else None
+
+
+def _stretched(
+    name: str, path: str | os.PathLike[str], records: Sequence[Recorded] = ()
+) -> Picture:
+    """Read a picture whose range is what it holds; that of a constant one is black."""
+    picture = read_picture(path, None, name)
+    low, high = picture.extremes
+    return replace(picture, low=low, high=high if high > low else low + 1, explicit_range=True)

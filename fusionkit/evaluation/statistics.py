@@ -1,0 +1,140 @@
+"""What paired differences over scenes show: an interval for one, a test for a table of them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 10_000
+"""Of the bootstrap."""
+
+SIGNS = 2**16
+"""Patterns of signs that are tried, where there are more than can all be."""
+
+LEVEL = 0.05
+"""The chance of one false statement or more in a table in which nothing differs."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A mean difference from the baseline over the scenes of both, and its 95% interval.
+
+    ``p`` is the p-value, corrected for the number of comparisons in the table; 1 for a
+    difference that stands in none.
+    """
+
+    mean: float
+    low: float
+    high: float
+    scenes: int
+    p: float = 1.0
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval excludes zero; one scene has no interval."""
+        return self.scenes > 1 and (self.low > 0 or self.high < 0)
+
+    @property
+    def stands_out(self) -> bool:
+        """Whether that holds in its table too: p is below :data:`LEVEL` after correction."""
+        return self.clear and self.p < LEVEL
+
+    def __neg__(self) -> Difference:
+        return Difference(-self.mean, -self.high, -self.low, self.scenes, self.p)
+
+
+def paired_bootstrap(differences: NDArray[np.float64], seed: int = 0) -> Difference | None:
+    """Return the mean of paired differences with its 95% bootstrap interval (Efron 1979).
+
+    What is not finite, as of a scene that one of the two lacks, is left out.
+    """
+    kept = differences[np.isfinite(differences)]
+    if not len(kept):
+        return None
+    low, high = np.percentile(_resampling(len(kept), seed) @ kept, [2.5, 97.5])
+    return Difference(float(kept.mean()), float(low), float(high), len(kept))
+
+
+def randomisation_test(differences: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the two-sided p-value of each mean paired difference (Fisher 1935).
+
+    The share of patterns of signs, of all 2^n or of :data:`SIGNS` random ones, with which the
+    mean is as far from zero: without an effect, each scene's difference could as well have had
+    the other sign.
+
+    Parameters
+    ----------
+    differences
+        (comparisons, scenes); not finite where there is none.
+
+    Returns
+    -------
+    array of float64, (comparisons,)
+        1 where there is no difference at all.
+    """
+    values = np.where(np.isfinite(differences), differences, 0.0)  # adds nothing with any sign
+    scenes = values.shape[1]
+    observed = np.abs(values.sum(1)) * (1 - 1e-12)  # sums round by the order of their terms
+    exact = 2 ** (scenes - 1) <= SIGNS
+    extreme, tried = np.zeros(len(values)), 0
+    for signs in _all_signs(scenes) if exact else _random_signs(scenes):
+        extreme += (np.abs(values @ signs) >= observed[:, None]).sum(1)
+        tried += signs.shape[1]
+    return extreme / tried if exact else (extreme + 1) / (tried + 1)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number, so that they can be read one by one (Holm 1979).
+
+    The smallest of m is multiplied by m, the next by m - 1, and none falls below one before it.
+    """
+    corrected, running = [1.0] * len(values), 0.0
+    for rank, place in enumerate(sorted(range(len(values)), key=lambda n: values[n])):
+        running = max(running, min(1.0, (len(values) - rank) * values[place]))
+        corrected[place] = running
+    return corrected
+
+
+def criterion(comparisons: int) -> str:
+    """Say when a difference among so many stands out."""
+    return (
+        f"p < {LEVEL:g} by a paired randomisation test over scenes, corrected for "
+        f"{comparisons} comparison{'' if comparisons == 1 else 's'} (Holm), which takes "
+        f"{least_scenes(comparisons)} scenes or more"
+    )
+
+
+def least_scenes(comparisons: int) -> int:
+    """Return the fewest scenes with which one of so many comparisons can stand out.
+
+    With n scenes, the least p-value that there can be is 2^(1 - n): all differences of one sign.
+    """
+    return max(2, math.ceil(1 + math.log2(max(1, comparisons) / LEVEL)))
+
+
+@lru_cache(maxsize=8)
+def _resampling(count: int, seed: int) -> NDArray[np.float64]:
+    """Return the weights, (RESAMPLES, count), with which a resampled mean takes each value."""
+    drawn = np.random.default_rng(seed).integers(0, count, (RESAMPLES, count))
+    rows = np.arange(RESAMPLES)[:, None] * count
+    times = np.bincount((rows + drawn).ravel(), minlength=RESAMPLES * count)
+    return times.reshape(RESAMPLES, count) / count
+
+
+def _all_signs(scenes: int) -> list[NDArray[np.float64]]:
+    """Return all patterns whose first sign is +, (scenes, patterns): the others mirror them."""
+    patterns = np.array(list(itertools.product((1.0, -1.0), repeat=scenes - 1)))
+    patterns = patterns.reshape(2 ** (scenes - 1), scenes - 1)
+    whole = np.hstack([np.ones((len(patterns), 1)), patterns]).T
+    return np.array_split(whole, -(-whole.shape[1] // 4096), axis=1)
+
+
+def _random_signs(scenes: int) -> list[NDArray[np.float64]]:
+    generator = np.random.default_rng(0)
+    return [generator.choice((-1.0, 1.0), (scenes, 4096)) for _ in range(SIGNS // 4096)]
