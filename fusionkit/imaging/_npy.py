@@ -12,30 +12,30 @@ from fusionkit.imaging.picture import split_alpha
 
 SIGNATURE = b"\x93NUMPY"
 
+_CONTENT = {"O": "Python objects", "S": "text", "U": "text", "M": "dates", "m": "times"}
+_CONTENT |= {"c": "complex values"}
+_REMEDY = "save a plain array of integers or floats"
+
 
 def decode_npy(raw: Raw) -> Decoded:
     """Decode a .npy array of shape (H, W) or (H, W, 1 to 4); pickles are never loaded."""
     file = BytesIO(raw.data)
-    with raw.decoding("NPY"):
-        version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        elif version == (2, 0):
-            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-        else:
-            raise raw.error("it is of an NPY version for structured arrays: save a plain array")
-        if dtype.hasobject or dtype.names:
-            raise raw.error(
-                f"it holds {'Python objects' if dtype.hasobject else 'records'}, not numbers: "
-                "save a plain array"
-            )
-        if len(shape) not in (2, 3) or (len(shape) == 3 and not 1 <= shape[2] <= 4):
-            raise raw.error(_shape_error(shape))
-        raw.check_size(shape[1], shape[0])
-        if len(raw.data) - file.tell() < math.prod(shape) * dtype.itemsize:
-            raise raw.damaged("NPY")
-        file.seek(0)
-        samples = np.load(file, allow_pickle=False)
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    elif version == (2, 0):
+        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    else:
+        raise raw.error("it is of an NPY version for structured arrays: save a plain array")
+    if dtype.kind not in "biuf":
+        raise raw.error(f"it holds {_CONTENT.get(dtype.kind, 'records')}, not numbers: {_REMEDY}")
+    if len(shape) not in (2, 3) or (len(shape) == 3 and not 1 <= shape[2] <= 4):
+        raise raw.error(_shape_error(shape))
+    raw.check_size(shape[1], shape[0])
+    if len(raw.data) - file.tell() < math.prod(shape) * dtype.itemsize:
+        raise raw.damaged("NPY")
+    file.seek(0)
+    samples = np.load(file, allow_pickle=False)
     pixels, alpha = split_alpha(samples)
     return Decoded(pixels, alpha)
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusionkit.imaging._jpeg import read_frame
 from fusionkit.imaging._raw import Decoded, Raw, exif_orientation, upright
 from fusionkit.imaging.picture import split_alpha
 
@@ -26,7 +27,13 @@ def decode_jpeg(raw: Raw) -> Decoded:
     """Decode the first picture of a JPEG file."""
     from PIL.JpegImagePlugin import JpegImageFile
 
-    with raw.decoding("JPEG"), _own_rules():
+    frame = read_frame(raw.data)
+    if unsupported := frame.unsupported():
+        raise raw.error(f"{unsupported} is not supported: save it as PNG or TIFF")
+    raw.check_size(frame.width, frame.height)
+    if flaw := frame.flaw():
+        raise raw.damaged("JPEG", flaw)
+    with _own_rules():
         return _decode(raw, JpegImageFile(BytesIO(raw.data)))
 
 
@@ -34,8 +41,16 @@ def decode_bmp(raw: Raw) -> Decoded:
     """Decode a Windows bitmap."""
     from PIL.BmpImagePlugin import BmpImageFile
 
-    with raw.decoding("BMP"), _own_rules():
-        return _decode(raw, BmpImageFile(BytesIO(raw.data)))
+    with _own_rules():
+        image = BmpImageFile(BytesIO(raw.data))
+        raw.check_size(*image.size)
+        width, height = image.size
+        codec, _, _, options = image.tile[0]
+        # A row of plain pixels says how long it is; a run takes 2 bytes for up to 255 pixels.
+        row: Any = options[1] if codec == "raw" and options else width / 128
+        if height * row > len(raw.data):
+            raise raw.damaged("BMP", f"it is too short for {width}x{height} pixels")
+        return _decode(raw, image)
 
 
 def decode_webp(raw: Raw) -> Decoded:
@@ -44,7 +59,7 @@ def decode_webp(raw: Raw) -> Decoded:
 
     # Pillow allocates the canvas while opening, so the header is read here first.
     raw.check_size(*_webp_size(raw))
-    with raw.decoding("WebP"), _own_rules():
+    with _own_rules():
         image = WebPImageFile(BytesIO(raw.data))
         if image.n_frames > 1:
             raise raw.error("this WebP is an animation: save the one frame you mean")

@@ -10,6 +10,8 @@ from fusionkit.imaging.picture import split_alpha
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _ESSENTIAL = ("IHDR", "PLTE", "tRNS", "IDAT", "IEND")
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by colour type
+_MOST_A_BYTE = 1032  # Deflate gives no more bytes for one
 _MAX_PROFILE = 16 * 2**20  # a compressed profile may expand without bound
 
 
@@ -18,14 +20,16 @@ def decode_png(raw: Raw) -> Decoded:
     import imagecodecs
 
     chunks, essential = _chunks(raw)
-    width, height = struct.unpack(">II", chunks["IHDR"][:8])
+    width, height, bits, colour_type = struct.unpack(">IIBB", chunks["IHDR"][:10])
     raw.check_size(width, height)
+    stored = height * ((width * bits * _SAMPLES.get(colour_type, 1) + 7) // 8)
+    if stored > len(essential) * _MOST_A_BYTE:
+        raise raw.damaged("PNG", f"it is too short for {width}x{height} pixels")
     if "acTL" in chunks and int.from_bytes(chunks["acTL"][:4], "big") > 1:
         raise raw.error("this PNG is an animation: save the one frame you mean")
-    with raw.decoding("PNG"):
-        samples = imagecodecs.png_decode(essential)
-        icc = _profile(chunks["iCCP"]) if "iCCP" in chunks else None
-        orientation, notes = exif_orientation(chunks.get("eXIf"))
+    samples = imagecodecs.png_decode(essential)
+    icc = _profile(chunks["iCCP"]) if "iCCP" in chunks else None
+    orientation, notes = exif_orientation(chunks.get("eXIf"))
     pixels, alpha = split_alpha(upright(samples, orientation))
     return Decoded(pixels, alpha, icc, notes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -11,11 +12,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fusionkit.errors import ImageError
+from fusionkit.errors import FusionkitError, ImageError
 
 MAX_PIXELS_VARIABLE = "FUSIONKIT_MAX_PIXELS"
 
 _codec_lock = threading.RLock()
+_LOGGERS = ("imagecodecs", "PIL", "tifffile")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Raw:
 
     def check_size(self, width: int, height: int) -> None:
         """Refuse what the header claims before anything of that size is decoded."""
+        if width < 1 or height < 1:
+            raise self.error(f"the header claims {width}x{height} pixels: get it anew")
         if width * height > self.max_pixels:
             raise self.error(
                 f"the header claims {width}x{height} pixels, over the limit of {self.max_pixels}: "
@@ -48,19 +52,17 @@ class Raw:
 
     @contextlib.contextmanager
     def decoding(self, format_name: str) -> Iterator[None]:
-        """Run a codec: whatever it raises becomes one ImageError, whatever it warns is dropped.
+        """Run a decoder: whatever it raises becomes one ImageError, what it warns is dropped.
 
         Codecs raise nearly every built-in exception on malformed data, so all are caught.
-        The lock is held because warning filters are global to the process.
+        The lock is held because warning filters and loggers are global to the process.
         """
-        with _codec_lock, warnings.catch_warnings():
+        with _codec_lock, warnings.catch_warnings(), _silence():
             warnings.simplefilter("ignore")
             try:
                 yield
-            except ImageError:
+            except (FusionkitError, MemoryError):
                 raise
-            except MemoryError:
-                raise self.error("there is not enough memory to decode it") from None
             except Exception as cause:
                 raise self.damaged(format_name, cause or type(cause).__name__) from cause
 
@@ -74,6 +76,20 @@ class Decoded:
     icc: bytes | None = None
     notes: tuple[str, ...] = ()
     stored_range: tuple[float, float] | None = None
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep codecs from logging: a picture is right, or its ImageError says what is wrong."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        yield
+    finally:
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
 
 
 def upright(samples: NDArray[Any], orientation: int) -> NDArray[Any]:

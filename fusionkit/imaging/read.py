@@ -13,37 +13,23 @@ from fusionkit.imaging._npy import decode_npy
 from fusionkit.imaging._pillow import decode_bmp, decode_jpeg, decode_webp
 from fusionkit.imaging._png import decode_png
 from fusionkit.imaging._raw import MAX_PIXELS_VARIABLE, Decoded, Raw
+from fusionkit.imaging._sniff import HEAD, SUPPORTED, other_format
 from fusionkit.imaging._tiff import decode_tiff
+from fusionkit.imaging._tiff_file import SIGNATURES as TIFF_SIGNATURES
 from fusionkit.imaging.picture import Picture, checked_picture
 
 DEFAULT_MAX_PIXELS = 2**28
 """Size limit unless the environment variable FUSIONKIT_MAX_PIXELS sets another."""
 
-SUPPORTED = "PNG, JPEG, BMP, TIFF, WebP, NPY"
-
-_DECODERS: tuple[tuple[bytes, Callable[[Raw], Decoded]], ...] = (
-    (_png.SIGNATURE, decode_png),
-    (b"\xff\xd8\xff", decode_jpeg),
-    (b"BM", decode_bmp),
-    (b"II*\0", decode_tiff),
-    (b"MM\0*", decode_tiff),
-    (b"II+\0", decode_tiff),  # BigTIFF
-    (b"MM\0+", decode_tiff),
-    (_npy.SIGNATURE, decode_npy),
+_DECODERS: tuple[tuple[bytes, int, str, Callable[[Raw], Decoded]], ...] = (
+    (_png.SIGNATURE, 0, "PNG", decode_png),
+    (b"\xff\xd8\xff", 0, "JPEG", decode_jpeg),
+    (b"BM", 0, "BMP", decode_bmp),
+    *((signature, 0, "TIFF", decode_tiff) for signature in TIFF_SIGNATURES),
+    (b"WEBP", 8, "WebP", decode_webp),
+    (_npy.SIGNATURE, 0, "NPY", decode_npy),
 )
-
-# Formats that people do have lying about, named so that they know what to convert.
-_OTHER_FORMATS = (
-    (b"GIF8", 0, "GIF"),
-    (b"%PDF", 0, "PDF"),
-    (b"PK\3\4", 0, "zip or NPZ"),
-    (b"ftyp", 4, "HEIC or AVIF"),
-    (b"\0\0\0\x0cjP  ", 0, "JPEG 2000"),
-    (b"\x76\x2f\x31\x01", 0, "OpenEXR"),
-    (b"SIMPLE  =", 0, "FITS"),
-    (b"\x89HDF", 0, "HDF5"),
-    (b"DICM", 128, "DICOM"),
-)
+"""Signature, where it stands, name, decoder."""
 
 # No pixel of a supported format takes more bytes than 8 float64 samples; metadata come on top.
 _BYTES_PER_PIXEL = 64
@@ -90,19 +76,24 @@ def read_picture(
     """
     name = os.fspath(path)
     limit = _default_limit() if max_pixels is None else max_pixels
-    raw = Raw(name, _read_bytes(name, limit), limit)
-    decoded = _decoder(raw)(raw)
-    return checked_picture(
-        decoded.pixels,
-        decoded.alpha,
-        name,
-        value_range=value_range,
-        stored_range=decoded.stored_range,
-        index=index,
-        notes=decoded.notes,
-        icc=decoded.icc,
-        sha256=hashlib.sha256(raw.data).hexdigest(),
-    )
+    try:
+        data, format_name, decode = _read_bytes(name, limit)
+        raw = Raw(name, data, limit)
+        with raw.decoding(format_name):
+            decoded = decode(raw)
+        return checked_picture(
+            decoded.pixels,
+            decoded.alpha,
+            name,
+            value_range=value_range,
+            stored_range=decoded.stored_range,
+            index=index,
+            notes=decoded.notes,
+            icc=decoded.icc,
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
+    except MemoryError:
+        raise ImageError(f"{name}: there is not enough memory to read it") from None
 
 
 def _default_limit() -> int:
@@ -114,21 +105,25 @@ def _default_limit() -> int:
     return int(text)
 
 
-def _read_bytes(name: str, max_pixels: int) -> bytes:
+def _read_bytes(name: str, max_pixels: int) -> tuple[bytes, str, Callable[[Raw], Decoded]]:
+    """Read a file whose beginning shows one of our formats; return its name and decoder too."""
     try:
         status = os.stat(name)
         if stat.S_ISDIR(status.st_mode):
             raise ImageError(f"{name}: this is a folder: give an image file")
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(f"{name}: this is not a regular file: save the image to one first")
-        if status.st_size > max_pixels * _BYTES_PER_PIXEL + _METADATA_BYTES:
-            raise ImageError(
-                f"{name}: {status.st_size} bytes are more than an image of {max_pixels} pixels "
-                f"takes: if that is right, raise the limit with the environment variable "
-                f"{MAX_PIXELS_VARIABLE}"
-            )
-        with open(name, "rb") as file:
-            data = file.read()
+        with open(name, "rb", buffering=0) as file:  # a buffer would mean a copy of it all
+            head = file.read(HEAD)
+            format_name, decoder = _decoder(name, head)
+            if status.st_size > max_pixels * _BYTES_PER_PIXEL + _METADATA_BYTES:
+                raise ImageError(
+                    f"{name}: {status.st_size} bytes are more than an image of {max_pixels} "
+                    f"pixels takes: if that is right, raise the limit with the environment "
+                    f"variable {MAX_PIXELS_VARIABLE}"
+                )
+            file.seek(0)
+            return file.read(), format_name, decoder
     except FileNotFoundError:
         raise ImageError(f"{name}: there is no such file: check the path") from None
     except PermissionError:
@@ -137,20 +132,17 @@ def _read_bytes(name: str, max_pixels: int) -> bytes:
         raise ImageError(f"{name}: it cannot be read: {cause.strerror}") from cause
     except ValueError as cause:  # a path with a null byte
         raise ImageError(f"{name!r}: this is not a path: {cause}") from None
-    if not data:
+
+
+def _decoder(name: str, head: bytes) -> tuple[str, Callable[[Raw], Decoded]]:
+    if not head:
         raise ImageError(f"{name}: the file is empty: get it anew")
-    return data
-
-
-def _decoder(raw: Raw) -> Callable[[Raw], Decoded]:
-    for signature, decoder in _DECODERS:
-        if raw.data.startswith(signature):
-            return decoder
-    if raw.data[:4] == b"RIFF" and raw.data[8:12] == b"WEBP":
-        return decode_webp
-    for signature, at, format_name in _OTHER_FORMATS:
-        if raw.data[at : at + len(signature)] == signature:
-            raise raw.error(
-                f"{format_name} files are not supported: convert it to one of {SUPPORTED}"
-            )
-    raise raw.error(f"the content is no image of a supported format: give one of {SUPPORTED}")
+    for signature, at, format_name, decoder in _DECODERS:
+        if head.startswith(signature, at):
+            return format_name, decoder
+    other = other_format(name, head)
+    if other is not None:
+        raise ImageError(f"{name}: {other}")
+    raise ImageError(
+        f"{name}: the content is no image of a supported format: give one of {SUPPORTED}"
+    )

@@ -3,6 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fusionkit.errors import ImageError
+from fusionkit.imaging import read_picture
+
 
 @pytest.fixture
 def rng() -> np.random.Generator:
@@ -24,3 +27,24 @@ def make(rng):
         return values
 
     return samples
+
+
+@pytest.fixture
+def refusal(tmp_path, capfd, recwarn):
+    """Return what reading these bytes says, checking its form; nothing else may be printed."""
+
+    def read(data: bytes | None, name: str = "bad.png", **options) -> str:
+        path = tmp_path / name
+        if data is not None:
+            path.write_bytes(data)
+        with pytest.raises(ImageError) as caught:
+            read_picture(path, **options)
+        message = str(caught.value)
+        assert message.startswith(f"{path}: ")
+        assert "\n" not in message
+        assert ": " in message.removeprefix(f"{path}: "), "it says what to do"
+        assert capfd.readouterr() == ("", "")
+        assert not list(recwarn)
+        return message
+
+    return read

@@ -1,11 +1,32 @@
-"""Image files made byte by byte, for what no encoder here writes."""
+"""Image files as bytes: by the encoders at hand, and byte by byte for what none of them writes."""
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 
 import numpy as np
+import tifffile
+from PIL import Image
+
+
+def encoded(image: Image.Image, image_format: str, **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, image_format, **options)
+    return file.getvalue()
+
+
+def tiff(samples, **options) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, samples, **options)
+    return file.getvalue()
+
+
+def npy(samples) -> bytes:
+    file = io.BytesIO()
+    np.save(file, samples)
+    return file.getvalue()
 
 
 def png_chunk(kind: bytes, body: bytes) -> bytes:
@@ -42,3 +63,32 @@ def patched_bmp_or_jpeg(data: bytes, width: int, height: int) -> bytes:
         return data[:18] + struct.pack("<ii", width, height) + data[26:]
     start = data.index(b"\xff\xc0")  # baseline frame header: marker, length, precision, size
     return data[: start + 5] + struct.pack(">HH", height, width) + data[start + 9 :]
+
+
+def tiff_field(data: bytes, code: int) -> int:
+    """Where the entry of a field stands in the first directory of a little-endian TIFF."""
+    (first,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, first)
+    entries = [first + 2 + 12 * n for n in range(count)]
+    return next(at for at in entries if struct.unpack_from("<H", data, at) == (code,))
+
+
+def patched_tiff(data: bytes, code: int, new: int | None = None, **parts) -> bytes:
+    """The same file with an entry of its first directory changed.
+
+    `new` is another code; `parts` are kind, count and value, the last as an integer of 32 bits.
+    """
+    patched, at = bytearray(data), tiff_field(data, code)
+    if new is not None:
+        struct.pack_into("<H", patched, at, new)
+    for part, value in parts.items():
+        form, shift = {"kind": ("<H", 2), "count": ("<I", 4), "value": ("<I", 8)}[part]
+        struct.pack_into(form, patched, at + shift, value)
+    return bytes(patched)
+
+
+def next_page_at(data: bytes) -> int:
+    """Where the first directory of a little-endian TIFF says where the second is."""
+    (first,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, first)
+    return first + 2 + 12 * count

@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 
 from fusionkit.imaging import read_picture
 
-from .raw_files import exif, png, png16, png_chunk
+from .raw_files import encoded, exif, png, png16, png_chunk, tiff
 
 
 @pytest.fixture
@@ -28,18 +28,6 @@ def save(tmp_path):
         return str(path)
 
     return to_file
-
-
-def encoded(image: Image.Image, image_format: str, **options) -> bytes:
-    file = io.BytesIO()
-    image.save(file, image_format, **options)
-    return file.getvalue()
-
-
-def tiff(samples, **options) -> bytes:
-    file = io.BytesIO()
-    tifffile.imwrite(file, samples, **options)
-    return file.getvalue()
 
 
 def test_import_stays_light():
@@ -238,7 +226,7 @@ def test_tiff_white_is_zero(save, make, dtype):
     np.testing.assert_array_equal(picture.pixels, np.iinfo(dtype).max - samples)
 
 
-@pytest.mark.parametrize("compression", ["raw", "group4", "tiff_lzw"])
+@pytest.mark.parametrize("compression", ["raw", "packbits", "tiff_lzw", "tiff_adobe_deflate"])
 def test_tiff_of_one_bit(save, rng, compression):
     bits = rng.random((9, 11)) > 0.5
     data = encoded(Image.fromarray(bits), "TIFF", compression=compression)
