@@ -8,15 +8,12 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from .components import Registry
-from .composing import compose
 from .errors import FusionkitWarning, UsageError
 from .imaging import (
     ColourPlan,
@@ -24,30 +21,30 @@ from .imaging import (
     Picture,
     SourceNoise,
     bands,
-    check_destination,
-    check_output,
+    check_fits,
     check_same_size,
     chroma_offset,
     common_alpha,
+    encode_picture,
     from_unit,
     full_scale,
     output_format,
     parse_range,
-    picture_from_array,
     plan_colour,
-    read_picture,
     source_noise,
-    write_picture,
-    write_text,
 )
-from .pipeline import Pipeline
-from .protocols import NoiseEstimator, Objective, Weighting
-from .recipe import Layer, record_path_of
-from .record import make_record, record_text
-from .sampler import SampledStep
+from .imaging.sources import Source, is_tensor, source_picture
+from .recipe import Layer
+from .saving import Kept, check_result, record_path_of, save_result
 from .settings import Settings, SettingsDict
 
-Source = str | os.PathLike[str] | NDArray[Any] | Tensor
+# Sources are read, and what is wrong with them is said, before torch takes seconds to import.
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .pipeline import Pipeline
+    from .protocols import NoiseEstimator, Objective, Weighting
+    from .sampler import SampledStep
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,20 +66,32 @@ class Result:
     pixels: NDArray[Any]
     alpha: NDArray[Any] | None
     icc: bytes | None
+    sources: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        height, width = self.pixels.shape[:2]
+        kind = "grey" if self.pixels.ndim == 2 else "RGB"
+        parts = [str(part["name"]) for part in self.record["components"].values()]
+        return (
+            f"<Result {width}x{height} {self.pixels.dtype} {kind}"
+            f"{'' if self.alpha is None else ' with alpha'}, {' '.join(parts)}>"
+        )
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write the image, and the record beside it (``out.png`` gets ``out.png.json``).
 
+        Folders that are missing are made. The record gets the SHA-256 of the image's file.
+
         Raises
         ------
         UsageError
-            The file exists and ``overwrite`` is false, the folder is missing or not
-            writable, or the format cannot hold the image's depth or alpha.
+            The file exists and ``overwrite`` is false, is one of the sources, or cannot be
+            written, or the format cannot hold the image's depth or alpha.
         """
-        record_path = record_path_of(path)
-        check_destination(record_path, overwrite=overwrite)
-        write_picture(path, self.pixels, self.alpha, self.icc, overwrite=overwrite)
-        write_text(record_path, record_text(self.record), overwrite=overwrite)
+        Kept(self.sources).refuse(path, record_path_of(path))
+        quality = self.record["recipe"]["quality"]
+        data = encode_picture(path, self.pixels, self.alpha, self.icc, quality)
+        save_result(path, data, self.record, overwrite=overwrite)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +103,11 @@ class Scene:
     alpha: NDArray[Any] | None
     format: OutputFormat
     noise: tuple[SourceNoise, ...]
+    finds_no_noise: bool
     stretched: bool
     as_tensor: bool
     keeps_axis: bool
+    paths: tuple[str, ...]
 
     @classmethod
     def load(cls, sources: Sequence[Source], settings: Settings) -> Scene:
@@ -104,18 +115,21 @@ class Scene:
         if isinstance(sources, (str, os.PathLike)) or len(sources) < 2:
             raise UsageError("one source only: fusion needs at least two images of one scene")
         ranges = dict(parse_range(text, len(sources)) for text in settings.range)
-        pictures = tuple(_picture(s, k, ranges.get(k)) for k, s in enumerate(sources))
+        pictures = tuple(source_picture(s, k, ranges.get(k)) for k, s in enumerate(sources))
         check_same_size(pictures)
         plan = plan_colour(pictures, settings.chroma, settings.stretch)
+        noise = source_noise(pictures, plan.luma, settings.noise, settings.stretch)
         return cls(
             pictures,
             plan,
             common_alpha(pictures),
             output_format(pictures, settings.depth),
-            noise=source_noise(pictures, plan.luma, settings.noise, settings.stretch),
+            noise=noise,
+            finds_no_noise="auto" in settings.noise and not any(one.found for one in noise),
             stretched=settings.stretch,
-            as_tensor=all(isinstance(source, Tensor) for source in sources),
+            as_tensor=all(is_tensor(source) for source in sources),
             keeps_axis=all(_has_channel_axis(source) for source in sources),
+            paths=tuple(os.fspath(s) for s in sources if isinstance(s, (str, os.PathLike))),
         )
 
     @property
@@ -124,6 +138,8 @@ class Scene:
         notes = [note for picture in self.pictures for note in picture.notes]
         if not self.stretched:  # which is what the note on a narrow range suggests
             notes += [p.narrow_note for p in self.pictures if p.narrow_note is not None]
+        if self.finds_no_noise:
+            notes.append("--noise auto: no source shows noise, so none is taken off")
         notes += [
             f"{picture.name}: looks noisy, about {noise.seen:.2g} of 255: consider --noise auto"
             for picture, noise in zip(self.pictures, self.noise, strict=True)
@@ -131,17 +147,16 @@ class Scene:
         ]
         return tuple(notes)
 
-    def check_output(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
-        """Raise, before anything is computed, if the result could not be written there."""
-        height, width = self.pictures[0].shape
-        check_output(
-            path,
-            self.format.dtype,
-            self.alpha is not None,
-            size=(height, width),
-            overwrite=overwrite,
-        )
-        check_destination(record_path_of(path), overwrite=overwrite)
+    def check_output(
+        self, path: str | os.PathLike[str], overwrite: bool = False, resume: bool = False
+    ) -> None:
+        """Raise, before anything is computed, if the result could not be written there.
+
+        Under ``resume``, what an interrupted run left of it is no error.
+        """
+        Kept(self.paths).refuse(path, record_path_of(path))
+        check_fits(path, self.format.dtype, self.alpha is not None, self.pictures[0].shape)
+        check_result(path, overwrite=overwrite, resume=resume)
 
     def fuse(
         self,
@@ -150,6 +165,10 @@ class Scene:
         on_step: Callable[[SampledStep], None] | None = None,
     ) -> Result:
         """Fuse luminance with a pipeline, attach colour and alpha, return in the output's depth."""
+        import torch
+
+        from .record import make_record
+
         began = time.perf_counter()
         luma = torch.from_numpy(self.plan.luma)[:, None, None].mul(2).sub_(1)
         plan, spent = self._quiet_colour(pipeline, seed)
@@ -172,10 +191,13 @@ class Scene:
             notes=self.notes,
             seconds=time.perf_counter() - began,
         )
-        return Result(self._like_sources(pixels, alpha), record, pixels, alpha, self.plan.icc)
+        like = self._like_sources(pixels, alpha)
+        return Result(like, record, pixels, alpha, self.plan.icc, self.paths)
 
     def _quiet_colour(self, pipeline: Pipeline, seed: int | None) -> tuple[ColourPlan, int]:
         """Return the plan with chroma from denoised sources, and the evaluations it took."""
+        import torch
+
         offsets = dict(self.plan.offsets)
         noisy = [source for source in offsets if self.noise[source].channel > 0]
         for source in noisy:
@@ -208,12 +230,14 @@ class Scene:
             image = pixels[..., np.newaxis]
         if not self.as_tensor:
             return image
+        import torch
+
         return torch.from_numpy(np.moveaxis(image, -1, 0).copy() if image.ndim == 3 else image)
 
 
 def fuse(
     sources: Sequence[Source],
-    *,
+    *more: object,
     task: str | None = None,
     recipe: str | Path | Layer | None = None,
     estimator: str | Mapping[str, Any] | NoiseEstimator | None = None,
@@ -230,9 +254,12 @@ def fuse(
     Parameters
     ----------
     sources
-        At least two, of one size: paths; arrays (H, W) or (H, W, C); tensors
-        (H, W) or (C, H, W). C is 1 to 4: grey, grey + alpha, RGB, RGBA. Integers
-        span their dtype's range, floats [0, 1]; ``range`` says otherwise.
+        At least two, of one size: paths; bytes of image files, or files open for
+        reading; PIL images; arrays (H, W) or (H, W, C); tensors (H, W) or (C, H, W). C is
+        1 to 4: grey, grey + alpha, RGB, RGBA. Integers span their dtype's range,
+        floats [0, 1]; ``range`` says otherwise.
+    more
+        None: sources that are not in one list are an error that says so.
     task, recipe, estimator, weighting, objective, registry, cache, **settings
         See :func:`fusionkit.compose` and :class:`fusionkit.Settings`.
     pipeline
@@ -260,8 +287,12 @@ def fuse(
     FusionkitWarning
         For what the person should know of a source, such as a range hardly used.
     """
+    if more:
+        raise UsageError("give the sources in one list: fuse([a, b]), not fuse(a, b)")
     seed = settings.get("seed")
     if pipeline is None:
+        from .composing import compose
+
         pipeline = compose(
             task=task,
             recipe=recipe,
@@ -280,18 +311,5 @@ def fuse(
     return scene.fuse(pipeline, seed, on_step)
 
 
-def _picture(source: Source, index: int, value_range: tuple[float, float] | None) -> Picture:
-    if isinstance(source, (str, os.PathLike)):
-        return read_picture(source, value_range, index)
-    array = source.detach().cpu().numpy() if isinstance(source, Tensor) else source
-    return picture_from_array(
-        array,
-        f"source {index + 1}",
-        value_range,
-        channels_first=isinstance(source, Tensor),
-        index=index,
-    )
-
-
 def _has_channel_axis(source: Source) -> bool:
-    return not isinstance(source, (str, os.PathLike)) and source.ndim == 3
+    return getattr(source, "ndim", 2) == 3

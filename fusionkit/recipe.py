@@ -18,7 +18,6 @@ drops the options of the one before, which are not its own.
 from __future__ import annotations
 
 import json
-import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -138,11 +137,6 @@ def read_recipe(path: str | Path) -> Said:
             raise UsageError(f"recipe {path}: unknown key {key!r}.{suggest(key, known)}")
     what = "record" if record else "recipe"
     return Said(recipe, Origin(f"from {what} {Path(path).name}", by_hand=not record))
-
-
-def record_path_of(path: str | os.PathLike[str]) -> str:
-    """Return where the record of an output goes: ``out.png`` -> ``out.png.json``."""
-    return os.fspath(path) + ".json"
 
 
 def base_layers(task: str | None = None, recipe: str | Path | Layer | None = None) -> list[Layer]:

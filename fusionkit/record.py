@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -51,11 +50,6 @@ def make_record(
         "environment": environment(pipeline.context.device, pipeline.context.precision),
         "warnings": list(notes),
     }
-
-
-def record_text(record: dict[str, Any]) -> str:
-    """Return the record as the text of its file."""
-    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
 
 
 def environment(device: str, precision: str) -> dict[str, Any]:

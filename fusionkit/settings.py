@@ -65,6 +65,7 @@ class Settings:
     depth: Literal["auto", "8", "16", "float"] = option(
         "auto", "Depth of the output; auto is the deepest of the sources."
     )
+    quality: int = option(95, "Quality of a JPEG, 1 to 100.", minimum=1, maximum=100)
 
     def __post_init__(self) -> None:
         if 0 < self.tile < 128:
@@ -89,3 +90,4 @@ class SettingsDict(TypedDict, total=False):
     range: Sequence[str]
     stretch: bool
     depth: Literal["auto", "8", "16", "float"]
+    quality: int

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 
 import numpy as np
@@ -141,6 +143,98 @@ def test_save_writes_image_and_record_and_overwrites_nothing(tmp_path):
         result.save(tmp_path / "o.png")
     result.save(tmp_path / "o.png", overwrite=True)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_saving_makes_folders_and_never_replaces_a_source(tmp_path):
+    paths = [tmp_path / f"{name}.png" for name in "ab"]
+    for seed, path in enumerate(paths):
+        Image.fromarray(random_image(seed, np.uint8)).save(path)
+    before = paths[0].read_bytes()
+    result = fusionkit.fuse(paths, **QUICK)
+    (tmp_path / "link.png").symlink_to(paths[0])
+    for name in ("a.png", "link.png"):
+        with pytest.raises(UsageError, match="source"):
+            result.save(tmp_path / name, overwrite=True)
+    assert paths[0].read_bytes() == before
+    result.save(tmp_path / "new" / "folder" / "o.jpg")
+    image = (tmp_path / "new" / "folder" / "o.jpg").read_bytes()
+    assert result.record["output"]["sha256"] == hashlib.sha256(image).hexdigest()
+    fusionkit.fuse(paths, **QUICK, quality=40).save(tmp_path / "coarse.jpg")
+    assert len((tmp_path / "coarse.jpg").read_bytes()) < len(image)
+
+
+def test_a_result_says_what_it_is_in_one_line():
+    result = fusionkit.fuse([random_image(1, np.uint8), random_image(2, np.uint8, 3)], **QUICK)
+    assert repr(result) == (
+        "<Result 30x25 uint8 RGB, diffusion:compact fixed:fixed objectives:mse>"
+    )
+
+
+def encoded(array: np.ndarray, form: str = "PNG") -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(array).save(file, form)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_files_bytes_and_images_are_sources_as_arrays_are(tmp_path, dtype):
+    arrays = [random_image(seed, dtype) for seed in (1, 2)]
+    paths = [tmp_path / f"{seed}.png" for seed in (1, 2)]
+    for path, array in zip(paths, arrays, strict=True):
+        path.write_bytes(encoded(array))
+    expected = fusionkit.fuse(arrays, **QUICK).image
+    images = [Image.open(path) for path in paths]
+    data = [path.read_bytes() for path in paths]
+    files = [io.BytesIO(each) for each in data]
+    for sources in (images, data, files, [bytearray(data[0]), paths[1]], [images[0], arrays[1]]):
+        fused = fusionkit.fuse(sources, **QUICK).image
+        assert fused.dtype == dtype
+        assert (fused == expected).all()
+    with open(paths[0], "rb") as near, open(paths[1], "rb") as far:
+        assert (fusionkit.fuse([near, far], **QUICK).image == expected).all()
+
+
+def test_images_keep_what_their_files_say():
+    colour = random_image(1, np.uint8, 3)
+    turned = Image.fromarray(colour)
+    turned.getexif()[0x0112] = 6
+    result = fusionkit.fuse([turned, np.rot90(colour, -1)], chroma="1", **QUICK)
+    assert result.image.shape == (SIZE[1], SIZE[0], 3)
+    palette = Image.fromarray(colour).quantize(64)
+    same = fusionkit.fuse([palette, palette], objective={"strength": 0})
+    assert np.abs(same.image.astype(int) - np.asarray(palette.convert("RGB"))).max() <= 1
+    clear = Image.fromarray(colour).convert("RGBA")
+    assert fusionkit.fuse([clear, clear], **QUICK).image.shape == (*SIZE, 4)
+
+
+def test_sources_of_no_use_are_named():
+    good = random_image(1, np.uint8)
+    with pytest.raises(UsageError, match=r"in one list: fuse\(\[a, b\]\)"):
+        fusionkit.fuse("a.png", "b.png")
+    with pytest.raises(UsageError, match="source 2: int"):
+        fusionkit.fuse([good, 7])
+    with pytest.raises(ImageError, match=r"source 2: .*'rb'"):
+        fusionkit.fuse([good, io.StringIO("text")])
+    at_end = io.BytesIO(encoded(good))
+    at_end.seek(0, io.SEEK_END)
+    with pytest.raises(ImageError, match=r"source 2: .*seek\(0\)"):
+        fusionkit.fuse([good, at_end])
+    with pytest.raises(ImageError, match="source 2: the file is empty"):
+        fusionkit.fuse([good, b""])
+    with pytest.raises(ImageError, match="empty name"):
+        fusionkit.fuse([good, ""])
+
+
+def test_noise_that_is_not_found_is_said():
+    rows, columns = np.mgrid[:64, :64]
+    clean = [(100 + rows + k * columns).astype(np.uint8) for k in (0, 1)]
+    with pytest.warns(FusionkitWarning, match="--noise auto: no source shows noise"):
+        record = fusionkit.fuse(clean, noise=["auto"], **QUICK).record
+    assert any("no source shows noise" in note for note in record["warnings"])
+    noisy = np.random.default_rng(0).normal(clean[0], 12).round().clip(0, 255).astype(np.uint8)
+    record = fusionkit.fuse([noisy, clean[1]], noise=["auto"], **QUICK).record
+    assert record["noise"]["taken_off"][0] > 8
+    assert record["warnings"] == []
 
 
 def test_what_cannot_be_fused():

@@ -25,7 +25,7 @@ from typing import Any
 
 from ..errors import ImageError, UsageError
 from ..imaging import Picture, full_scale, parse_bounds, parse_range, read_picture
-from ..recipe import record_path_of
+from ..saving import record_path_of
 
 Range = tuple[float, float]
 Span = Range | None

@@ -9,6 +9,7 @@ from fusionkit.imaging.colour import (
     common_alpha,
     plan_colour,
 )
+from fusionkit.imaging.files import atomic_write, check_destination, write_text
 from fusionkit.imaging.noise import (
     LEAST_NOISE,
     SourceNoise,
@@ -27,13 +28,7 @@ from fusionkit.imaging.values import (
     parse_bounds,
     parse_range,
 )
-from fusionkit.imaging.write import (
-    atomic_write,
-    check_destination,
-    check_output,
-    write_picture,
-    write_text,
-)
+from fusionkit.imaging.write import check_fits, check_output, encode_picture, write_picture
 
 __all__ = [
     "CHROMA_RULES",
@@ -47,10 +42,12 @@ __all__ = [
     "atomic_write",
     "bands",
     "check_destination",
+    "check_fits",
     "check_output",
     "check_same_size",
     "chroma_offset",
     "common_alpha",
+    "encode_picture",
     "estimated_noise",
     "from_unit",
     "full_scale",

@@ -13,20 +13,24 @@ from numpy.typing import NDArray
 from fusionkit.imaging._png import insert_profile
 from fusionkit.imaging.colour import icc_channels
 
+QUALITY = 95
+"""Of JPEG, from 1 to 100, unless another is asked for."""
+
 
 @dataclass(frozen=True)
 class FileFormat:
     """What a format can hold, and how it is written.
 
     `dtypes` is None where every dtype of a Picture fits. `encode` takes samples (H, W) or
-    (H, W, 2 to 4) and a colour profile that fits them, or None.
+    (H, W, 2 to 4), a colour profile that fits them, or None, and, where `lossy`, a quality.
     """
 
     name: str
     dtypes: tuple[str, ...] | None
     alpha: bool
     longest_side: int
-    encode: Callable[[NDArray[Any], bytes | None], bytes]
+    encode: Callable[..., bytes]
+    lossy: bool = False
 
 
 def encode(
@@ -34,6 +38,7 @@ def encode(
     pixels: NDArray[Any],
     alpha: NDArray[Any] | None = None,
     icc: bytes | None = None,
+    quality: int = QUALITY,
 ) -> bytes:
     """Encode (H, W) or (H, W, 3) pixels with alpha, (H, W), beside them.
 
@@ -45,7 +50,10 @@ def encode(
         samples = np.concatenate([np.atleast_3d(pixels), alpha[..., np.newaxis]], axis=-1)
     if icc is not None and icc_channels(icc) != (1 if pixels.ndim == 2 else 3):
         icc = None
-    return file_format.encode(np.ascontiguousarray(samples), icc)
+    samples = np.ascontiguousarray(samples)
+    if file_format.lossy:
+        return file_format.encode(samples, icc, quality)
+    return file_format.encode(samples, icc)
 
 
 def _png(samples: NDArray[Any], icc: bytes | None) -> bytes:
@@ -55,9 +63,9 @@ def _png(samples: NDArray[Any], icc: bytes | None) -> bytes:
     return insert_profile(png, icc) if icc else png
 
 
-def _jpeg(samples: NDArray[Any], icc: bytes | None) -> bytes:
+def _jpeg(samples: NDArray[Any], icc: bytes | None, quality: int) -> bytes:
     # 4:4:4: the chroma was placed pixel by pixel, and half its resolution would undo that.
-    return _pillow(samples, "JPEG", quality=95, subsampling=0, icc_profile=icc)
+    return _pillow(samples, "JPEG", quality=quality, subsampling=0, icc_profile=icc)
 
 
 def _bmp(samples: NDArray[Any], icc: bytes | None) -> bytes:
@@ -109,7 +117,7 @@ def _npy(samples: NDArray[Any], icc: bytes | None) -> bytes:
 
 
 _EIGHT = ("uint8",)
-_JPEG = FileFormat("JPEG", _EIGHT, alpha=False, longest_side=65500, encode=_jpeg)
+_JPEG = FileFormat("JPEG", _EIGHT, alpha=False, longest_side=65500, encode=_jpeg, lossy=True)
 _TIFF = FileFormat("TIFF", None, alpha=True, longest_side=2**31 - 1, encode=_tiff)
 
 FORMATS = {

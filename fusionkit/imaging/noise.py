@@ -82,12 +82,15 @@ class SourceNoise:
         What a channel was estimated to have, 0 if that may as well be texture.
     asked
         Whether the settings speak of this source.
+    found
+        Whether what is to be taken off was left to be estimated, and is not nothing.
     """
 
     channel: float
     luma: float
     seen: float
     asked: bool
+    found: bool
 
 
 def source_noise(
@@ -126,7 +129,7 @@ def source_noise(
         if colour and channel > 0:
             # Noise of channels may go together, as after demosaicing, or not: then luma has less.
             of_luma = estimated_noise(luma[source]) if level is None else level * _LUMA_SHARE
-        found.append(SourceNoise(channel, of_luma, seen, asked))
+        found.append(SourceNoise(channel, of_luma, seen, asked, level is None and channel > 0))
     return tuple(found)
 
 

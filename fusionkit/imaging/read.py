@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging import _npy, _png
@@ -76,9 +77,20 @@ def read_picture(
     """
     name = os.fspath(path)
     limit = _default_limit() if max_pixels is None else max_pixels
-    try:
-        data, format_name, decode = _read_bytes(name, limit)
-        raw = Raw(name, data, limit)
+    return picture_from_bytes(_read_bytes(name, limit), name, value_range, index, limit)
+
+
+def picture_from_bytes(
+    data: bytes,
+    name: str,
+    value_range: tuple[float, float] | None = None,
+    index: int | str | None = None,
+    max_pixels: int | None = None,
+) -> Picture:
+    """Read one source image from the bytes of its file, as `read_picture` does from a path."""
+    format_name, decode = _decoder(name, data[:HEAD])
+    raw = Raw(name, data, _default_limit() if max_pixels is None else max_pixels)
+    with _enough_memory(name):
         with raw.decoding(format_name):
             decoded = decode(raw)
         return checked_picture(
@@ -92,6 +104,12 @@ def read_picture(
             icc=decoded.icc,
             sha256=hashlib.sha256(data).hexdigest(),
         )
+
+
+@contextlib.contextmanager
+def _enough_memory(name: str) -> Iterator[None]:
+    try:
+        yield
     except MemoryError:
         raise ImageError(f"{name}: there is not enough memory to read it") from None
 
@@ -105,8 +123,10 @@ def _default_limit() -> int:
     return int(text)
 
 
-def _read_bytes(name: str, max_pixels: int) -> tuple[bytes, str, Callable[[Raw], Decoded]]:
-    """Read a file whose beginning shows one of our formats; return its name and decoder too."""
+def _read_bytes(name: str, max_pixels: int) -> bytes:
+    """Read a file whose beginning shows one of our formats."""
+    if not name:
+        raise ImageError("an empty name is no path: give an image file")
     try:
         status = os.stat(name)
         if stat.S_ISDIR(status.st_mode):
@@ -115,7 +135,7 @@ def _read_bytes(name: str, max_pixels: int) -> tuple[bytes, str, Callable[[Raw],
             raise ImageError(f"{name}: this is not a regular file: save the image to one first")
         with open(name, "rb", buffering=0) as file:  # a buffer would mean a copy of it all
             head = file.read(HEAD)
-            format_name, decoder = _decoder(name, head)
+            _decoder(name, head)
             if status.st_size > max_pixels * _BYTES_PER_PIXEL + _METADATA_BYTES:
                 raise ImageError(
                     f"{name}: {status.st_size} bytes are more than an image of {max_pixels} "
@@ -123,7 +143,8 @@ def _read_bytes(name: str, max_pixels: int) -> tuple[bytes, str, Callable[[Raw],
                     f"variable {MAX_PIXELS_VARIABLE}"
                 )
             file.seek(0)
-            return file.read(), format_name, decoder
+            with _enough_memory(name):
+                return file.read()
     except FileNotFoundError:
         raise ImageError(f"{name}: there is no such file: check the path") from None
     except PermissionError:

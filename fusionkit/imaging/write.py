@@ -1,19 +1,17 @@
-"""Writing images and records: whole or not at all."""
+"""Writing images in the format that the extension names."""
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fusionkit.errors import ImageError, UsageError
-from fusionkit.imaging._encode import FORMATS, FileFormat, encode
+from fusionkit.imaging._encode import FORMATS, QUALITY, FileFormat, encode
+from fusionkit.imaging.files import atomic_write, check_destination
 
 
 def check_output(
@@ -49,24 +47,18 @@ def check_output(
         If the extension is unknown, the folder is missing or not writable, the path is a
         folder, or the file exists and `overwrite` is false.
     """
-    _fitting_format(path, np.dtype(dtype), has_alpha, size)
+    check_fits(path, dtype, has_alpha, size)
     check_destination(path, overwrite=overwrite)
 
 
-def check_destination(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Raise a UsageError unless a file can be made at `path`, by making one beside it."""
-    name = os.fspath(path)
-    folder = os.path.dirname(name) or "."
-    if os.path.isdir(name):
-        raise UsageError(f"{name}: this is a folder: give the name of a file in it")
-    if not os.path.isdir(folder):
-        raise UsageError(f"{name}: the folder {folder} does not exist: make it first")
-    if os.path.exists(name) and not overwrite:
-        raise _exists(name)
-    with _explained(name):
-        temporary, descriptor = _make_temporary(_target(name))
-        os.close(descriptor)
-        os.unlink(temporary)
+def check_fits(
+    path: str | os.PathLike[str],
+    dtype: DTypeLike,
+    has_alpha: bool = False,
+    size: tuple[int, int] | None = None,
+) -> None:
+    """Check what `check_output` does of the format alone, wherever the file is to be."""
+    _fitting_format(path, np.dtype(dtype), has_alpha, size)
 
 
 def write_picture(
@@ -78,9 +70,38 @@ def write_picture(
 ) -> None:
     """Write an image in the format that the extension names, whole or not at all.
 
-    The same values give the same bytes: nothing of the time or the machine is written.
-    PNG, TIFF, WebP and BMP are lossless; JPEG has quality 95 and 4:4:4 chroma; WebP holds grey
-    as equal channels.
+    Parameters
+    ----------
+    path, pixels, alpha, icc
+        See `encode_picture`.
+    overwrite : bool
+        Whether an existing file may be replaced. If not, a file that appears while this
+        function runs is not replaced either.
+
+    Raises
+    ------
+    ImageError, UsageError
+        As `check_output` does, and if the disk refuses.
+    ValueError
+        If the shapes or dtypes of the arrays are not as described.
+    """
+    data = encode_picture(path, pixels, alpha, icc)
+    with atomic_write(path, overwrite=overwrite) as file:
+        file.write(data)
+
+
+def encode_picture(
+    path: str | os.PathLike[str],
+    pixels: NDArray[Any],
+    alpha: NDArray[Any] | None = None,
+    icc: bytes | None = None,
+    quality: int = QUALITY,
+) -> bytes:
+    """Return the bytes of an image in the format that the extension names.
+
+    The same values give the same bytes: nothing of the time or the machine is in them.
+    PNG, TIFF, WebP and BMP are lossless; JPEG has 4:4:4 chroma; WebP holds grey as equal
+    channels.
 
     Parameters
     ----------
@@ -93,14 +114,13 @@ def write_picture(
     icc : bytes, optional
         Colour profile; kept by PNG, JPEG, TIFF and WebP, and left out where it describes
         another number of channels than are written.
-    overwrite : bool
-        Whether an existing file may be replaced. If not, a file that appears while this
-        function runs is not replaced either.
+    quality : int
+        Of JPEG, from 1 to 100.
 
     Raises
     ------
     ImageError, UsageError
-        As `check_output` does, and if the disk refuses.
+        If the format cannot hold the image, or the extension is unknown.
     ValueError
         If the shapes or dtypes of the arrays are not as described.
     """
@@ -110,46 +130,7 @@ def write_picture(
         raise ValueError(f"alpha {alpha.dtype} {alpha.shape} does not fit the pixels")
     height, width = pixels.shape[:2]
     file_format = _fitting_format(path, pixels.dtype, alpha is not None, (height, width))
-    data = encode(file_format, pixels, alpha, icc)
-    with atomic_write(path, overwrite=overwrite) as file:
-        file.write(data)
-
-
-def write_text(path: str | os.PathLike[str], text: str, overwrite: bool = False) -> None:
-    """Write UTF-8 text with unchanged line ends, whole or not at all; see `atomic_write`."""
-    with atomic_write(path, overwrite=overwrite) as file:
-        file.write(text.encode("utf-8"))
-
-
-@contextlib.contextmanager
-def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[BinaryIO]:
-    """Open a temporary file beside `path`, which takes that name when the block ends well.
-
-    If the block raises, KeyboardInterrupt included, the temporary file is removed and
-    whatever was at `path` is untouched. A symbolic link at `path` is followed.
-
-    Raises
-    ------
-    UsageError
-        If the file system refuses, or `path` exists at the end and `overwrite` is false.
-    """
-    name = os.fspath(path)
-    target = _target(name)
-    with _explained(name):
-        temporary, descriptor = _make_temporary(target)
-        try:
-            with open(descriptor, "wb") as file:
-                yield file
-            if overwrite:
-                os.replace(temporary, target)
-            else:
-                try:
-                    _move_to_free_name(temporary, target)
-                except FileExistsError:
-                    raise _exists(name) from None
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+    return encode(file_format, pixels, alpha, icc, quality)
 
 
 def _fitting_format(
@@ -195,46 +176,3 @@ def _extensions(dtype: np.dtype[Any], has_alpha: bool) -> str:
         and (file_format.alpha or not has_alpha)
     ]
     return ", ".join(fitting)
-
-
-def _target(name: str) -> str:
-    return os.path.realpath(name)
-
-
-def _make_temporary(target: str) -> tuple[str, int]:
-    """Make an empty file beside the target, with the permissions that the umask gives."""
-    temporary = os.path.join(os.path.dirname(target), f".fusionkit-{secrets.token_hex(8)}.part")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    return temporary, os.open(temporary, flags, 0o666)
-
-
-def _move_to_free_name(temporary: str, target: str) -> None:
-    """Rename without replacing; FileExistsError if the name is taken by then."""
-    try:
-        os.link(temporary, target)
-    except FileExistsError:
-        raise
-    except OSError:
-        # No hard links on this file system: claim the name with an empty file, then fill it.
-        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-        try:
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(target)
-            raise
-
-
-def _exists(name: str) -> UsageError:
-    return UsageError(f"{name}: this file exists: give another name, or --overwrite")
-
-
-@contextlib.contextmanager
-def _explained(name: str) -> Iterator[None]:
-    """Turn what the file system raises into one line."""
-    try:
-        yield
-    except OSError as cause:
-        raise UsageError(
-            f"{name}: it cannot be written: {cause.strerror or cause}: "
-            "check the folder's permissions and space"
-        ) from cause

@@ -1,8 +1,8 @@
 """Traces: what each source had to do with a fused image, step by step, as numbers and pictures."""
 
+from ..saving import check_folder
 from .collect import Trace
 from .maps import Maps
-from .save import check_folder
 from .traced import Traced, source_names, trace
 
 __all__ = ["Maps", "Trace", "Traced", "check_folder", "source_names", "trace"]

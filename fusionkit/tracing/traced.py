@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..fusion import Result, Source, fuse
+from ..fusion import Result, fuse
+from ..imaging.sources import Source
 from ..pipeline import Pipeline
 from .collect import Trace
 

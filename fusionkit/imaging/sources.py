@@ -1,0 +1,119 @@
+"""What a source can be in Python: a path, a file's bytes, an open file, an image, an array."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit.errors import ImageError, UsageError
+from fusionkit.imaging._raw import upright
+from fusionkit.imaging.picture import Picture, checked_picture, picture_from_array, split_alpha
+from fusionkit.imaging.read import picture_from_bytes, read_picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+Source: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO"
+    " | Image | NDArray[Any] | Tensor"
+)
+"""A path; the bytes of an image file; one open for reading; a PIL image; an array; a tensor."""
+
+_ORIENTATION = 0x0112  # of Exif
+
+# How pixels that NumPy has no channels for are converted; what is transparent keeps that.
+_CONVERTED = {"1": "L", "P": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA", "RGBX": "RGB"}
+_CONVERTED |= {"CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
+
+
+def source_picture(
+    source: Source, index: int, value_range: tuple[float, float] | None = None
+) -> Picture:
+    """Read one source, whatever it is given as.
+
+    Parameters
+    ----------
+    source
+        See :data:`Source`. An open file is read from where it stands.
+    index
+        Position among the sources, counted from 0.
+    value_range
+        The stored values that stand for 0 and 1, where conventions do not say.
+
+    Raises
+    ------
+    ImageError
+        It cannot be read, or is no image.
+    UsageError
+        It is none of these kinds.
+    """
+    name = f"source {index + 1}"
+    if isinstance(source, (str, os.PathLike)):
+        return read_picture(source, value_range, index)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return picture_from_bytes(bytes(source), name, value_range, index)
+    if _is_image(source):
+        return _picture_from_image(source, name, value_range, index)
+    if hasattr(source, "read"):
+        return picture_from_bytes(_content(source, name), name, value_range, index)
+    tensor = is_tensor(source)
+    array = source.detach().cpu().numpy() if is_tensor(source) else source
+    if not hasattr(array, "__array__") and not isinstance(array, (list, tuple)):
+        raise UsageError(
+            f"{name}: {type(source).__name__} is no source: give a path, bytes, an open file, "
+            "a PIL image, an array or a tensor"
+        )
+    return picture_from_array(array, name, value_range, channels_first=tensor, index=index)
+
+
+def is_tensor(source: object) -> TypeGuard[Tensor]:
+    """Whether it is a tensor of PyTorch, which need not be imported to say no."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(source, torch.Tensor)
+
+
+def _is_image(source: object) -> TypeGuard[Image]:
+    pillow = sys.modules.get("PIL.Image")
+    return pillow is not None and isinstance(source, pillow.Image)
+
+
+def _content(file: Any, name: str) -> bytes:
+    """Read an open file."""
+    try:
+        data = file.read()
+    except (OSError, ValueError) as error:  # ValueError: it is closed, or not text after all
+        raise ImageError(f"{name}: the open file cannot be read: {error}") from None
+    if not isinstance(data, bytes):
+        raise ImageError(f"{name}: the file is open for text: open it for bytes, mode 'rb'")
+    if not data and getattr(file, "seekable", bool)() and file.tell() > 0:
+        raise ImageError(f"{name}: the open file stands at its end: call seek(0) first")
+    return data
+
+
+def _picture_from_image(
+    image: Image, name: str, value_range: tuple[float, float] | None, index: int
+) -> Picture:
+    """Make a source of a PIL image, turned upright as its file would be."""
+    notes: tuple[str, ...] = ()
+    icc = image.info.get("icc_profile")
+    try:
+        orientation = int(image.getexif().get(_ORIENTATION, 1))
+        mode = _CONVERTED.get(image.mode, image.mode)
+        if image.has_transparency_data and mode in ("L", "RGB"):
+            mode = "LA" if mode == "L" else "RGBA"
+        converted = image if mode == image.mode else image.convert(mode)
+        samples = np.asarray(converted)
+    except (OSError, SyntaxError, ValueError, TypeError) as error:
+        raise ImageError(f"{name}: the PIL image cannot be loaded: {error}") from None
+    if image.mode in ("CMYK", "YCbCr", "HSV"):
+        notes += (f"converted from {image.mode} to RGB without a colour profile",)
+        icc = None  # it describes what was converted
+    pixels, alpha = split_alpha(upright(samples, orientation))
+    return checked_picture(
+        pixels, alpha, name, value_range=value_range, index=index, notes=notes, icc=icc
+    )
