@@ -28,6 +28,7 @@ from .imaging import (
     encode_picture,
     from_unit,
     full_scale,
+    in_one_profile,
     output_format,
     parse_range,
     plan_colour,
@@ -117,6 +118,7 @@ class Scene:
         ranges = dict(parse_range(text, len(sources)) for text in settings.range)
         pictures = tuple(source_picture(s, k, ranges.get(k)) for k, s in enumerate(sources))
         check_same_size(pictures)
+        pictures = in_one_profile(pictures)
         plan = plan_colour(pictures, settings.chroma, settings.stretch)
         noise = source_noise(pictures, plan.luma, settings.noise, settings.stretch)
         return cls(

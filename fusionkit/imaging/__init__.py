@@ -3,7 +3,6 @@
 from fusionkit.imaging.colour import (
     CHROMA_RULES,
     ColourPlan,
-    bands,
     check_same_size,
     chroma_offset,
     common_alpha,
@@ -18,10 +17,12 @@ from fusionkit.imaging.noise import (
     source_noise,
 )
 from fusionkit.imaging.picture import Picture, picture_from_array
+from fusionkit.imaging.profiles import in_one_profile
 from fusionkit.imaging.read import DEFAULT_MAX_PIXELS, read_picture
 from fusionkit.imaging.values import (
     DEPTHS,
     OutputFormat,
+    bands,
     from_unit,
     full_scale,
     output_format,
@@ -51,6 +52,7 @@ __all__ = [
     "estimated_noise",
     "from_unit",
     "full_scale",
+    "in_one_profile",
     "output_format",
     "parse_bounds",
     "parse_noise",

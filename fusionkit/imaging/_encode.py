@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.imaging._png import insert_profile
-from fusionkit.imaging.colour import icc_channels
+from fusionkit.imaging.profiles import icc_channels
 
 QUALITY = 95
 """Of JPEG, from 1 to 100, unless another is asked for."""

@@ -7,7 +7,7 @@ luma Yf for every g. A colour that would leave [0, 1] is desaturated (g < 1), ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -17,13 +17,11 @@ from numpy.typing import NDArray
 
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging.picture import Picture
-from fusionkit.imaging.values import full_scale, to_unit
+from fusionkit.imaging.profiles import described, icc_channels
+from fusionkit.imaging.values import bands, full_scale, to_unit
 
 CHROMA_RULES = ("auto", "weights", "distance", "none")
 """What ``--chroma`` accepts beside a source number."""
-
-BAND = 2**18
-"""About how many pixels are computed with at once, in float64: small beside a large image."""
 
 # Where a channel begins to count less, and where it counts as clipped: the ringing of a JPEG
 # around white stays above. A clipped channel keeps a little say, for where all are clipped.
@@ -106,6 +104,7 @@ class ColourPlan:
             "chroma_sources": [source + 1 for source in self.offsets],
             "channels": self.layout,
             "luma": "BT.601 full range",
+            "profile": None if self.icc is None else described(self.icc),
         }
 
     def _offset(self, weights: NDArray[Any] | None) -> NDArray[np.float64]:
@@ -191,13 +190,6 @@ def plan_colour(
     return ColourPlan(luma, kind, rule, layout, icc, offsets, exposures)
 
 
-def bands(height: int, width: int) -> Iterator[slice]:
-    """Yield slices of rows, of about :data:`BAND` pixels, that make up an image."""
-    step = max(1, BAND // width)
-    for first in range(0, height, step):
-        yield slice(first, min(first + step, height))
-
-
 def _resolve(
     pictures: Sequence[Picture], chroma: str, colour: list[int], vivid: list[int]
 ) -> tuple[str, list[int]]:
@@ -231,11 +223,6 @@ def _shared_icc(pictures: Sequence[Picture], channels: int) -> bytes | None:
     profiles = {picture.icc for picture in pictures}
     profile = profiles.pop() if len(profiles) == 1 else None
     return profile if profile and icc_channels(profile) == channels else None
-
-
-def icc_channels(profile: bytes) -> int | None:
-    """Channels that an ICC profile describes, 1 or 3; None for others (ICC.1:2022, 7.2.8)."""
-    return {b"GRAY": 1, b"RGB ": 3}.get(profile[16:20])
 
 
 def luma_of(rgb: NDArray[Any]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 DEPTHS = ("auto", "8", "16", "float")
 """What ``--depth`` accepts."""
+
+BAND = 2**18
+"""About how many pixels are computed with at once, in float64: small beside a large image."""
 
 _FORCED = {"8": np.uint8, "16": np.uint16, "float": np.float32}
 _SHALLOW_TO_DEEP = ("uint8", "uint16", "float16", "float32", "float64")
@@ -38,6 +41,13 @@ def full_scale(dtype: DTypeLike) -> tuple[float, float]:
     """
     dtype = np.dtype(dtype)
     return (0.0, 1.0) if dtype.kind == "f" else (0.0, float(np.iinfo(dtype).max))
+
+
+def bands(height: int, width: int) -> Iterator[slice]:
+    """Yield slices of rows, of about :data:`BAND` pixels, that make up an image."""
+    step = max(1, BAND // width)
+    for first in range(0, height, step):
+        yield slice(first, min(first + step, height))
 
 
 def to_unit(stored: NDArray[Any], low: float, high: float) -> NDArray[np.float64]:

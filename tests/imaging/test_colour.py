@@ -13,13 +13,13 @@ from skimage import data
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging import (
     check_same_size,
-    colour,
     common_alpha,
     from_unit,
     full_scale,
     picture_from_array,
     plan_colour,
     read_picture,
+    values,
 )
 from fusionkit.imaging.colour import chroma_distance, headroom, into_gamut
 
@@ -454,8 +454,8 @@ def test_bands_make_up_an_image_and_change_nothing(make, rng, monkeypatch):
     shares = rng.random((3, 9, 7))
     whole = plan_colour(pictures, stretch=True)
     expected = whole.attach(whole.luma[1], shares)
-    monkeypatch.setattr(colour, "BAND", 15)
-    rows = list(colour.bands(9, 7))
+    monkeypatch.setattr(values, "BAND", 15)
+    rows = list(values.bands(9, 7))
     assert [band.stop - band.start for band in rows] == [2, 2, 2, 2, 1]
     plan = plan_colour(pictures, stretch=True)
     assert np.array_equal(plan.luma, whole.luma)
