@@ -29,6 +29,7 @@ from .imaging import (
     from_unit,
     full_scale,
     in_one_profile,
+    orientation_notes,
     output_format,
     parse_range,
     plan_colour,
@@ -138,6 +139,7 @@ class Scene:
     def notes(self) -> tuple[str, ...]:
         """What the person should know about the sources."""
         notes = [note for picture in self.pictures for note in picture.notes]
+        notes += orientation_notes(self.pictures)
         if not self.stretched:  # which is what the note on a narrow range suggests
             notes += [p.narrow_note for p in self.pictures if p.narrow_note is not None]
         if self.finds_no_noise:

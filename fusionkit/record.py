@@ -83,5 +83,6 @@ def _input(picture: Picture) -> dict[str, Any]:
         "height": picture.height,
         "layout": picture.layout,
         "dtype": picture.dtype.name,
+        "orientation": picture.orientation,
         "range": [picture.low, picture.high],
     }

@@ -3,12 +3,12 @@
 from fusionkit.imaging.colour import (
     CHROMA_RULES,
     ColourPlan,
-    check_same_size,
     chroma_offset,
     common_alpha,
     plan_colour,
 )
 from fusionkit.imaging.files import atomic_write, check_destination, write_text
+from fusionkit.imaging.geometry import check_same_size, orientation_notes
 from fusionkit.imaging.noise import (
     LEAST_NOISE,
     SourceNoise,
@@ -53,6 +53,7 @@ __all__ = [
     "from_unit",
     "full_scale",
     "in_one_profile",
+    "orientation_notes",
     "output_format",
     "parse_bounds",
     "parse_noise",

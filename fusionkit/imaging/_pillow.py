@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fusionkit.imaging._jpeg import read_frame
-from fusionkit.imaging._raw import Decoded, Raw, exif_orientation, upright
+from fusionkit.imaging._raw import Decoded, Raw, exif_orientation
 from fusionkit.imaging.picture import split_alpha
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def _decode(raw: Raw, image: ImageFile) -> Decoded:
     else:
         raise raw.error(f"pixels of kind {image.mode} are not supported: save it as PNG or TIFF")
     orientation, exif_notes = exif_orientation(image.info.get("exif"))
-    pixels, alpha = split_alpha(upright(samples, orientation))
-    return Decoded(pixels, alpha, icc, notes + exif_notes)
+    pixels, alpha = split_alpha(samples)
+    return Decoded(pixels, alpha, icc, notes + exif_notes, orientation=orientation)
 
 
 @contextlib.contextmanager

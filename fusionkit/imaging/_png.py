@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-from fusionkit.imaging._raw import Decoded, Raw, exif_orientation, upright
+from fusionkit.imaging._raw import Decoded, Raw, exif_orientation
 from fusionkit.imaging.picture import split_alpha
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -30,8 +30,8 @@ def decode_png(raw: Raw) -> Decoded:
     samples = imagecodecs.png_decode(essential)
     icc = _profile(chunks["iCCP"]) if "iCCP" in chunks else None
     orientation, notes = exif_orientation(chunks.get("eXIf"))
-    pixels, alpha = split_alpha(upright(samples, orientation))
-    return Decoded(pixels, alpha, icc, notes)
+    pixels, alpha = split_alpha(samples)
+    return Decoded(pixels, alpha, icc, notes, orientation=orientation)
 
 
 def _chunks(raw: Raw) -> tuple[dict[str, bytes], bytes]:

@@ -69,13 +69,17 @@ class Raw:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a decoder found. `notes` are phrases without the file's name."""
+    """What a decoder found, as it is stored; `orientation` says how it is to be turned.
+
+    `notes` are phrases without the file's name.
+    """
 
     pixels: NDArray[Any]
     alpha: NDArray[Any] | None
     icc: bytes | None = None
     notes: tuple[str, ...] = ()
     stored_range: tuple[float, float] | None = None
+    orientation: int = 1
 
 
 @contextlib.contextmanager
@@ -90,21 +94,6 @@ def _silence() -> Iterator[None]:
     finally:
         for logger, disabled in zip(loggers, before, strict=True):
             logger.disabled = disabled
-
-
-def upright(samples: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Turn (H, W, ...) samples upright by their Exif or TIFF orientation (tag 274), 1 to 8.
-
-    The tag names the edges of the scene where the first row and the first column lie
-    (Exif 2.32, 4.6.4): 5 to 8 have them swapped. Other values are taken as 1.
-    """
-    if orientation in (5, 6, 7, 8):
-        samples = samples.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        samples = samples[::-1]
-    if orientation in (2, 3, 6, 7):
-        samples = samples[:, ::-1]
-    return samples
 
 
 def exif_orientation(exif: bytes | None) -> tuple[int, tuple[str, ...]]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.imaging._raw import Decoded, Raw, upright
+from fusionkit.imaging._raw import Decoded, Raw
 from fusionkit.imaging._tiff_file import Directory
 from fusionkit.imaging._tiff_jpeg import jpeg_decoder
 from fusionkit.imaging._tiff_layout import JPEG, Layout, read_layout
@@ -77,13 +77,7 @@ def _to_picture(
 
     orientation = page.integer(_ORIENTATION, 1)
     pixels = colour[..., 0] if colour.shape[-1] == 1 else colour
-    return Decoded(
-        upright(pixels, orientation),
-        None if alpha is None else upright(alpha, orientation),
-        icc,
-        tuple(notes),
-        stored_range,
-    )
+    return Decoded(pixels, alpha, icc, tuple(notes), stored_range, orientation)
 
 
 def _alpha(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.errors import ImageError, UsageError
+from fusionkit.imaging.geometry import check_same_size
 from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.profiles import described, icc_channels
 from fusionkit.imaging.values import bands, full_scale, to_unit
@@ -294,13 +295,6 @@ def into_gamut(luma: NDArray[np.float64], offset: NDArray[np.float64]) -> NDArra
     result: NDArray[np.float64] = luma + gain.min(axis=-1, keepdims=True) * offset
     # Rounding only: the gain keeps every channel inside up to the last bit.
     return np.clip(result, 0.0, 1.0, out=result)
-
-
-def check_same_size(pictures: Sequence[Picture]) -> None:
-    """Raise an ImageError that lists every source's size unless all sizes are equal."""
-    if len({picture.shape for picture in pictures}) > 1:
-        sizes = ", ".join(f"{p.name} is {p.width}x{p.height}" for p in pictures)
-        raise ImageError(f"{sizes}: fusion needs registered images of one size")
 
 
 def common_alpha(pictures: Sequence[Picture]) -> NDArray[np.float64] | None:

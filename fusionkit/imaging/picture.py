@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.errors import ImageError
+from fusionkit.imaging.geometry import ORIENTATIONS, upright
 from fusionkit.imaging.values import check_range, full_scale, to_unit
 
 TINT = 8 / 255
@@ -45,6 +46,9 @@ class Picture:
         The warning that the values use little of the range, which stretching answers.
     icc : bytes or None
         The embedded colour profile, describing `pixels`.
+    orientation : int
+        The file's orientation tag, a key of :data:`ORIENTATIONS`; the pixels are turned
+        already.
     sha256 : str or None
         Of the file's bytes, when it was read from a file.
     """
@@ -58,6 +62,7 @@ class Picture:
     notes: tuple[str, ...] = ()
     narrow_note: str | None = None
     icc: bytes | None = None
+    orientation: int = 1
     sha256: str | None = None
 
     @property
@@ -204,12 +209,14 @@ def checked_picture(
     index: int | str | None = None,
     notes: tuple[str, ...] = (),
     icc: bytes | None = None,
+    orientation: int = 1,
     sha256: str | None = None,
 ) -> Picture:
     """Check what every source must fulfil and make a Picture of it.
 
     `stored_range` is the range that the file itself declares, such as 0..4095 for packed
-    12-bit samples; `value_range` is the user's and wins. `notes` come without the name.
+    12-bit samples; `value_range` is the user's and wins. `notes` come without the name. The
+    arrays are as they are stored, and turned upright here by `orientation`.
     """
     which = index + 1 if isinstance(index, int) else index or "K"
     option = f"--range {which}:LO,HI"
@@ -245,8 +252,8 @@ def checked_picture(
             f"{low:g},{high:g}: consider {option} or --stretch"
         )
     return Picture(
-        _read_only(pixels),
-        None if alpha is None else _read_only(alpha),
+        _read_only(upright(pixels, orientation)),
+        None if alpha is None else _read_only(upright(alpha, orientation)),
         name,
         low,
         high,
@@ -254,6 +261,7 @@ def checked_picture(
         notes=tuple(f"{name}: {note}" for note in said),
         narrow_note=narrow,
         icc=icc,
+        orientation=orientation if orientation in ORIENTATIONS else 1,
         sha256=sha256,
     )
 

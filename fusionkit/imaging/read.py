@@ -102,6 +102,7 @@ def picture_from_bytes(
             index=index,
             notes=decoded.notes,
             icc=decoded.icc,
+            orientation=decoded.orientation,
             sha256=hashlib.sha256(data).hexdigest(),
         )
 

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.errors import ImageError, UsageError
-from fusionkit.imaging._raw import upright
 from fusionkit.imaging.picture import Picture, checked_picture, picture_from_array, split_alpha
 from fusionkit.imaging.read import picture_from_bytes, read_picture
 
@@ -113,7 +112,14 @@ def _picture_from_image(
     if image.mode in ("CMYK", "YCbCr", "HSV"):
         notes += (f"converted from {image.mode} to RGB without a colour profile",)
         icc = None  # it describes what was converted
-    pixels, alpha = split_alpha(upright(samples, orientation))
+    pixels, alpha = split_alpha(samples)
     return checked_picture(
-        pixels, alpha, name, value_range=value_range, index=index, notes=notes, icc=icc
+        pixels,
+        alpha,
+        name,
+        value_range=value_range,
+        index=index,
+        notes=notes,
+        icc=icc,
+        orientation=orientation,
     )
