@@ -1,9 +1,11 @@
 # Two commands for a fresh machine: make demo, make test.
+# make fuzz reads damaged image files, 50,000 or N=...; what does harm is kept in fuzz-found/.
 PYTHON ?= python3
 BIN := .venv/bin
+N ?= 50000
 READY := .venv/ready
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test fuzz lint clean
 
 setup: $(READY)
 
@@ -27,6 +29,9 @@ lint: $(READY)
 
 test: lint
 	$(BIN)/python -m pytest
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz -n $(N)
 
 clean:
 	rm -rf .venv build demo *.egg-info .mypy_cache .ruff_cache .pytest_cache

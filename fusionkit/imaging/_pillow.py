@@ -20,6 +20,9 @@ from fusionkit.imaging.picture import split_alpha
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
+# The most pixels that a byte of WebP stands for: encoders reach 26000 and 560 where an image has
+# one colour. The format itself has no limit.
+_LOSSLESS_PIXELS, _LOSSY_PIXELS = 2**15, 2**11
 _DIRECT_MODES = ("L", "LA", "RGB", "RGBA")
 
 
@@ -58,7 +61,12 @@ def decode_webp(raw: Raw) -> Decoded:
     from PIL.WebPImagePlugin import WebPImageFile
 
     # Pillow allocates the canvas while opening, so the header is read here first.
-    raw.check_size(*_webp_size(raw))
+    width, height = _webp_size(raw)
+    raw.check_size(width, height)
+    if width * height > len(raw.data) * (
+        _LOSSLESS_PIXELS if b"VP8L" in raw.data else _LOSSY_PIXELS
+    ):
+        raise raw.damaged("WebP", f"it is too short for {width}x{height} pixels")
     with _own_rules():
         image = WebPImageFile(BytesIO(raw.data))
         if image.n_frames > 1:

@@ -92,3 +92,11 @@ def next_page_at(data: bytes) -> int:
     (first,) = struct.unpack_from("<I", data, 4)
     (count,) = struct.unpack_from("<H", data, first)
     return first + 2 + 12 * count
+
+
+def bmp_of_runs(runs: bytes, width: int, height: int) -> bytes:
+    """A bitmap of 8 bits in BI_RLE8, whose palette's first colour is the index."""
+    palette = b"".join(bytes([255 - n, n // 2, n, 0]) for n in range(256))
+    start = 14 + 40 + len(palette)
+    header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(runs), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHI", start + len(runs), 0, 0, start) + header + palette + runs

@@ -18,7 +18,7 @@ from PIL import Image, ImageFile
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging import read_picture
 
-from .raw_files import encoded, npy, patched_bmp_or_jpeg, png, png16, tiff
+from .raw_files import bmp_of_runs, encoded, npy, patched_bmp_or_jpeg, png, png16, tiff
 
 
 @pytest.fixture
@@ -155,9 +155,18 @@ def test_truncated_npy(refusal, rng):
         assert "NPY file is damaged or truncated" in refusal(data[:length], "bad.npy")
 
 
-@pytest.mark.parametrize("samples", [np.array([[1, None]] * 2), np.zeros((2, 2), "u1,u1")])
-def test_npy_of_no_numbers(refusal, samples):
-    assert "not numbers" in refusal(npy(samples))
+@pytest.mark.parametrize(
+    ("samples", "content"),
+    [
+        (np.array([[1, None]] * 2), "Python objects"),
+        (np.zeros((2, 2), "u1,u1"), "records"),
+        (np.zeros((2, 2), "U3"), "text"),
+        (np.zeros((2, 2), "M8[s]"), "dates"),
+        (np.zeros((2, 2), "c8"), "complex values"),
+    ],
+)
+def test_npy_of_no_numbers(refusal, samples, content):
+    assert f"it holds {content}, not numbers" in refusal(npy(samples))
 
 
 def test_npy_pickle_is_never_run(refusal, tmp_path):
@@ -213,6 +222,80 @@ def test_huge_claims_are_refused_before_decoding(refusal, photo, kind):
     assert "50000x50000" in message
     assert str(2**28) in message
     assert "FUSIONKIT_MAX_PIXELS" in message
+
+
+def webp_of(width: int, height: int, lossless: bool) -> bytes:
+    """A WebP whose header claims a size; 100 bytes altogether."""
+    if lossless:
+        kind, size = b"VP8L", struct.pack("<I", width - 1 | height - 1 << 14)
+        body = b"\x2f" + size
+    else:
+        kind, body = b"VP8 ", b"\0\0\0\x9d\x01\x2a" + struct.pack("<HH", width, height)
+    return b"RIFF" + struct.pack("<I", 92) + b"WEBP" + kind + struct.pack("<I", 80) + body.ljust(80)
+
+
+SHORT = {
+    "PNG": lambda photo: png(12000, 12000, 8, 0, [bytes(12001)]),
+    "JPEG": lambda photo: patched_bmp_or_jpeg(encoded(photo, "JPEG"), 12000, 12000),
+    "BMP": lambda photo: patched_bmp_or_jpeg(encoded(photo, "BMP"), 12000, 12000),
+    "BMP of runs": lambda photo: bmp_of_runs(b"\xff\7" * 50, 12000, 12000),
+    "lossless WebP": lambda photo: webp_of(12000, 12000, lossless=True),
+    "lossy WebP": lambda photo: webp_of(12000, 12000, lossless=False),
+}
+
+
+@pytest.mark.parametrize("kind", SHORT)
+def test_claims_that_so_few_bytes_cannot_hold(refusal, photo, kind):
+    """Far below the limit of pixels, but a few KB: nothing of that size is allocated."""
+    data = SHORT[kind](photo)
+    assert len(data) < 20_000
+    assert "is too short for 12000x12000 pixels" in refusal(data)
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "WEBP", "TIFF"])
+def test_an_image_of_one_colour_is_small_and_right(tmp_path, image_format):
+    path = tmp_path / "flat"
+    Image.new("L", (3000, 2000), 99).save(path, image_format, **FLAT[image_format])
+    picture = read_picture(path)
+    assert picture.shape == (2000, 3000)
+    assert np.ptp(picture.pixels) == 0
+
+
+FLAT = {
+    "PNG": {"optimize": True},
+    "JPEG": {"progressive": True, "quality": 1},
+    "WEBP": {"lossless": True},
+    "TIFF": {"compression": "tiff_lzw"},
+}
+
+
+def test_bmp_of_runs(tmp_path):
+    """Two runs, and two pixels as they are."""
+    path = tmp_path / "a.bmp"
+    path.write_bytes(bmp_of_runs(b"\4\7\0\0\1\5\0\3\1\2\3\0\0\1", 4, 2))
+    assert read_picture(path).pixels[..., 0].tolist() == [[5, 1, 2, 3], [7, 7, 7, 7]]
+
+
+def test_jpeg_with_many_scans(refusal, photo):
+    """Each scan costs a pass over the image and takes a few bytes only."""
+    data = encoded(photo, "JPEG", progressive=True)
+    at = data.rindex(b"\xff\xda")
+    scan = data[at:-2]
+    assert "scans" in refusal(data[:at] + scan * 200 + data[-2:])
+
+
+@pytest.mark.parametrize(
+    ("marker", "name"), [(0xC3, "lossless JPEG"), (0xF7, "JPEG-LS"), (0xC5, "this kind of JPEG")]
+)
+def test_other_kinds_of_jpeg(refusal, photo, marker, name):
+    data = encoded(photo, "JPEG").replace(b"\xff\xc0", bytes([0xFF, marker]))
+    assert f"{name} is not supported" in refusal(data)
+
+
+def test_jpeg_of_twelve_bits(refusal, photo):
+    data = bytearray(encoded(photo, "JPEG"))
+    data[data.index(b"\xff\xc0") + 4] = 12
+    assert "JPEG of 12 bits is not supported" in refusal(bytes(data))
 
 
 @pytest.mark.parametrize("options", [{"lossless": True}, {"lossless": False}])

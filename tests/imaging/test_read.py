@@ -119,11 +119,13 @@ def test_png_transparent_grey_of_two_bits(save):
     assert picture.alpha[0].tolist() == [255, 0, 255, 255]
 
 
-def test_png_interlaced(save, make):
+def test_png_interlaced(save, make, capfd):
+    """Libpng warns of interlaced files in the way they are decoded here."""
     samples = make("uint8", 1, 2, 2)
     rows = [samples[0, :1].tobytes(), samples[0, 1:].tobytes(), samples[1].tobytes()]
     picture = read_picture(save(png(2, 2, 8, 0, rows, interlace=1)))
     np.testing.assert_array_equal(picture.pixels, samples)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_png_animation_is_refused(save):

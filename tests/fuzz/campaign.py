@@ -1,0 +1,183 @@
+"""Reads damaged files in child processes, and tells which of them did any harm."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import random
+import select
+import signal
+import struct
+import tempfile
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fusionkit.errors import ImageError
+from fusionkit.imaging import read_picture, write_picture
+
+from .mutations import mutated
+from .seeds import seeds
+
+MEMORY = 2**30
+"""Bytes that reading one file of a few KB may take."""
+
+SECONDS = 10
+"""Time that it may take."""
+
+_SMALL = 2**20  # pixels; pictures of that size are written again too
+_STARTED, _READ, _REFUSED, _BAD = range(4)
+_REPORT = struct.Struct("<IBH")  # which file, what happened, length of the text that follows
+
+
+@dataclass(frozen=True)
+class Harm:
+    """A file that did harm: what happened, and its bytes."""
+
+    number: int
+    name: str
+    what: str
+    data: bytes
+
+
+def file_of(number: int, seed: int) -> tuple[str, bytes]:
+    """Return name and bytes of one file of a campaign, the same in every process."""
+    names = sorted(_SEEDS)
+    rng = random.Random(f"{seed} {number}")
+    name = rng.choice(names)
+    others = [_SEEDS[other] for other in names if other.partition("-")[0] == name.partition("-")[0]]
+    return name, mutated(_SEEDS[name], others, rng)
+
+
+def campaign(count: int, seed: int = 0) -> Iterator[tuple[int, int, Harm | None]]:
+    """Read `count` files; yield how many were read and refused so far, and each harm as it comes.
+
+    Crashes and hangs end a child process only, and the next one goes on behind the file.
+    """
+    read = refused = start = 0
+    while start < count:
+        last = start
+        for number, outcome, text in _child(start, count, seed):
+            last = number
+            read += outcome == _READ
+            refused += outcome == _REFUSED
+            if outcome == _BAD:
+                yield read, refused, _harm(number, seed, text)
+        start = last + 1
+    yield read, refused, None
+
+
+def _harm(number: int, seed: int, text: str) -> Harm:
+    name, data = file_of(number, seed)
+    return Harm(number, name, text, data)
+
+
+def _child(start: int, count: int, seed: int) -> Iterator[tuple[int, int, str]]:
+    """Read files from `start` in a child process until it ends or has to be ended."""
+    reports, reporting = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.close(reports)
+        _work(reporting, start, count, seed)
+    os.close(reporting)
+    current, ended = start, "it left the process"
+    with open(reports, "rb", buffering=0) as pipe:
+        while True:
+            if not select.select([pipe], [], [], SECONDS + 5)[0]:
+                ended = f"it took more than {SECONDS} s and could not be interrupted"
+                os.kill(process, signal.SIGKILL)
+                break
+            head = _exactly(pipe, _REPORT.size)
+            if not head:
+                break
+            current, outcome, length = _REPORT.unpack(head)
+            text = _exactly(pipe, length).decode()
+            if outcome != _STARTED:
+                yield current, outcome, text
+                current += 1
+    _, status = os.waitpid(process, 0)
+    if current < count:
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGKILL:
+            ended = f"it ended the process by signal {os.WTERMSIG(status)}"
+        yield current, _BAD, ended
+
+
+def _exactly(pipe: io.RawIOBase, length: int) -> bytes:
+    data = b""
+    while len(data) < length:
+        part = pipe.read(length - len(data))
+        if not part:
+            return b""
+        data += part
+    return data
+
+
+def _work(reporting: int, start: int, count: int, seed: int) -> None:
+    """Be the child process: read files, report each, never return."""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as printed:
+        os.dup2(printed.fileno(), 1)
+        os.dup2(printed.fileno(), 2)
+        _limit_memory()
+        path = Path(folder) / "file"
+        for number in range(start, count):
+            os.write(reporting, _REPORT.pack(number, _STARTED, 0))
+            path.write_bytes(file_of(number, seed)[1])
+            outcome, text = _outcome(path)
+            if printed.seek(0, os.SEEK_END):
+                printed.seek(0)
+                outcome, text = _BAD, f"printed: {printed.read(500).decode(errors='replace')}"
+                printed.truncate(0)
+            encoded = text.encode()[:2000]
+            os.write(reporting, _REPORT.pack(number, outcome, len(encoded)) + encoded)
+    os._exit(0)
+
+
+def _outcome(path: Path) -> tuple[int, str]:
+    """Read a file and write what it holds; anything but a picture or one line is bad."""
+    try:
+        with _time_limit():
+            picture = read_picture(path)
+            if picture.width * picture.height <= _SMALL:
+                target = path.with_suffix(".tif")
+                write_picture(target, picture.pixels, picture.alpha, picture.icc, overwrite=True)
+    except ImageError as refusal:
+        message = str(refusal)
+        if not message.startswith(f"{path}: ") or "\n" in message:
+            return _BAD, f"not one line that names the file: {message}"
+        if "not enough memory" in message:
+            return _BAD, f"it takes more than {MEMORY} bytes"
+        return _REFUSED, ""
+    except BaseException:
+        return _BAD, traceback.format_exc()
+    return _READ, ""
+
+
+class _TooLong(BaseException):
+    """No Exception, which the readers take for damage."""
+
+
+@contextlib.contextmanager
+def _time_limit() -> Iterator[None]:
+    def ring(*_: object) -> None:
+        raise _TooLong(f"it takes more than {SECONDS} s")
+
+    signal.signal(signal.SIGALRM, ring)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
+def _limit_memory() -> None:
+    """Allow this process `MEMORY` more than it has."""
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+_SEEDS = seeds()
