@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fusionkit.imaging._raw import Decoded, Raw
 from fusionkit.imaging._tiff_file import Directory
@@ -13,6 +14,7 @@ from fusionkit.imaging._tiff_jpeg import jpeg_decoder
 from fusionkit.imaging._tiff_layout import JPEG, Layout, read_layout
 from fusionkit.imaging._tiff_pages import only_page, refuse_hidden_stack
 from fusionkit.imaging._tiff_samples import read_samples
+from fusionkit.imaging.values import bands
 
 # Fields, and values of PhotometricInterpretation and ExtraSamples (TIFF 6.0).
 _PHOTOMETRIC, _ORIENTATION, _COLOUR_MAP, _EXTRA_SAMPLES = 262, 274, 320, 338
@@ -138,14 +140,30 @@ def _inverted(raw: Raw, colour: NDArray[Any], top: float) -> NDArray[Any]:
     return inverted
 
 
+def _by_bands(
+    convert: Callable[..., NDArray[Any]], channels: int, dtype: DTypeLike, *arrays: NDArray[Any]
+) -> NDArray[Any]:
+    """Convert the rows of (H, W, ...) arrays to (H, W, channels): float64 takes much memory."""
+    height, width = arrays[0].shape[:2]
+    converted = np.empty((height, width, channels), dtype)
+    for rows in bands(height, width):
+        converted[rows] = convert(*(array[rows] for array in arrays))
+    return converted
+
+
 def _from_cmyk(raw: Raw, inks: NDArray[Any], top: float) -> NDArray[Any]:
     if inks.dtype.kind != "u":
         raise raw.error(f"CMYK of type {inks.dtype} is not supported: save it as RGB")
-    light = top - inks.astype(np.float64)
-    return np.rint(light[..., :3] * light[..., 3:] / top).astype(inks.dtype)
+
+    def to_rgb(inks: NDArray[Any]) -> NDArray[Any]:
+        light = top - inks.astype(np.float64)
+        rgb: NDArray[Any] = np.rint(light[..., :3] * light[..., 3:] / top)
+        return rgb
+
+    return _by_bands(to_rgb, 3, inks.dtype, inks)
 
 
-def _from_ycbcr(page: Directory, samples: NDArray[Any]) -> NDArray[np.uint8]:
+def _from_ycbcr(page: Directory, samples: NDArray[Any]) -> NDArray[Any]:
     """Convert full-range BT.601 YCbCr, which JPEG decoders undo by themselves."""
     subsampling = page.integers(_SUBSAMPLING) or (1, 1)
     if samples.dtype != np.uint8 or set(subsampling) != {1}:
@@ -153,11 +171,14 @@ def _from_ycbcr(page: Directory, samples: NDArray[Any]) -> NDArray[np.uint8]:
             f"YCbCr of type {samples.dtype}, subsampled by {subsampling}, is not supported: "
             "save it as RGB"
         )
-    y, cb, cr = np.moveaxis(samples.astype(np.float64), -1, 0)
-    red, blue = y + 1.402 * (cr - 128), y + 1.772 * (cb - 128)
-    green = (y - 0.299 * red - 0.114 * blue) / 0.587
-    rgb: NDArray[np.float64] = np.rint(np.stack([red, green, blue], axis=-1))
-    return rgb.clip(0, 255).astype(np.uint8)
+
+    def to_rgb(samples: NDArray[Any]) -> NDArray[Any]:
+        y, cb, cr = np.moveaxis(samples.astype(np.float64), -1, 0)
+        red, blue = y + 1.402 * (cr - 128), y + 1.772 * (cb - 128)
+        green = (y - 0.299 * red - 0.114 * blue) / 0.587
+        return np.rint(np.stack([red, green, blue], axis=-1)).clip(0, 255)
+
+    return _by_bands(to_rgb, 3, np.uint8, samples)
 
 
 def _unpremultiplied(
@@ -165,8 +186,11 @@ def _unpremultiplied(
 ) -> NDArray[Any]:
     """Divide by alpha; where alpha is zero the colour is unknown and stays as it is."""
     opaque = float(np.iinfo(alpha.dtype).max) if alpha.dtype.kind in "ui" else 1.0
-    share = np.where(alpha > 0, alpha / opaque, 1.0)[..., np.newaxis]
-    divided = colour / share
-    if colour.dtype.kind == "f":
-        return divided.astype(colour.dtype)
-    return np.clip(np.rint(divided), 0, _top(colour.dtype, stored_range)).astype(colour.dtype)
+    top = _top(colour.dtype, stored_range)
+
+    def divided(colour: NDArray[Any], alpha: NDArray[Any]) -> NDArray[Any]:
+        share = np.where(alpha > 0, alpha / opaque, 1.0)[..., np.newaxis]
+        straight: NDArray[Any] = colour / share
+        return straight if colour.dtype.kind == "f" else np.clip(np.rint(straight), 0, top)
+
+    return _by_bands(divided, colour.shape[-1], colour.dtype, colour, alpha)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fusionkit.errors import ImageError
-from fusionkit.imaging import read_picture, write_picture
+from fusionkit.imaging import in_one_profile, read_picture, write_picture
 
 from .mutations import mutated
 from .seeds import seeds
@@ -135,13 +135,14 @@ def _work(reporting: int, start: int, count: int, seed: int) -> None:
 
 
 def _outcome(path: Path) -> tuple[int, str]:
-    """Read a file and write what it holds; anything but a picture or one line is bad."""
+    """Read a file, use its profile, write it; anything but a picture or one line is bad."""
     try:
         with _time_limit():
             picture = read_picture(path)
             if picture.width * picture.height <= _SMALL:
+                (usable,) = in_one_profile([picture])
                 target = path.with_suffix(".tif")
-                write_picture(target, picture.pixels, picture.alpha, picture.icc, overwrite=True)
+                write_picture(target, usable.pixels, usable.alpha, usable.icc, overwrite=True)
     except ImageError as refusal:
         message = str(refusal)
         if not message.startswith(f"{path}: ") or "\n" in message:
