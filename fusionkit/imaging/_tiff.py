@@ -176,7 +176,8 @@ def _from_ycbcr(page: Directory, samples: NDArray[Any]) -> NDArray[Any]:
         y, cb, cr = np.moveaxis(samples.astype(np.float64), -1, 0)
         red, blue = y + 1.402 * (cr - 128), y + 1.772 * (cb - 128)
         green = (y - 0.299 * red - 0.114 * blue) / 0.587
-        return np.rint(np.stack([red, green, blue], axis=-1)).clip(0, 255)
+        rgb: NDArray[Any] = np.rint(np.stack([red, green, blue], axis=-1))
+        return rgb.clip(0, 255)
 
     return _by_bands(to_rgb, 3, np.uint8, samples)
 

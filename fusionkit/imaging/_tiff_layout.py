@@ -26,7 +26,7 @@ _MOST |= {JPEG: 4 * 512}
 
 _MOST_SAMPLES = 8  # colour, alpha and some extras; more would be a stack of bands
 _FORMATS = {1: "u", 2: "i", 3: "f", 4: "u"}  # unsigned, signed, float, and void as unsigned
-_DEPTHS = {"u": (*range(1, 33), 64), "i": (8, 16, 32, 64), "f": (16, 32, 64)}
+_DEPTHS = {"u": (*range(1, 17), 32, 64), "i": (8, 16, 32, 64), "f": (16, 32, 64)}
 _WHOLE_BYTES = (8, 16, 32, 64)
 _ONE_STRIP = 2**32 - 1  # RowsPerStrip, if nothing else is said
 
