@@ -25,15 +25,17 @@ from torch import Tensor
 from .errors import FusionkitWarning, UsageError
 from .imaging import atomic_write
 
-FORMAT = 1
-"""Part of every key: to be raised when the noise of sources, or how they are shrunk, changes."""
+FORMAT = 2
+"""Part of every key: to be raised when the noise of sources, how they are shrunk, or what a file
+holds changes."""
 
 
 class EstimateCache:
     """Arrays by key, in ``FOLDER/ab/abcdef….safetensors``: much like a dictionary.
 
     Files appear whole or not at all, so that processes can share a folder: two that make
-    the same estimate write the same file.
+    the same estimate write the same file. A checksum of the key and the array tells a file that
+    was damaged, and one that has another's name.
 
     Raises
     ------
@@ -56,8 +58,8 @@ class EstimateCache:
         try:
             found = load(path.read_bytes())
             array = found["estimate"]
-            if found["crc32"] != _crc32(array):
-                raise ValueError("its checksum is another")
+            if found["crc32"] != _crc32(key, array):
+                raise ValueError("its checksum is another, or it is that of another estimate")
             if array.shape != tuple(shape) or array.dtype != dtype:
                 raise ValueError(f"it holds {array.dtype} {array.shape}")
         except FileNotFoundError:
@@ -78,7 +80,7 @@ class EstimateCache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_write(path, overwrite=True) as file:
-                file.write(save({"estimate": array, "crc32": _crc32(array)}))
+                file.write(save({"estimate": array, "crc32": _crc32(key, array)}))
         except (OSError, UsageError) as error:
             self._writable = False
             message = f"cache {self.folder}: nothing more is kept: {error}"
@@ -171,5 +173,5 @@ def _sha256(array: NDArray[Any]) -> str:
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
-def _crc32(array: NDArray[Any]) -> NDArray[np.uint32]:
-    return np.array([zlib.crc32(array.tobytes())], np.uint32)
+def _crc32(key: str, array: NDArray[Any]) -> NDArray[np.uint32]:
+    return np.array([zlib.crc32(array.tobytes(), zlib.crc32(key.encode()))], np.uint32)

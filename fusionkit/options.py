@@ -15,6 +15,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, TypeVar
 
 from .errors import UsageError
@@ -171,6 +172,12 @@ def specs(options: type) -> tuple[OptionSpec, ...]:
         raise TypeError(f"{name} is not a dataclass")
     if not options.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise TypeError(f"{name} is not frozen: use @dataclass(frozen=True)")
+    return _specs(options)
+
+
+@cache
+def _specs(options: type) -> tuple[OptionSpec, ...]:
+    name = options.__name__
     hints = typing.get_type_hints(options)
     found = []
     for field in dataclasses.fields(options):

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -18,6 +19,7 @@ from .components import BuildContext, Provided
 from .denoising import Denoiser, clean_sources
 from .errors import FusionkitError, PluginError, UsageError
 from .evaluating import Evaluator
+from .fingerprint import code_of_plugin
 from .options import to_mapping
 from .protocols import plans, uses_trajectory
 from .run import Run, standard_normal
@@ -308,6 +310,7 @@ class Pipeline:
         about = {
             "estimator": estimator.provenance(),
             "options": dict(estimator.table),
+            "code": self._estimator_code,
             "channels": self.channels,
             "precision": self.context.precision,
             "tile": self.settings.tile,
@@ -320,6 +323,12 @@ class Pipeline:
         if self.context.compile:  # which rounds otherwise
             about["compile"] = True
         return RunCache(self.cache, about, sources.to("cpu", self.dtype), seeds)
+
+    @cached_property
+    def _estimator_code(self) -> str:
+        """A hash of the estimator's plugin: with other code, estimates are others."""
+        provided = self.parts["estimator"].provided
+        return "" if provided is None else code_of_plugin(provided.plugin)
 
     def _check_sources(self, sources: Tensor) -> None:
         shape = tuple(sources.shape)

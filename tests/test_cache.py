@@ -90,6 +90,20 @@ def test_a_file_of_another_shape_is_damaged(tmp_path: Path) -> None:
         assert cache.get("ab", (1, 4, 5), np.dtype("float32")) is None
 
 
+def test_files_that_have_changed_names_are_damaged(tmp_path: Path) -> None:
+    sources = draw(2, 1, 1, 9, 8)
+    cold = pipeline(tmp_path)(sources)
+    first, second = files(tmp_path)[:2]
+    whole = first.read_bytes()
+    first.write_bytes(second.read_bytes())  # sound by itself, and of the same shape
+    second.write_bytes(whole)
+    with pytest.warns(FusionkitWarning, match="that of another estimate") as caught:
+        mended = pipeline(tmp_path)(sources)
+    assert len(caught) == 2
+    assert (mended.image - cold.image).abs().max() < 1e-5
+    assert mended.nfe == N + 2
+
+
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"cache .*file: this folder cannot be made"):
@@ -241,6 +255,14 @@ def test_weights_and_version_are_part_of_the_key(
     sources = draw(2, 1, 1, 9, 8)
     pipeline(tmp_path, estimator="toy", registry=Plugin().registry)(sources)
     assert pipeline(tmp_path, estimator="toy", registry=plugin.registry)(sources).cached == found
+
+
+def test_so_is_the_code_of_the_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = draw(2, 1, 1, 9, 8)
+    pipeline(tmp_path)(sources)
+    assert pipeline(tmp_path)(sources).cached == 2 * N
+    monkeypatch.setattr("fusionkit.pipeline.code_of_plugin", lambda plugin: plugin.name + "other")
+    assert pipeline(tmp_path)(sources).cached == 0
 
 
 def test_an_estimator_that_is_an_object_has_no_key(tmp_path: Path) -> None:

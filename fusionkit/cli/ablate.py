@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..batch import find_scenes, holds_scenes
 from ..components import Registry
 from ..errors import UsageError
-from ..recipe import base_layers, merge
+from ..recipe import base_layers, merge, resolve_settings
 from . import complain
 from .arguments import (
     Parser,
@@ -19,20 +19,27 @@ from .arguments import (
     add_metric_flags,
     add_plugin_flags,
     load_plugins_from,
+    split_metric_options,
 )
 
 if TYPE_CHECKING:
+    from ..evaluation.folder import Known
+    from ..evaluation.origins import Origins
     from ..evaluation.plan import Variant
-    from ..evaluation.study import Cell, Study
+    from ..evaluation.study import Study
     from ..pipeline import Part
 
 _EXAMPLES = """\
 Any flag of "fusionkit run" that names a component, a setting or an option may be given several
-values, separated by commas; every combination is run on every scene. A second call with the same
-folder goes on where the first was interrupted, and adds what is new.
+values, separated by commas (lists by semicolons); every combination is run on every scene. One
+value, as --weighting.window 9, goes to every component that has the option; --match gives a
+component what the recipe's own has. A second call with the same folder goes on where the first
+was interrupted, adds what is new, and runs again what comes of code, sources or weights that
+have changed.
 
 examples:
   fusionkit ablate ir/ vi/ -o study/ --weighting fixed,dig --steps 6,10
+  fusionkit ablate ir/ vi/ -o study/ --task infrared-visible --weighting dig,saliency --match
   fusionkit ablate scenes.csv -o study/ --weighting.window 3,7,15 --seeds 0,1,2
   fusionkit ablate near/ far/ -o study/ --preset multi-focus --objective mse,increments
 """
@@ -42,17 +49,20 @@ BASELINES = ("rungs", "fixed", "trivial")
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return 1 if a cell failed or could not be measured."""
-    parser = _parser()
-    axes, rest = _split_axes(arguments, parser)
-    given = parser.parse_args(rest)
-    registry = load_plugins_from(arguments)
-    built: dict[str, Part] = {}  # every component once, for counting costs and for running
-    study, problems = _study(given, axes, registry, built)
     from ..evaluation.ablation import run_study
+    from ..evaluation.folder import Known
     from ..evaluation.report import write_report
     from ..evaluation.study import Loading
 
+    parser = _parser()
+    options, words = split_metric_options(arguments)
+    axes, rest = _split_axes(words, parser)
+    given = parser.parse_args(rest)
+    registry = load_plugins_from(words)
     folder = Path(given.output)
+    known = Known.read(folder)
+    built: dict[str, Part] = {}  # every component once, for counting costs and for running
+    study, problems = _study(given, axes, options, registry, built, known)
     loading = Loading(tuple(given.no_plugin), tuple(given.plugin))
     with _progress(len(study.cells) * len(study.scenes), given.quiet) as advance:
         problems += run_study(
@@ -65,6 +75,7 @@ def main(arguments: Sequence[str]) -> int:
             cache=given.cache,
             progress=advance,
         )
+    known.write(folder)
     for problem in problems:
         complain(problem, 1)
     print(write_report(folder, registry=registry))
@@ -84,7 +95,19 @@ def _parser() -> Parser:
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="where it is kept")
     base = parser.add_mutually_exclusive_group()
     base.add_argument("--task", metavar="NAME", help="the recipe that the axes change")
-    base.add_argument("--recipe", metavar="FILE", help="in its place, a TOML file or a record")
+    base.add_argument("--recipe", metavar="FILE", help="instead of it, a TOML file or a record")
+    parser.add_argument(
+        "--match",
+        action="store_true",
+        help="give every component of an axis the options that it shares with the recipe's own, "
+        "as they are there; an axis of its own still says otherwise",
+    )
+    parser.add_argument(
+        "--range", action="append", default=[], metavar="K:LO,HI", help="as for run; no axis"
+    )
+    parser.add_argument(
+        "--noise", action="append", default=[], metavar="K:SIGMA", help="as for run; no axis"
+    )
     parser.add_argument("--seeds", default="0", metavar="A,B", help="seeds (default: 0)")
     add_metric_flags(parser)
     parser.add_argument(
@@ -92,7 +115,8 @@ def _parser() -> Parser:
         default=",".join(BASELINES),
         metavar="A,B",
         help="what is added: rungs (target only, the closed-form prior), fixed (weights, at the "
-        "same NFE), trivial (mean, max, laplacian-max), or none (default: all three)",
+        "same NFE), trivial (mean, max, laplacian-max, each source by itself), or none (default: "
+        "all three)",
     )
     parser.add_argument(
         "--against", metavar="LABEL", help="the row to take differences from (default: the first)"
@@ -114,11 +138,14 @@ def _split_axes(arguments: Sequence[str], parser: Parser) -> tuple[dict[str, lis
         if not flag.startswith("--") or parser.knows(flag):
             rest.append(word)
             continue
+        if flag in ("--stretch", "--no-stretch") and not equals:  # as run has it
+            axes["stretch"] = ["yes" if flag == "--stretch" else "no"]
+            continue
         text = value if equals else next(words, "")
         values = [part.strip() for part in text.split(",") if part.strip()]
         if not values or text.startswith("--"):
             raise UsageError(f"{flag} needs a value, or several separated by commas")
-        axes[flag.removeprefix("--")] = values
+        axes.setdefault(flag.removeprefix("--"), []).extend(values)
     if "seed" in axes:
         raise UsageError("seeds are given as --seeds 0,1,2")
     return axes, rest
@@ -127,11 +154,14 @@ def _split_axes(arguments: Sequence[str], parser: Parser) -> tuple[dict[str, lis
 def _study(
     given: argparse.Namespace,
     axes: dict[str, list[str]],
+    options: dict[str, str],
     registry: Registry,
     built: dict[str, Part],
+    known: Known,
 ) -> tuple[Study, list[str]]:
+    from ..evaluation.origins import Origins, key_of
     from ..evaluation.plan import product
-    from ..evaluation.presets import chosen_metrics
+    from ..evaluation.presets import chosen_metrics, metric_options
     from ..evaluation.study import Study, cells_of
 
     if given.jobs < 1:
@@ -141,19 +171,39 @@ def _study(
     scenes = find_scenes(given.sources)
     wanted = _words(given.baseline, "baseline", (*BASELINES, "none"))
     seeds = _seeds(given.seeds)
-    base = merge(*base_layers(given.task, given.recipe), registry=registry)
-    variants = product(base, axes, registry)
-    count = len(next(iter(scenes.found.values())))
-    rows = _with_baselines(variants, wanted, count, registry, built)
-    cells: list[Cell] = cells_of(rows, seeds, "trivial" in wanted)
+    metrics = chosen_metrics(given.metric, given.preset, registry)
+    of_metrics = metric_options(options, metrics, registry)
+    # Lists with commas of their own, and so no axes.
+    lists = {"range": given.range, "noise": given.noise}
+    said = {name: texts for name, texts in lists.items() if texts}
+    base = merge(*base_layers(given.task, given.recipe), said, registry=registry)
+    variants = product(base, axes, registry, given.match)
+    counts = [len(sources) for sources in scenes.found.values()]
+    origins = Origins(registry, known.files)
+    rows = _with_baselines(variants, wanted, counts[0], origins, built, known)
+    trivial = min(counts) if "trivial" in wanted else 0
+    cells = cells_of(rows, seeds, origins, trivial)
     reference = given.against or variants[0].label
     if reference not in [cell.label for cell in cells]:
         labels = ", ".join(dict.fromkeys(cell.label for cell in cells))
         raise UsageError(f"--against {reference}: there are {labels}")
-    metrics = chosen_metrics(given.metric, given.preset, registry)
     paths = {name: [str(path) for path in sources] for name, sources in scenes.found.items()}
-    problems = [f"{name}: {why}" for name, why in scenes.problems.items()]
-    return Study(paths, list(metrics), cells, reference), problems
+    settings = resolve_settings(variants[0].recipe)
+    study = Study(
+        scenes=paths,
+        metrics=list(metrics),
+        cells=cells,
+        reference=reference,
+        axes=[axis for axis, values in axes.items() if len(values) > 1],
+        options=of_metrics,
+        ranges=list(settings.range),
+        stretch=settings.stretch,
+        hashes={name: origins.of_sources(sources) for name, sources in paths.items()},
+        measured=key_of(
+            origins.of_measuring(metrics, of_metrics), list(settings.range), settings.stretch
+        ),
+    )
+    return study, [f"{name}: {why}" for name, why in scenes.problems.items()]
 
 
 def _words(text: str, what: str, known: Sequence[str]) -> list[str]:
@@ -175,23 +225,37 @@ def _with_baselines(
     variants: list[Variant],
     wanted: Sequence[str],
     count: int,
-    registry: Registry,
+    origins: Origins,
     built: dict[str, Part],
+    known: Known,
 ) -> list[Variant]:
-    from ..evaluation.cost import nfe_of, steps_at_nfe
     from ..evaluation.plan import at_same_cost, rungs
 
     rows = {variant.key: variant for variant in variants}
     for variant in variants:
-        added: list[Variant] = list(rungs(variant, registry)) if "rungs" in wanted else []
+        added: list[Variant] = list(rungs(variant, origins.registry)) if "rungs" in wanted else []
         if "fixed" in wanted:
-            target = nfe_of(variant.recipe, count, registry, built)
-            steps = steps_at_nfe(variant, target, count, registry, built)
-            same = at_same_cost(variant, steps, registry) if steps else None
+            steps = _steps_at_its_cost(variant, count, origins, built, known)
+            same = at_same_cost(variant, steps, origins.registry) if steps else None
             added += [same] if same else []
         for row in added:
             rows.setdefault(row.key, row)
     return list(rows.values())
+
+
+def _steps_at_its_cost(
+    variant: Variant, count: int, origins: Origins, built: dict[str, Part], known: Known
+) -> int | None:
+    """Return in how many steps fixed weights cost what a variant costs, found out once."""
+    from ..evaluation.origins import key_of
+
+    key = key_of(dict(variant.recipe), origins.of_recipe(variant.recipe), count)
+    if key not in known.steps:
+        from ..evaluation.cost import nfe_of, steps_at_nfe
+
+        target = nfe_of(variant.recipe, count, origins.registry, built)
+        known.steps[key] = steps_at_nfe(variant, target, count, origins.registry, built)
+    return known.steps[key]
 
 
 class _progress:  # noqa: N801 - used as a function: with _progress(...) as advance

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..cache import EstimateCache
 from ..components import Registry
-from ..pipeline import Part
-from .pool import Pool
-from .study import Cell, Loading, Study, finished, prepare
+from ..errors import UsageError
+from .folder import held, is_there, prepare, read_results, sealed, valid_lines
+from .study import Cell, Loading, Study
+
+if TYPE_CHECKING:  # what imports torch waits until there is something to do
+    from ..pipeline import Part
 
 
 def run_study(
@@ -26,14 +27,14 @@ def run_study(
     cache: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[str]:
-    """Run what is not done yet; return what failed, one line each.
+    """Run what is not done yet; return what failed or could not be measured, one line each.
 
     Parameters
     ----------
     study
         What to run. A folder that holds another study is refused.
     folder
-        Made if it is not there.
+        Made if it is not there, and held against other processes while the study runs.
     registry
         Where components are found in this process.
     jobs, loading
@@ -49,35 +50,49 @@ def run_study(
     Raises
     ------
     UsageError
-        A folder cannot be made, or holds another study.
+        A folder cannot be made, holds another study, or another process is at work in it.
     """
-    prepare(study, folder)
-    if cache is not None:
-        EstimateCache(cache)  # refused once, and not by every cell
-    done = set(finished(folder))
-    todo = [
-        (cell, scene)
-        for cell in study.cells
-        for scene in study.scenes
-        if (cell.key, scene) not in done
-    ]
-    problems = []
-    with open(folder / "results.jsonl", "a", encoding="utf-8") as results:
-        loading = loading or Loading()
-        for line in _work(study, folder, todo, registry, jobs, loading, built, cache):
-            if "error" in line:
-                problems.append(f"{line['cell']}, {line['scene']}: {line['error']}")
-                continue
-            results.write(json.dumps(line) + "\n")
-            results.flush()
-            os.fsync(results.fileno())
-            problems += [
-                f"{line['cell']}, {line['scene']}: {metric}: {why}"
-                for metric, why in line["problems"].items()
-            ]
-            if progress is not None:
-                progress(f"{line['cell']} {line['scene']}")
+    with held(folder):
+        prepare(study, folder)
+        done = valid_lines(study, read_results(folder))
+        done = {pair: line for pair, line in done.items() if is_there(folder, line)}
+        todo = [
+            (cell, scene)
+            for cell in study.cells
+            for scene in study.scenes
+            if (cell.key, scene) not in done
+        ]
+        labels = {cell.key: cell.label for cell in study.cells}
+        problems = [problem for line in done.values() for problem in _problems(line, labels)]
+        if not todo:
+            return problems
+        if cache is not None:
+            from ..cache import EstimateCache
+
+            EstimateCache(cache)  # refused once, and not by every cell
+        work = _work(study, folder, todo, registry, jobs, loading or Loading(), built, cache)
+        try:
+            with open(folder / "results.jsonl", "a", encoding="utf-8") as results:
+                for line in work:
+                    if "error" in line:
+                        problems.append(f"{labels[line['cell']]}, {line['scene']}: {line['error']}")
+                        continue
+                    results.write(sealed(line))
+                    results.flush()
+                    os.fsync(results.fileno())
+                    problems += _problems(line, labels)
+                    if progress is not None:
+                        progress(f"{line['cell']} {line['scene']}")
+        except OSError as error:
+            raise UsageError(f"{folder}: results cannot be kept: {error.strerror}") from None
     return problems
+
+
+def _problems(line: Any, labels: dict[str, str]) -> list[str]:
+    return [
+        f"{labels[line['cell']]}, {line['scene']}: {metric}: {why}"
+        for metric, why in line["problems"].items()
+    ]
 
 
 def _work(
@@ -90,14 +105,13 @@ def _work(
     built: dict[str, Part] | None,
     cache: str | None,
 ) -> Iterator[dict[str, Any]]:
+    from .pool import Pool
     from .worker import Worker, start_worker, work_in_process
 
     if jobs == 1 or len(todo) < 2:
-        worker = Worker(study.metrics, folder, registry, built, cache)
+        worker = Worker(study, folder, registry, built, cache)
         for cell, scene in todo:
-            yield worker.attempt(cell, scene, study.scenes[scene])
+            yield worker.attempt(cell, scene)
         return
-    arguments = (list(study.metrics), folder, loading, jobs, cache)
-    with Pool(jobs, start_worker, arguments) as pool:
-        tasks = [(cell, scene, list(study.scenes[scene])) for cell, scene in todo]
-        yield from pool.run(work_in_process, tasks)
+    with Pool(jobs, start_worker, (study, folder, loading, jobs, cache)) as pool:
+        yield from pool.run(work_in_process, todo)

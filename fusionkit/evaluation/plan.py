@@ -16,6 +16,7 @@ from ..recipe import RECIPE_KINDS, Layer, choose, merge, resolve_settings
 from ..settings import Settings
 
 _GROUPS = {kind.group: kind for kind in RECIPE_KINDS}
+_SETTINGS = {spec.name: spec for spec in specs(Settings)}
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,9 @@ def recipe_key(recipe: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def product(base: Layer, axes: Mapping[str, Sequence[str]], registry: Registry) -> list[Variant]:
+def product(
+    base: Layer, axes: Mapping[str, Sequence[str]], registry: Registry, match: bool = False
+) -> list[Variant]:
     """Return a variant for every combination of the axes' values.
 
     Parameters
@@ -55,9 +58,13 @@ def product(base: Layer, axes: Mapping[str, Sequence[str]], registry: Registry) 
     axes
         By flag name without hyphens in front: ``weighting``, ``steps``,
         ``weighting.window``; the values as texts. An option concerns only the components that
-        have it: ``weighting.window`` makes no second variant of ``fixed``.
+        have it: ``weighting.window`` makes no second variant of ``fixed``. Values of an option
+        that is a list are separated by semicolons.
     registry
         Where components are found.
+    match
+        Give a component that takes the place of the recipe's the options which both have, as
+        the recipe's component has them. Otherwise, and where an axis says so, they are its own.
 
     Raises
     ------
@@ -71,14 +78,17 @@ def product(base: Layer, axes: Mapping[str, Sequence[str]], registry: Registry) 
     options = {axis: values for axis, values in axes.items() if "." in axis}
     used: set[str] = set()
     found: dict[str, Variant] = {}
-    varying = {axis for axis, values in axes.items() if len(values) > 1}
     for chosen in _combinations(names):
         layer = merge(base, chosen, registry=registry)
+        if match:
+            layer = _matched(layer, base, registry)
         selected = {group: _find(group, layer, registry) for group in _GROUPS}
         own = {axis: v for axis, v in options.items() if _spec(axis, selected) is not None}
         used |= set(own)
-        for point in _combinations({**settings, **own}):
-            variant = _variant(layer, point, selected, registry, varying | set(chosen))
+        several = {axis: _values(axis, v, selected) for axis, v in {**settings, **own}.items()}
+        for point in _combinations(several):
+            shown = {*chosen, *(axis for axis, values in several.items() if len(values) > 1)}
+            variant = _variant(layer, point, selected, registry, shown)
             found.setdefault(variant.key, variant)
     for axis in options:
         if axis not in used:
@@ -145,6 +155,32 @@ def _spec(axis: str, selected: Mapping[str, Provided]) -> OptionSpec | None:
     return known.get(name)
 
 
+def _values(axis: str, values: Sequence[str], selected: Mapping[str, Provided]) -> Sequence[str]:
+    """Return the values of an axis, which a comma separates; of a list, a semicolon."""
+    spec = _spec(axis, selected) if "." in axis else _SETTINGS.get(axis)
+    return ",".join(values).split(";") if spec is not None and spec.many else values
+
+
+def _matched(layer: dict[str, Any], base: Layer, registry: Registry) -> dict[str, Any]:
+    """Give components that are not the base's the options that they share with the base's."""
+    for group, kind in _GROUPS.items():
+        theirs = choose(kind, merge(base, registry=registry)[group], registry)
+        mine = _find(group, layer, registry)
+        if mine.qualified == theirs.provided.qualified:
+            continue
+        shared = {}
+        table = theirs.as_table()
+        for spec in specs(mine.component.options):
+            if spec.name in table:
+                try:
+                    spec.check(table[spec.name])
+                except ValueError:  # of one name, but another option
+                    continue
+                shared[spec.name] = table[spec.name]
+        layer = merge(layer, {group: shared}, registry=registry)
+    return layer
+
+
 def _variant(
     layer: Layer,
     point: Mapping[str, str],
@@ -152,11 +188,10 @@ def _variant(
     registry: Registry,
     shown: set[str],
 ) -> Variant:
-    settings = {spec.name: spec for spec in specs(Settings)}
     for axis, text in point.items():
-        spec = settings.get(axis) if "." not in axis else _spec(axis, selected)
+        spec = _SETTINGS.get(axis) if "." not in axis else _spec(axis, selected)
         if spec is None:
-            raise UsageError(f"unknown setting --{axis}.{suggest(axis, [*settings, *_GROUPS])}")
+            raise UsageError(f"unknown setting --{axis}.{suggest(axis, [*_SETTINGS, *_GROUPS])}")
         try:
             value = spec.parse(text)
         except ValueError as error:

@@ -1,22 +1,15 @@
-"""A study and its folder: what is run, and what is done.
-
-The folder holds ``study.json`` (what is run), ``results.jsonl`` (a line per cell and
-scene, appended when it is done), ``cells/KEY.json`` (recipes), ``images/KEY/SCENE.*`` and
-``weights/KEY/SCENE.png`` (weight maps, steps downwards, sources across).
-"""
+"""A study: what is run. Its folder is :mod:`.folder`."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
-from ..imaging import write_text
-from .baselines import BASELINES
-from .plan import Variant, recipe_key
+from .origins import Origins, key_of
+from .plan import Variant
+from .presets import trivial_names
 
 MAP_SIDE = 160
 """Longest side in pixels of the weight maps that are kept."""
@@ -24,7 +17,10 @@ MAP_SIDE = 160
 
 @dataclass(frozen=True)
 class Cell:
-    """One recipe with one seed, or a trivial fusion, which has neither."""
+    """One recipe with one seed, or a trivial fusion, which has neither.
+
+    The key is made of the recipe, and of the code, versions and option files that it runs with.
+    """
 
     key: str
     variant: str
@@ -36,13 +32,44 @@ class Cell:
 
 @dataclass(frozen=True)
 class Study:
-    """What an ablation runs. Kept as ``study.json``; resuming demands the same."""
+    """What an ablation runs. Kept as ``study.json``.
+
+    Attributes
+    ----------
+    scenes
+        The paths of the sources of each scene.
+    metrics
+        What is measured.
+    cells
+        What is run.
+    reference
+        The variant that differences are taken from, by label.
+    axes
+        The flags that were given several values.
+    options
+        Options by metric.
+    ranges, stretch
+        The value ranges of the sources, as ``--range`` says them, and ``--stretch``.
+    hashes
+        The SHA-256 of the sources of each scene.
+    measured
+        A key of the code, versions and options of what measures.
+    """
 
     scenes: Mapping[str, Sequence[str]]
     metrics: Sequence[str]
     cells: Sequence[Cell]
     reference: str
-    """The variant that differences are taken from, by label."""
+    axes: Sequence[str] = ()
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    ranges: Sequence[str] = ()
+    stretch: bool = False
+    hashes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    measured: str = ""
+
+    def key(self, cell: Cell, scene: str) -> str:
+        """Return a key of everything that the line of a cell and a scene depends on."""
+        return key_of(cell.key, list(self.hashes.get(scene, ())), self.measured)
 
 
 @dataclass(frozen=True)
@@ -53,11 +80,16 @@ class Loading:
     inline: tuple[str, ...] = ()
 
 
-def cells_of(variants: Sequence[Variant], seeds: Sequence[int], trivial: bool) -> list[Cell]:
-    """Return the cells of variants and seeds, and of the trivial fusions if asked for."""
+def cells_of(
+    variants: Sequence[Variant], seeds: Sequence[int], origins: Origins, sources: int = 0
+) -> list[Cell]:
+    """Return the cells of variants and seeds.
+
+    For ``sources`` above 0, with the trivial fusions and each of so many sources by itself.
+    """
     cells = [
         Cell(
-            recipe_key(variant.seeded(seed)),
+            key_of(variant.seeded(seed), origins.of_recipe(variant.recipe)),
             variant.key,
             variant.label,
             variant.role,
@@ -67,84 +99,52 @@ def cells_of(variants: Sequence[Variant], seeds: Sequence[int], trivial: bool) -
         for variant in variants
         for seed in seeds
     ]
-    if trivial:
-        cells += [Cell(name, name, name, "no denoiser", 0, {}) for name in BASELINES]
+    if sources:
+        cells += [
+            Cell(name.replace(" ", "-"), name, name, "no denoiser", 0, {})
+            for name in trivial_names(sources)
+        ]
     return cells
 
 
-def read_study(folder: Path) -> Study:
-    """Read the study that a folder holds; raise UsageError if it holds none."""
-    try:
-        content = json.loads((folder / "study.json").read_text("utf-8"))
-        return Study(
-            content["scenes"],
-            content["metrics"],
-            [Cell(**cell) for cell in content["cells"]],
-            content["reference"],
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{folder} holds no study: {error}") from None
-
-
-def read_results(folder: Path) -> list[dict[str, Any]]:
-    """Read the finished lines; one that was cut off while it was written does not count."""
-    try:
-        text = (folder / "results.jsonl").read_text("utf-8")
-    except FileNotFoundError:
-        return []
-    lines = []
-    for line in text.split("\n")[:-1]:
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return lines
-
-
-def finished(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield the (cell, scene) pairs that are done."""
-    for line in read_results(folder):
-        yield line["cell"], line["scene"]
-
-
-def prepare(study: Study, folder: Path) -> None:
-    """Make the folder of a study, or check that it can go on.
+def study_of(content: Any) -> Study:
+    """Return the study that JSON holds.
 
     Raises
     ------
-    UsageError
-        The folder cannot be made, or holds a study of other scenes or metrics.
+    ValueError
+        It holds none, or not a whole one.
     """
-    try:
-        folder.mkdir(exist_ok=True)
-        for name in ("cells", "images", "weights"):
-            (folder / name).mkdir(exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder}: this folder cannot be made: {error.strerror}") from None
-    text = json.dumps(asdict(study), indent=1, sort_keys=True) + "\n"
-    held = folder / "study.json"
-    if held.exists() and held.read_text("utf-8") != text:
-        _extend(study, read_study(folder), folder)
-    write_text(held, text, overwrite=True)
-    for cell in study.cells:
-        if cell.recipe:
-            path = folder / "cells" / f"{cell.key}.json"
-            write_text(path, json.dumps({"recipe": cell.recipe}, indent=2) + "\n", overwrite=True)
-    _mend_last_line(folder / "results.jsonl")
+    held = _strict(content, Study)
+    scenes, hashes = _texts(held["scenes"]), _texts(held["hashes"])
+    if not scenes or not all(scenes.values()):
+        raise ValueError("it has no scenes")
+    cells = [Cell(**_strict(cell, Cell)) for cell in held["cells"]]
+    for cell in cells:
+        if Path(cell.key).name != cell.key or "\\" in cell.key:  # it names a folder
+            raise ValueError(f"{cell.key!r} is no key of a cell")
+    for name in ("metrics", "axes", "ranges"):
+        if not all(isinstance(each, str) for each in held[name]):
+            raise ValueError(f"{name} are not names")
+    return Study(**{**held, "scenes": scenes, "hashes": hashes, "cells": cells})
 
 
-def _extend(study: Study, held: Study, folder: Path) -> None:
-    """Allow a study to grow by cells; its scenes and metrics are those of the results so far."""
-    if dict(held.scenes) != {k: list(v) for k, v in study.scenes.items()}:
-        raise UsageError(f"{folder} holds a study of other scenes: choose another folder")
-    if list(held.metrics) != list(study.metrics):
-        raise UsageError(f"{folder} holds a study with other metrics: choose another folder")
+_JSON_TYPES = {"str": str, "int": int, "bool": bool, "Mapping": dict, "Sequence": list}
 
 
-def _mend_last_line(results: Path) -> None:
-    """End a line that was cut off, or the next one would be lost with it."""
-    if results.exists():
-        content = results.read_bytes()
-        if content and not content.endswith(b"\n"):
-            with open(results, "ab") as file:
-                file.write(b"\n")
+def _strict(content: Any, wanted: type) -> dict[str, Any]:
+    """Return the fields of a dataclass from JSON, each of the type that it is written as."""
+    types = {each.name: _JSON_TYPES[str(each.type).partition("[")[0]] for each in fields(wanted)}
+    if not isinstance(content, dict) or set(content) != set(types):
+        raise ValueError(f"it does not hold {', '.join(types)}")
+    for name, kind in types.items():
+        if type(content[name]) is not kind:
+            raise ValueError(f"{name} is {content[name]!r:.40}")
+    return content
+
+
+def _texts(content: dict[str, Any]) -> dict[str, list[str]]:
+    for name, listed in content.items():
+        if not isinstance(listed, list) or not all(isinstance(each, str) for each in listed):
+            raise ValueError(f"{name} has {listed!r:.40}")
+    return content

@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 from ..components import Registry
 from ..composing import compose
 from ..errors import FusionkitError
+from ..fingerprint import hash_of_file
 from ..fusion import Scene
 from ..imaging import from_unit, write_picture
 from ..pipeline import Part, Pipeline
 from ..plugins import load_plugins
 from ..recipe import resolve_settings
 from ..sampler import SampledStep
-from .baselines import BASELINES, eight_bit
+from .baselines import trivial_fusion
 from .measure import Meter, luma_of_picture
 from .ranges import Ranges, parse_ranges
-from .study import MAP_SIDE, Cell, Loading
+from .study import MAP_SIDE, Cell, Loading, Study
 
 
 class Worker:
@@ -33,38 +34,45 @@ class Worker:
 
     def __init__(
         self,
-        metrics: Sequence[str],
+        study: Study,
         folder: Path,
         registry: Registry,
         built: dict[str, Part] | None = None,
         cache: str | None = None,
     ) -> None:
+        self.study = study
         self.folder = folder
         self.registry = registry
-        self.meter = Meter(metrics, registry)
+        self.meter = Meter(study.metrics, registry, options=study.options)
         self._built: dict[str, Part] = {} if built is None else built
         self._cache = cache
         self._pipelines: dict[str, Pipeline] = {}
 
-    def attempt(self, cell: Cell, scene: str, sources: Sequence[str]) -> dict[str, Any]:
+    def attempt(self, cell: Cell, scene: str) -> dict[str, Any]:
         """Run one cell on one scene; a failure is a line too, to be reported and not kept."""
         try:
-            return self.run(cell, scene, sources)
+            return self.run(cell, scene)
         except FusionkitError as error:
-            return {"cell": cell.label, "scene": scene, "error": str(error)}
+            return {"cell": cell.key, "scene": scene, "error": str(error)}
+        except OSError as error:  # something stands where the folder keeps its images
+            where = f"{error.filename}: " if error.filename else ""
+            return {"cell": cell.key, "scene": scene, "error": f"{where}{error.strerror}"}
 
-    def run(self, cell: Cell, scene: str, sources: Sequence[str]) -> dict[str, Any]:
+    def run(self, cell: Cell, scene: str) -> dict[str, Any]:
         """Run one cell on one scene, and return its line of results."""
         _restart_peak_memory()
         began = time.perf_counter()
-        line: dict[str, Any] = {"cell": cell.key, "scene": scene, "nfe": 0.0}
+        key = self.study.key(cell, scene)
+        line: dict[str, Any] = {"cell": cell.key, "scene": scene, "key": key, "nfe": 0.0}
+        sources = self.study.scenes[scene]
         if cell.recipe:
             path = self._fuse(cell, scene, sources, line)
         else:
             path = self._trivial(cell, scene, sources)
         line.setdefault("seconds", round(time.perf_counter() - began, 4))
         line["peak_mb"] = _peak_memory()
-        line["image"] = str(path.relative_to(self.folder))
+        line["image"] = path.relative_to(self.folder).as_posix()
+        line["sha256"], line["bytes"] = hash_of_file(path), path.stat().st_size
         ranges = self._ranges(cell, len(sources))
         pictures = ranges.sources(sources, [path])
         luma = torch.stack([luma_of_picture(picture) for picture in pictures])
@@ -90,12 +98,18 @@ class Worker:
     def _trivial(self, cell: Cell, scene: str, sources: Sequence[str]) -> Path:
         pictures = self._ranges(cell, len(sources)).sources(sources)
         luma = torch.stack([luma_of_picture(picture) for picture in pictures])
-        fused = eight_bit(BASELINES[cell.key](luma)).numpy() / 255
+        fused = trivial_fusion(cell.label, luma)
+        if fused is None:
+            raise FusionkitError(f"there is no {cell.label}: the scene has {len(sources)} sources")
         path = self._place("images", cell, scene, ".png")
-        write_picture(path, from_unit(fused, np.uint8, 0, 255), overwrite=True)
+        unit = fused.numpy() / 255
+        write_picture(path, from_unit(unit, np.uint8, 0, 255), overwrite=True)
         return path
 
     def _ranges(self, cell: Cell, count: int) -> Ranges:
+        """Return the ranges that the sources of a cell are fused and measured in."""
+        if not cell.recipe:
+            return Ranges(parse_ranges(self.study.ranges, count), self.study.stretch)
         settings = resolve_settings(cell.recipe)
         return Ranges(parse_ranges(settings.range, count), settings.stretch)
 
@@ -121,19 +135,19 @@ _worker: Worker | None = None
 
 
 def start_worker(
-    metrics: list[str], folder: Path, loading: Loading, jobs: int, cache: str | None
+    study: Study, folder: Path, loading: Loading, jobs: int, cache: str | None
 ) -> None:
     """Prepare a worker process: its plugins, and its share of the processor's threads."""
     global _worker
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
     registry = load_plugins(disabled=loading.disabled, inline=loading.inline)
-    _worker = Worker(metrics, folder, registry, cache=cache)
+    _worker = Worker(study, folder, registry, cache=cache)
 
 
-def work_in_process(cell: Cell, scene: str, sources: list[str]) -> dict[str, Any]:
+def work_in_process(cell: Cell, scene: str) -> dict[str, Any]:
     """Run one cell on one scene in a worker process."""
     assert _worker is not None
-    return _worker.attempt(cell, scene, sources)
+    return _worker.attempt(cell, scene)
 
 
 def _weight_map(done: SampledStep) -> NDArray[np.uint8]:

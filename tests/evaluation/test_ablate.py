@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from fusionkit.cli import main
-from fusionkit.evaluation.study import finished, read_results, read_study
+from fusionkit.evaluation.folder import read_results, read_study
 
 QUICK = [
     *("--estimator", "gaussian", "--objective", "increments"),
@@ -39,7 +39,20 @@ def scenes(tmp_path: Path) -> Path:
 
 def table(folder: Path) -> list[tuple[str, str, dict[str, float]]]:
     """Everything of the results that a second run must find again."""
-    return sorted((r["cell"], r["scene"], r["values"]) for r in read_results(folder))
+    return sorted((r["cell"], r["scene"], r["values"]) for r in lines_of(folder))
+
+
+def lines_of(folder: Path) -> list[dict]:
+    """The results as they are written; none is damaged."""
+    found = read_results(folder)
+    assert found.damaged == 0
+    return list(found.lines.values())
+
+
+def finished(folder: Path) -> list[tuple[str, str]]:
+    """The cell and scene of every line, in the order in which they were done."""
+    lines = (folder / "results.jsonl").read_text().splitlines()
+    return [(line["cell"], line["scene"]) for line in map(json.loads, lines)]
 
 
 def test_every_combination_is_run_on_every_scene(scenes, tmp_path, capsys):
@@ -56,7 +69,7 @@ def test_every_combination_is_run_on_every_scene(scenes, tmp_path, capsys):
     assert {cell.role for cell in cells.values()} == {"variant", "target only", "no denoiser"}
     done = set(finished(study))
     assert done == {(key, scene) for key in cells for scene in ("1", "2", "3")}
-    for line in read_results(study):
+    for line in lines_of(study):
         assert (study / line["image"]).exists()
         assert line["seconds"] >= 0
         recipe = cells[line["cell"]].recipe
@@ -114,13 +127,17 @@ def test_a_killed_study_resumes_and_ends_with_the_same_table(scenes, tmp_path):
     process.wait()
     with open(results, "a") as file:
         file.write('{"cell": "cut off wh')  # the power went while a line was written
-    done = table(killed)
+    done = read_results(killed)
+    assert done.damaged == 1
+    done = done.lines
     assert 0 < len(done) < len(table(whole))
     before = results.read_bytes()
     assert main(["ablate", str(scenes), "-o", str(killed), *axes]) == 0
     assert results.read_bytes().startswith(before)
-    assert len(list(finished(killed))) == len(set(finished(killed)))
-    assert table(killed) == table(whole)
+    mended = read_results(killed)
+    assert len(mended.lines) == len(results.read_bytes().splitlines()) - 1  # nothing was done twice
+    found = sorted((r["cell"], r["scene"], r["values"]) for r in mended.lines.values())
+    assert found == table(whole)
 
 
 def test_several_processes_find_the_same(scenes, tmp_path):
@@ -206,9 +223,10 @@ def test_a_folder_of_another_study_is_left_alone(scenes, tmp_path, capsys):
 def test_the_cost_of_a_study_is_in_its_lines(scenes, tmp_path):
     study = tmp_path / "study"
     assert main(["ablate", str(scenes), "-o", str(study), *QUICK, "--steps", "2"]) == 0
-    lines = read_results(study)
-    trivial = [line for line in lines if line["cell"] in ("mean", "max", "laplacian-max")]
-    assert [line["nfe"] for line in trivial] == [0.0] * 9
+    lines = lines_of(study)
+    names = ("mean", "max", "laplacian-max", "source-1", "source-2")
+    trivial = [line for line in lines if line["cell"] in names]
+    assert [line["nfe"] for line in trivial] == [0.0] * 15
     if os.path.exists("/proc/self/clear_refs"):
         assert all(line["peak_mb"] > 10 for line in lines)
     assert json.loads((study / "study.json").read_text())["metrics"] == ["en", "sd"]

@@ -7,6 +7,8 @@ import pytest
 import fusionkit
 from fusionkit import UsageError
 from fusionkit.evaluation.cost import nfe_of, steps_at_nfe
+from fusionkit.evaluation.departures import departure, named_flags
+from fusionkit.evaluation.origins import Origins
 from fusionkit.evaluation.plan import at_same_cost, product, rungs
 from fusionkit.evaluation.study import cells_of
 from fusionkit.recipe import task_recipe
@@ -91,7 +93,63 @@ def test_cells_are_known_by_their_resolved_recipe():
     (plain,) = variants()
     (spelled,) = variants(weighting__window="5")
     assert plain.key == spelled.key
-    cells = cells_of([plain], [0, 1], trivial=True)
+    cells = cells_of([plain], [0, 1], Origins(REGISTRY), sources=2)
     assert [cell.seed for cell in cells[:2]] == [0, 1]
-    assert len({cell.key for cell in cells}) == 5
-    assert [cell.label for cell in cells[2:]] == ["mean", "max", "laplacian-max"]
+    assert len({cell.key for cell in cells}) == 7
+    trivial = ["mean", "max", "laplacian-max", "source 1", "source 2"]
+    assert [cell.label for cell in cells[2:]] == trivial
+    assert cells[-1].key == "source-2"
+
+
+def test_components_of_an_axis_are_matched_if_asked():
+    axes = {"weighting": ["dig", "saliency", "dig-residual", "fixed"]}
+    base = task_recipe("infrared-visible")
+    own = [variant.recipe["weighting"] for variant in product(base, axes, REGISTRY)]
+    dig, saliency, residual, _ = own
+    assert (dig["window"], dig["consistency"]) == (9, 21)
+    assert (saliency["window"], saliency["consistency"]) == (11, 1)
+    matched = [variant.recipe["weighting"] for variant in product(base, axes, REGISTRY, match=True)]
+    assert matched[0] == dig
+    assert (matched[1]["window"], matched[1]["consistency"]) == (9, 21)
+    assert matched[1]["sharpness"] == saliency["sharpness"]
+    for name in residual:
+        expected = residual[name] if name in ("name", "mode") else dig[name]
+        assert matched[2][name] == expected, name
+    assert matched[3] == own[3]
+    # What the command line says stands above that, for all that have it.
+    axes["weighting.window"] = ["5"]
+    windows = [
+        variant.recipe["weighting"].get("window") for variant in product(base, axes, REGISTRY, True)
+    ]
+    assert windows == [5, 5, 5, None]
+
+
+def test_lists_are_separated_by_semicolons():
+    axes = {"timesteps": ["900", "600;800", "400"], "weighting": ["fixed"]}
+    found = product(BASE, axes, REGISTRY)
+    assert [variant.recipe["timesteps"] for variant in found] == [[900, 600], [800, 400]]
+    assert [variant.label for variant in found] == [
+        "fixed, timesteps 900,600",
+        "fixed, timesteps 800,400",
+    ]
+    axes = {"weighting.weights": ["0.7", "0.3"], "weighting": ["fixed"]}
+    (found,) = product(BASE, axes, REGISTRY)
+    assert found.recipe["weighting"]["weights"] == [0.7, 0.3]
+    assert found.label == "fixed"
+
+
+def test_departures_are_told_from_what_the_study_is_about():
+    axes = {"weighting": ["dig", "saliency"], "steps": ["4", "6"]}
+    found = product(task_recipe("infrared-visible"), axes, REGISTRY)
+    reference = found[0].recipe
+    by_label = {variant.label: variant.recipe for variant in found}
+    named = named_flags(axes, "variant")
+    steps = departure(by_label["dig, steps 6"], reference, named)
+    assert (steps.named, steps.others, steps.own) == ({"steps": (6, 4)}, {}, {})
+    saliency = departure(by_label["saliency, steps 4"], reference, named)
+    assert saliency.named == {"weighting": ("saliency:saliency", "dig:dig")}
+    assert saliency.others["weighting.window"] == (11, 9)
+    assert saliency.others["weighting.consistency"] == (1, 21)
+    assert {"weighting.sharpness", "weighting.measure"} <= set(saliency.own)
+    matched = product(task_recipe("infrared-visible"), axes, REGISTRY, match=True)
+    assert not any(departure(v.recipe, reference, named).others for v in matched)

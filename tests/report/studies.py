@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from fusionkit.evaluation.folder import sealed
 from fusionkit.evaluation.study import Cell, Study
+from fusionkit.fingerprint import hash_of_file
 
 METRICS = ("en", "sd", "sf", "ag", "mi", "scd", "vif", "qabf", "ssim", "nabf")
 HOSTILE = "</script><script>document.title='broken'</script> \"quoted\" & 'so' <img src=x>"
@@ -30,6 +34,15 @@ def cell(label: str, role: str, seed: int = 0) -> Cell:
     place = "".join(ch for ch in label if ch.isalnum()).lower()
     recipe = {"steps": 6, "seed": seed, "weighting": {"name": "dig:dig", "label": label}}
     return Cell(f"{place[:24]}{seed:02d}", place, label, role, seed, recipe)
+
+
+def change_lines(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the lines of results as if they had been written so."""
+    lines = [json.loads(text) for text in (folder / "results.jsonl").read_text().splitlines()]
+    for line in lines:
+        del line["check"]
+        change(line)
+    (folder / "results.jsonl").write_text("".join(map(sealed, lines)))
 
 
 def write_study(
@@ -54,7 +67,7 @@ def write_study(
         scene: [str(folder / "sources" / f"{scene}_{role}.png") for role in ("ir", "vi")]
         for scene in scenes
     }
-    study = Study(sources, list(metrics), cells, next(iter(rows)))
+    study = Study(sources, list(metrics), cells, next(iter(rows)), ["weighting.window"])
     (folder / "study.json").write_text(json.dumps(asdict(study)), "utf-8")
     with open(folder / "results.jsonl", "w", encoding="utf-8") as results:
         for number, scene in enumerate(scenes):
@@ -64,7 +77,8 @@ def write_study(
             for each in cells:
                 if (each.label, scene) not in skip:
                     line = _line(folder, each, scene, number, (first, second), rows, metrics, steps)
-                    results.write(json.dumps(line) + "\n")
+                    line["key"] = study.key(each, scene)
+                    results.write(sealed(line))
     return study
 
 
@@ -79,7 +93,8 @@ def _line(folder, each, scene, number, sources, rows, metrics, steps):
     fused = (share * sources[0] + (1 - share) * sources[1].mean(-1)).astype(np.uint8)
     place = folder / "images" / each.key
     place.mkdir(exist_ok=True)
-    Image.fromarray(fused).save(place / f"{scene}.png")
+    file = place / f"{scene}.png"
+    Image.fromarray(fused).save(file)
     line = {
         "cell": each.key,
         "scene": scene,
@@ -87,6 +102,8 @@ def _line(folder, each, scene, number, sources, rows, metrics, steps):
         "seconds": rows[each.label][3],
         "peak_mb": 500.0 + 10 * each.seed,
         "image": f"images/{each.key}/{scene}.png",
+        "sha256": hash_of_file(file),
+        "bytes": file.stat().st_size,
         "values": {
             metric: value(each.label, n, number, each.seed, rows)
             for n, metric in enumerate(metrics)

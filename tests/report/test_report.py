@@ -16,7 +16,7 @@ from fusionkit.evaluation.report import pictures, write_report
 from fusionkit.evaluation.report.summary import summarise
 from fusionkit.plugins import load_plugins
 
-from .studies import HOSTILE, METRICS, ROWS, value, write_study
+from .studies import HOSTILE, METRICS, ROWS, change_lines, value, write_study
 
 PLUGIN = """
 from fusionkit import Component, hookimpl
@@ -41,6 +41,9 @@ def fusionkit_metrics():
         for name in names
     ]
 """
+
+
+MANY = tuple(f"scene{n:02d}" for n in range(12))
 
 
 def no_plugins():
@@ -90,27 +93,28 @@ def test_seeds_are_averaged_before_scenes_are_compared(tmp_path):
     assert difference.scenes == 3
 
 
-def test_markdown_marks_only_intervals_that_exclude_zero(tmp_path):
+def test_markdown_marks_only_what_stands_out(tmp_path):
     folder = tmp_path / "s"
-    write_study(folder, metrics=("en", "sd"))
-    lines = []
-    swing = {"alley": 5.0, "bridge": -5.0, "canal": 0.0}
-    for text in (folder / "results.jsonl").read_text().splitlines():
-        line = json.loads(text)
+    write_study(folder, metrics=("en", "sd"), scenes=MANY, size=(24, 18))
+    swing = dict(zip(MANY, (5.0, -5.0) * 6, strict=True))
+
+    def swings(line):
         if line["cell"].startswith("digwindow15"):
             line["values"]["sd"] += swing[line["scene"]]
-        lines.append(json.dumps(line) + "\n")
-    (folder / "results.jsonl").write_text("".join(lines))
+
+    change_lines(folder, swings)
     write_report(folder, registry=no_plugins())
     (row,) = re.findall(
         r"^\| dig, window 15 \| (\S.* \[.*\].*) \|$", (folder / "report.md").read_text(), re.M
     )
     first, second = row.split(" | ")
-    assert re.fullmatch(r"\*\*\+0\.088 \[\+0\.080, \+0\.096\]\*\*", first)
-    assert second.startswith("+0.088 [-")
+    assert re.fullmatch(r"\*\*\+0\.124 \[\+0\.109, \+0\.139\]\*\*", first)
+    assert second.startswith("+0.124 [-")
     page = (folder / "report.html").read_text("utf-8")
-    assert '<strong class="difference">+0.088' in page
-    assert '<span class="difference">+0.088' in page
+    assert '<strong class="difference">+0.124' in page
+    assert '<span class="difference">+0.124' in page
+    # Ten comparisons: a difference of one sign in all scenes needs nine of them.
+    assert "corrected for 10 comparisons (Holm), which takes 9 scenes or more." in page
 
 
 def test_one_scene_has_no_interval_and_nothing_stands_out(tmp_path):
@@ -124,7 +128,7 @@ def test_one_scene_has_no_interval_and_nothing_stands_out(tmp_path):
 
 
 def test_directions_conventions_and_ranks_come_from_the_metrics(tmp_path, metrics):
-    write_study(tmp_path / "s")
+    write_study(tmp_path / "s", scenes=MANY, size=(24, 18))
     shown = write_report(tmp_path / "s", registry=metrics)
     header = shown.splitlines()[0].split()
     assert header[:2] == ["en", "↑"]
@@ -168,17 +172,92 @@ def test_results_of_other_rows_are_left_out_and_said(tmp_path):
     content = json.loads((folder / "study.json").read_text())
     content["cells"] = [cell for cell in content["cells"] if cell["label"] != "mean"]
     (folder / "study.json").write_text(json.dumps(content))
-    assert "3 results of rows no longer in the study left out" in write_report(
+    assert "3 results left out: of rows no longer in the study" in write_report(
         folder, registry=no_plugins()
     )
+
+
+def test_damaged_lines_are_left_out_and_said(tmp_path):
+    folder = tmp_path / "s"
+    write_study(folder)
+    file = folder / "results.jsonl"
+    text = file.read_text()
+    file.write_text(
+        text.replace('"en": 1.0,', '"en": 9.0,', 1) + '{"cell": "mean"}\nnonsense\n[1]\n'
+    )
+    shown = write_report(folder, registry=no_plugins())
+    assert "4 lines of results.jsonl left out: damaged" in shown
+    assert "1 cell of 18 missing" in shown
+
+
+def test_rows_with_the_same_images_are_marked_and_not_counted(tmp_path, metrics):
+    folder = tmp_path / "s"
+    write_study(folder)
+
+    def as_the_reference(line):
+        if line["cell"].startswith("digwindow15"):
+            line["sha256"] = f"first {line['scene']}"
+        if line["cell"].startswith("digwindow700"):
+            line["sha256"] = f"first {line['scene']}"
+
+    change_lines(folder, as_the_reference)
+    summary = summarise(folder, metrics)
+    assert summary.twins == [None, 0, None, None, None, None]
+    assert summary.differences[1] == [None] * len(METRICS)
+    assert len(summary.compared) == 4 * len(METRICS)
+    assert summary.ranks["rank5"][1] == summary.ranks["rank5"][0] == 1
+    assert summary.ranks["rank5"].max() == 5
+    shown = write_report(folder, registry=metrics)
+    assert "dig, window 15 has the same images as dig, window 7: counted once." in shown
+    assert "| dig, window 15 (same images as dig, window 7) |" in (folder / "report.md").read_text()
+    assert "same images as row 1" in (folder / "report.html").read_text("utf-8")
+
+
+def test_what_differs_beside_the_axes_is_listed(tmp_path):
+    folder = tmp_path / "s"
+    rows = {"dig": ("variant", 0.0, 10.0, 1.0), "saliency": ("variant", 0.1, 4.0, 1.0)}
+    write_study(folder, rows=rows)
+    content = json.loads((folder / "study.json").read_text())
+    first, second = content["cells"]
+    content["axes"] = ["weighting"]
+    first["recipe"]["weighting"] = {"name": "dig:dig", "window": 9, "loss": "l2", "scale": 4.0}
+    second["recipe"]["weighting"] = {"name": "saliency:saliency", "window": 11, "sharpness": 4.0}
+    (folder / "study.json").write_text(json.dumps(content))
+    shown = write_report(folder, registry=no_plugins())
+    assert "1 row differs from dig in more than the axes of the study (weighting): in " in shown
+    assert "weighting.window" in shown
+    text = (folder / "report.md").read_text()
+    expected = "weighting saliency:saliency, not dig:dig | **weighting.window 11, not 9** | "
+    assert f"| saliency | {expected}weighting.sharpness 4 |" in text
+    page = (folder / "report.html").read_text("utf-8")
+    assert "<strong>weighting.window 11, not 9</strong>" in page
+    second["recipe"]["weighting"]["window"] = 9
+    (folder / "study.json").write_text(json.dumps(content))
+    assert "more than the axes" not in write_report(folder, registry=no_plugins())
+
+
+def test_the_page_is_written_only_when_something_has_changed(tmp_path):
+    folder = tmp_path / "s"
+    write_study(folder)
+    write_report(folder, registry=no_plugins())
+    page = folder / "report.html"
+    first = page.stat()
+    write_report(folder, registry=no_plugins())
+    assert page.stat().st_ino == first.st_ino  # it was not replaced
+    change_lines(folder, lambda line: line["values"].update(en=3.0))
+    write_report(folder, registry=no_plugins())
+    assert page.stat().st_ino != first.st_ino
 
 
 def test_what_could_not_be_measured_is_listed(tmp_path):
     folder = tmp_path / "s"
     write_study(folder, scenes=("alley",), metrics=("en",))
-    lines = [json.loads(text) for text in (folder / "results.jsonl").read_text().splitlines()]
-    lines[1].update(values={}, problems={"en": "ValueError: <no> edges"})
-    (folder / "results.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def fails(line):
+        if line["cell"] == "digwindow1500":
+            line.update(values={}, problems={"en": "ValueError: <no> edges"})
+
+    change_lines(folder, fails)
     (folder / "images" / "mean" / "alley.png").unlink()
     shown = write_report(folder, registry=no_plugins())
     assert "1 value could not be measured." in shown
@@ -191,10 +270,12 @@ def test_what_could_not_be_measured_is_listed(tmp_path):
 def test_infinite_values_leave_the_data_valid(tmp_path):
     folder = tmp_path / "s"
     write_study(folder, metrics=("psnr",))
-    text = (folder / "results.jsonl").read_text()
-    (folder / "results.jsonl").write_text(
-        re.sub(r'"psnr": [\d.]+', '"psnr": Infinity', text, count=1)
-    )
+
+    def is_infinite(line):
+        if (line["cell"], line["scene"]) == ("digwindow700", "alley"):
+            line["values"]["psnr"] = float("inf")
+
+    change_lines(folder, is_infinite)
     write_report(folder, registry=no_plugins())
     assert csv_rows(folder)[0]["psnr"] == "inf"
     page = (folder / "report.html").read_text("utf-8")
@@ -253,7 +334,7 @@ def test_markdown_shows_labels_as_they_are(tmp_path):
 def test_reports_are_replaced_and_are_the_same_again(tmp_path):
     write_study(tmp_path / "s")
     write_report(tmp_path / "s", registry=no_plugins())
-    names = ("report.html", "report.md", "report.csv")
+    names = ("report.html", "report.md", "report.csv", "report.txt")
     before = [(tmp_path / "s" / name).read_bytes() for name in names]
     for name in names:
         (tmp_path / "s" / name).write_text("old")

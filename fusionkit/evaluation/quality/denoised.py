@@ -19,11 +19,11 @@ from torch import Tensor
 
 from ...components import Registry
 from ...composing import compose
+from ...fingerprint import code_of_class, code_of_modules, combined, core_code
 from ...pipeline import Part, Pipeline
 from ...protocols import Step
 from ..photographs import Pixels, luma_of_pixels
 from ..truth_scene import Array, generator_of
-from .fingerprint import code_of_class, code_of_modules, combined, core_code
 from .methods import Fusion, Method
 from .recipes import Recipe
 from .scenes import BenchScene, Made, stored

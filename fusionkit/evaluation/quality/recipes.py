@@ -8,11 +8,11 @@ from typing import Any
 
 from ...components import Registry
 from ...composing import compose
+from ...fingerprint import code_of_class, combined, core_code
 from ...fusion import Scene
 from ...pipeline import Part, Pipeline
 from ...recipe import Layer, base_layers, merge
 from ..plan import resolve
-from .fingerprint import code_of_class, combined, core_code
 from .methods import Fusion, Row
 from .scenes import BenchScene, Made
 

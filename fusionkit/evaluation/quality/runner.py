@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from ...errors import FusionkitError
+from ...fingerprint import combined
 from ..photographs import Pixels, luma_of_pixels
 from ..scores import Column, Scores
-from .fingerprint import combined
 from .methods import Method
 from .scenes import BenchScene
 from .store import Store, key_of

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 
 from ...components import Registry
+from ...fingerprint import code_of_class, code_of_modules, combined
 from ..measure import Meter, ground_column
 from ..photographs import Pixels, luma_of_pixels
 from ..presets import REFERENCE_METRICS
 from ..scores import Column
-from .fingerprint import code_of_class, code_of_modules, combined
 from .scenes import Made
 
 Luma = NDArray[np.float64]

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import math
+from dataclasses import dataclass
 from html import escape
 from importlib import resources
 from string import Template
@@ -16,13 +17,16 @@ from ..statistics import Difference
 from ..tables import number
 from . import texts
 from .pictures import Gallery, gallery
-from .summary import COST_TITLES, COSTS, Measure, Row, Summary, stands_out
+from .summary import COST_TITLES, COSTS, Measure, Summary
+
+MOST_COLUMNS = 16
+"""As many as a screen of 1400 pixels shows side by side, beside the names of the rows."""
 
 SCRIPTS = ("report.js", "plot.js", "scenes.js", "zoom.js")
 
 
-def page(summary: Summary, scenes: int) -> str:
-    """Return the page of a study, with the images of so many scenes at most."""
+def page(summary: Summary, scenes: int, stamp: str) -> str:
+    """Return the page of a study, with the images of so many scenes at most, and a stamp in it."""
     shown = gallery(summary, scenes)
     # One function around all: the names of the page's script are its own.
     script = "(() => {\n" + "\n".join(_file(name) for name in SCRIPTS) + "})();\n"
@@ -32,6 +36,7 @@ def page(summary: Summary, scenes: int) -> str:
     return Template(_file("report.html")).substitute(
         title=escape(f"Ablation {name}"),
         digest=digest,
+        stamp=stamp,
         style=_file("report.css"),
         script=script,
         data=_json(_data(summary, shown)),
@@ -40,7 +45,9 @@ def page(summary: Summary, scenes: int) -> str:
         reference=escape(summary.rows[summary.reference].label),
         intervals=escape(texts.INTERVALS),
         seeds="The small ± is the standard deviation over seeds." if _seeded(summary) else "",
-        table=_table(summary),
+        test=escape(texts.test_words(summary, "In bold")),
+        tables=_tables(summary),
+        departures=_departures(summary),
         conventions=_conventions(summary),
         embedded=escape(_embedded(summary, shown)),
         viewer="" if shown.scenes else "hidden",
@@ -98,48 +105,81 @@ def _data(summary: Summary, shown: Gallery) -> dict[str, Any]:
     }
 
 
-def _table(summary: Summary) -> str:
-    ranks = [f"{name} ↓" for name in summary.ranks]
-    titles = [_heading(measure) for measure in summary.measures]
-    titles += [f'<th scope="col">{escape(title)}</th>' for title in ranks]
-    titles += [f'<th scope="col">{escape(title)}</th>' for title in COST_TITLES.values()]
-    parts = [f'<thead><tr><th scope="col">Row</th>{"".join(titles)}</tr></thead>']
-    differences = summary.differences
+@dataclass(frozen=True)
+class _Column:
+    """A column of the table: its heading, and a cell for each row, as HTML."""
+
+    heading: str
+    cells: list[str]
+
+
+def _tables(summary: Summary) -> str:
+    """Return the table of results, cut into several where it has too many columns for a screen."""
+    columns = _columns(summary)
+    count = -(-len(columns) // MOST_COLUMNS)  # as equal as they can be
+    size = -(-len(columns) // count)
+    parts = [columns[start : start + size] for start in range(0, len(columns), size)]
+    return "\n".join(
+        '<div class="wide" tabindex="0" role="region" aria-labelledby="results">\n'
+        f"<table>\n{_table(summary, part)}\n</table>\n</div>"
+        for part in parts
+    )
+
+
+def _columns(summary: Summary) -> list[_Column]:
+    means, costs = summary.scores.mean(), summary.mean_costs()
+    found = []
+    for n, measure in enumerate(summary.measures):
+        cells = []
+        for place in range(len(summary.rows)):
+            spread = summary.seed_deviation[place, n]
+            seeds = "" if math.isnan(spread) else f" <small>± {number(spread)}</small>"
+            difference = _difference(summary.differences[place][n], measure)
+            cells.append(f"{number(means[place, n])}{seeds}{difference}")
+        found.append(_Column(_heading(measure), cells))
+    for name, ranks in summary.ranks.items():
+        found.append(_Column(escape(f"{name} ↓"), [f"{rank:.2f}" for rank in ranks]))
+    for n, name in enumerate(COSTS):
+        cells = [texts.cost(name, value) for value in costs[:, n]]
+        found.append(_Column(escape(COST_TITLES[name]), cells))
+    return found
+
+
+def _table(summary: Summary, columns: list[_Column]) -> str:
+    titles = "".join(f'<th scope="col">{column.heading}</th>' for column in columns)
+    parts = [f'<thead><tr><th scope="col">Row</th>{titles}</tr></thead>']
     role = None
     for place, row in enumerate(summary.rows):
         if row.role != role:
             role = row.role
             title = escape(texts.role_title(role))
             parts.append(
-                f'<tbody><tr class="role"><th scope="rowgroup" colspan="{len(titles) + 1}">'
+                f'<tbody><tr class="role"><th scope="rowgroup" colspan="{len(columns) + 1}">'
                 f"<span>{title}</span></th></tr>"
             )
-        parts.append(_row(summary, place, row, differences[place]))
+        cells = "".join(f"<td>{column.cells[place]}</td>" for column in columns)
+        kind = ' class="reference"' if place == summary.reference else ""
+        parts.append(
+            f'<tr{kind}><th scope="row"><div>{_head(summary, place)}</div></th>{cells}</tr>'
+        )
     return "\n".join(parts)
 
 
 def _heading(measure: Measure) -> str:
     words = {True: "higher is better", False: "lower is better", None: "direction unknown"}
     hint = escape(f"{measure.name}: {words[measure.higher_is_better]}. {measure.convention}")
-    return f'<th scope="col"><span title="{hint}">{escape(measure.title)}</span></th>'
+    return f'<span title="{hint}">{escape(measure.title)}</span>'
 
 
-def _row(summary: Summary, place: int, row: Row, found: list[Difference | None]) -> str:
-    means, costs = summary.scores.mean()[place], summary.mean_costs()[place]
-    cells = []
-    for n, measure in enumerate(summary.measures):
-        spread = summary.seed_deviation[place, n]
-        seeds = "" if math.isnan(spread) else f" <small>± {number(spread)}</small>"
-        cells.append(f"<td>{number(means[n])}{seeds}{_difference(found[n], measure)}</td>")
-    cells += [f"<td>{ranks[place]:.2f}</td>" for ranks in summary.ranks.values()]
-    cells += [f"<td>{texts.cost(name, costs[n])}</td>" for n, name in enumerate(COSTS)]
+def _head(summary: Summary, place: int) -> str:
+    row, twin = summary.rows[place], summary.twins[place]
     notes = ["reference"] if place == summary.reference else []
+    if twin is not None:
+        notes.append(f"same images as row {twin + 1}")
     if summary.done(row) < len(summary.scenes):
         notes.append(f"{summary.done(row)} of {len(summary.scenes)} scenes")
     note = f"<small>{', '.join(notes)}</small>" if notes else ""
-    kind = ' class="reference"' if place == summary.reference else ""
-    head = f'<span class="n">{place + 1}</span> <span>{escape(row.label)} {note}</span>'
-    return f'<tr{kind}><th scope="row"><div>{head}</div></th>{"".join(cells)}</tr>'
+    return f'<span class="n">{place + 1}</span> <span>{escape(row.label)} {note}</span>'
 
 
 def _difference(difference: Difference | None, measure: Measure) -> str:
@@ -148,11 +188,40 @@ def _difference(difference: Difference | None, measure: Measure) -> str:
     text = texts.difference_words(difference).replace("-", "\N{MINUS SIGN}")
     mean, _, interval = text.partition(" ")
     words = f'{mean} <span class="interval">{interval}</span>'
-    if not stands_out(difference):
+    if not difference.stands_out:
         return f'<span class="difference">{words}</span>'
     better = measure.higher_is_better
     side = "" if better is None else " better" if (difference.mean > 0) == better else " worse"
     return f'<strong class="difference{side}">{words}</strong>'
+
+
+def _departures(summary: Summary) -> str:
+    """Return the part on what rows differ in from the reference."""
+    rows = []
+    for place, (row, found) in enumerate(zip(summary.rows, summary.departures, strict=True)):
+        if found is None or not (found.named or found.others or found.own):
+            continue
+        others = escape(texts.departure_words(found.others))
+        cells = [
+            escape(texts.departure_words(found.named)),
+            f"<strong>{others}</strong>" if others else "",
+            escape(texts.own_words(found.own)),
+        ]
+        head = f'<span class="n">{place + 1}</span> <span>{escape(row.label)}</span>'
+        words = "".join(f"<td>{cell or '-'}</td>" for cell in cells)
+        rows.append(f'<tr><th scope="row"><div>{head}</div></th>{words}</tr>')
+    if not rows:
+        return ""
+    label = escape(summary.rows[summary.reference].label)
+    titles = "".join(
+        f'<th scope="col">{title}</th>'
+        for title in ("Row", "By the study", "Beside it", "Options of its own")
+    )
+    return (
+        f'<section><h2 id="departures">What differs</h2><p>From <em>{label}</em>.</p>'
+        '<div class="wide words" tabindex="0" role="region" aria-labelledby="departures"><table>'
+        f"<thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}</tbody></table></div></section>"
+    )
 
 
 def _conventions(summary: Summary) -> str:

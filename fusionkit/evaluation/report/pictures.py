@@ -16,7 +16,8 @@ from PIL import Image
 
 from ...errors import FusionkitError
 from ...imaging import from_unit, read_picture
-from .summary import Row, Summary
+from .rows import Row
+from .summary import Summary
 
 SIDES = (900, 640, 450, 320)
 """Longest sides in pixels; a smaller one is taken where one scene alone would be too much."""

@@ -16,22 +16,13 @@ from numpy.typing import NDArray
 from ...components import Registry
 from ...errors import FusionkitError
 from ...plugins import load_plugins
+from ..departures import Departure
+from ..folder import read_results, read_study, valid_lines
 from ..presets import RANKINGS
 from ..scores import Column, Scores
 from ..statistics import Difference
-from ..study import Cell, Study, read_results, read_study
-
-ROLES = {
-    "variant": "Variants",
-    "target only": "Baseline: target only",
-    "gaussian prior": "Baseline: gaussian prior",
-    "fixed at the same NFE": "Baseline: fixed at the same NFE",
-    "no denoiser": "Baseline: no denoiser",
-}
-"""Roles in the order of the report, with their titles; others follow under their own name."""
-
-FEW = 6
-"""Under so many scenes even a difference of one sign in all is chance more often than 1 in 20."""
+from ..study import Study
+from .rows import Row, departures_of, reference_of, rows_of, twins_of
 
 COSTS = ("nfe", "seconds", "peak_mb")
 COST_TITLES = {"nfe": "NFE", "seconds": "seconds", "peak_mb": "peak MB"}
@@ -52,21 +43,6 @@ class Measure:
         return self.name + arrows[self.higher_is_better]
 
 
-def stands_out(difference: Difference | None) -> bool:
-    """Whether the interval excludes zero; over one scene there is none."""
-    return difference is not None and difference.scenes > 1 and difference.clear
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of the report: the cells of one variant, a cell per seed."""
-
-    key: str
-    label: str
-    role: str
-    cells: tuple[Cell, ...]
-
-
 @dataclass(frozen=True, eq=False)
 class Summary:
     """Everything that a report says of a study, except the images.
@@ -80,12 +56,19 @@ class Summary:
     seed_deviation
         (rows, metrics): the sample standard deviation over seeds of the mean over the
         scenes that all seeds of the row have; NaN for one seed.
+    twins
+        For each row, the place of another whose images are the same, byte for byte, on all
+        scenes; None for a row of its own, among them the first of its kind, or the reference.
+    departures
+        For each row with a recipe, how that differs from the reference's.
     ranks, ranked_scenes
         Mean ranks over the scenes that every row has all values of, and how many those are.
+        A twin has the rank of its row, and takes none of its own.
     lines
         What was read of ``results.jsonl``, by cell and scene.
-    missing, foreign
-        How many cells are not done, and how many lines belong to no cell of the study.
+    missing, foreign, damaged
+        How many cells are not done; how many lines are of no cell of the study, or of other
+        code, sources or weights; how many are no longer what was written.
     """
 
     folder: Path
@@ -95,11 +78,14 @@ class Summary:
     scores: Scores
     costs: NDArray[np.float64]
     seed_deviation: NDArray[np.float64]
+    twins: Sequence[int | None]
+    departures: Sequence[Departure | None]
     ranks: Mapping[str, NDArray[np.float64]]
     ranked_scenes: int
     lines: Mapping[tuple[str, str], Mapping[str, Any]]
     missing: int
     foreign: int
+    damaged: int = 0
     problems: Sequence[str] = field(default_factory=tuple)
 
     @property
@@ -120,14 +106,17 @@ class Summary:
     @property
     def reference(self) -> int:
         """The place of the row that differences are taken from."""
-        labels = [row.label for row in self.rows]
-        return labels.index(self.study.reference) if self.study.reference in labels else 0
+        return reference_of(self.rows, self.study)
 
     @property
-    def fewest_compared(self) -> int:
-        """Over how few scenes a difference is; 0 where there is none."""
-        counts = [d.scenes for found in self.differences for d in found if d is not None]
-        return min(counts, default=0)
+    def compared(self) -> list[Difference]:
+        """The differences that are tested: over two scenes or more, twins left out."""
+        return [
+            each
+            for found, twin in zip(self.differences, self.twins, strict=True)
+            for each in found
+            if twin is None and each is not None and each.scenes > 1
+        ]
 
     def done(self, row: Row) -> int:
         """Return on how many scenes every seed of a row is done."""
@@ -136,9 +125,10 @@ class Summary:
     @cached_property
     def differences(self) -> list[list[Difference | None]]:
         """The differences of every row from the reference, whose own are None."""
-        found = self.scores.differences(self.rows[self.reference].key)
         nothing: list[Difference | None] = [None] * len(self.measures)
-        return [found.get(row.key, nothing) for row in self.rows]
+        found = _of_own(self.scores, self.twins).differences(self.rows[self.reference].key)
+        places = [n if twin is None else twin for n, twin in enumerate(self.twins)]
+        return [found.get(self.rows[place].key, nothing) for place in places]
 
     def mean_costs(self) -> NDArray[np.float64]:
         """Return the costs over scenes, (rows, costs)."""
@@ -148,11 +138,10 @@ class Summary:
 def summarise(folder: Path, registry: Registry | None = None) -> Summary:
     """Read a study and its results; raise UsageError if the folder holds none."""
     study = read_study(folder)
-    wanted = {(cell.key, scene) for cell in study.cells for scene in study.scenes}
-    found = {(line["cell"], line["scene"]): line for line in read_results(folder)}
-    lines = {pair: line for pair, line in found.items() if pair in wanted}
+    results = read_results(folder)
+    lines = valid_lines(study, results)
     rows = rows_of(study)
-    measures = describe(study.metrics, load_plugins() if registry is None else registry)
+    measures = describe(study, load_plugins() if registry is None else registry)
     scores = Scores(
         [row.key for row in rows],
         list(study.scenes),
@@ -166,7 +155,11 @@ def summarise(folder: Path, registry: Registry | None = None) -> Summary:
         scores.values[place] = _mean(by_seed[..., len(COSTS) :], 0)
         costs[place] = _mean(by_seed[..., : len(COSTS)], 0)
         deviation[place] = _over_seeds(by_seed[..., len(COSTS) :])
-    ranks, ranked = _ranks(scores, measures)
+    twins = twins_of(rows, study, lines)
+    ranks, ranked = _ranks(_of_own(scores, twins), measures)
+    places = np.cumsum([twin is None for twin in twins]) - 1  # among the rows that are ranked
+    own = [places[n if twin is None else twin] for n, twin in enumerate(twins)]
+    ranks = {name: values[own] for name, values in ranks.items()}
     labels = {cell.key: cell.label for cell in study.cells}
     problems = tuple(
         f"{labels[cell]}, {scene}: {metric}: {why}"
@@ -181,41 +174,38 @@ def summarise(folder: Path, registry: Registry | None = None) -> Summary:
         scores,
         costs,
         deviation,
+        twins,
+        departures_of(rows, study),
         ranks,
         ranked,
         lines,
-        len(wanted) - len(lines),
-        len(found) - len(lines),
+        len(study.cells) * len(study.scenes) - len(lines),
+        len(results.lines) - len(lines),
+        results.damaged,
         problems,
     )
 
 
-def rows_of(study: Study) -> list[Row]:
-    """Gather the cells of each variant, in the order of the roles, then of the study."""
-    gathered: dict[str, list[Cell]] = {}
-    for cell in study.cells:
-        gathered.setdefault(cell.variant, []).append(cell)
-    rows = [
-        Row(key, cells[0].label, cells[0].role, tuple(cells)) for key, cells in gathered.items()
-    ]
-    known = list(ROLES)
-    order = [*known, *dict.fromkeys(row.role for row in rows if row.role not in known)]
-    return sorted(rows, key=lambda row: order.index(row.role))
-
-
-def describe(names: Sequence[str], registry: Registry) -> list[Measure]:
+def describe(study: Study, registry: Registry) -> list[Measure]:
     """Look metrics up; one that is not installed, or cannot be built, is known by name only."""
     from ..measure import Meter
 
     found = []
-    for name in names:
+    for name in study.metrics:
         try:
-            column = Meter([name], registry).columns[0]
+            column = Meter([name], registry, options=study.options).columns[0]
         except FusionkitError:
             found.append(Measure(name))
         else:
             found.append(Measure(name, column.higher_is_better, column.convention))
     return found
+
+
+def _of_own(scores: Scores, twins: Sequence[int | None]) -> Scores:
+    """Return the scores of the rows that are no twins of others."""
+    kept = [place for place, twin in enumerate(twins) if twin is None]
+    methods = [scores.methods[place] for place in kept]
+    return Scores(methods, scores.scenes, scores.columns, scores.values[kept])
 
 
 def _by_seed(

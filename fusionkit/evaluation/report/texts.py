@@ -8,19 +8,22 @@ import itertools
 import math
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from ..statistics import Difference
+from ..departures import Departure, shown
+from ..statistics import Difference, criterion, least_scenes
 from ..study import Cell
 from ..tables import number
-from .summary import COST_TITLES, COSTS, FEW, ROLES, Row, Summary, stands_out
+from .rows import ROLES, Row
+from .summary import COST_TITLES, COSTS, Summary
 
 INTERVALS = "95% intervals, paired bootstrap over scenes"
 
 
 def as_text(summary: Summary) -> str:
-    """Return the table of means, starred where the interval against the reference excludes 0."""
+    """Return the table of means, starred where a difference from the reference stands out."""
     measures = [measure.title for measure in summary.measures]
     header = ["", *measures, *(f"{name} ↓" for name in summary.ranks)]
     header += [*COST_TITLES.values()]
@@ -30,7 +33,8 @@ def as_text(summary: Summary) -> str:
     for place, row in enumerate(summary.rows):
         line = [_one_line(row.label)]
         for n in range(len(measures)):
-            star = "*" if stands_out(differences[place][n]) else ""
+            difference = differences[place][n]
+            star = "*" if difference is not None and difference.stands_out else ""
             line.append(number(means[place, n]) + star)
         line += [f"{values[place]:.2f}" for values in summary.ranks.values()]
         line += [cost(name, costs[place, n]) for n, name in enumerate(COSTS)]
@@ -40,8 +44,9 @@ def as_text(summary: Summary) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
-    notes = [f"* differs from {_one_line(summary.study.reference)} ({INTERVALS})"]
-    return "\n".join([*text, "", *notes, *warnings_of(summary)])
+    notes = [test_words(summary, f"* differs from {_one_line(summary.study.reference)}")]
+    notes.append(twin_words(summary))
+    return "\n".join([*text, "", *filter(None, notes), *warnings_of(summary)])
 
 
 def as_markdown(summary: Summary) -> str:
@@ -53,9 +58,10 @@ def as_markdown(summary: Summary) -> str:
     if len(summary.rows) > 1:
         parts += [
             f"## Differences from {reference}",
-            f"With {INTERVALS}; in bold where one excludes zero.",
+            f"With {INTERVALS}. " + test_words(summary, "In bold"),
             _differences(summary),
         ]
+        parts += _departures(summary)
     parts += ["## Metrics", _conventions(summary)]
     parts += ["## Commands", "For the first scene; the others take their own sources."]
     scene = summary.scenes[0]
@@ -126,6 +132,50 @@ def overview(summary: Summary) -> str:
     )
 
 
+def test_words(summary: Summary, mark: str) -> str:
+    """Say when a difference is marked; empty where nothing is compared."""
+    count = len(summary.compared)
+    if not count:
+        return ""
+    fewest = min(difference.scenes for difference in summary.compared)
+    said = f"{mark}: {criterion(count)}"
+    if fewest < least_scenes(count):
+        said += (
+            f"; there are {fewest}" if fewest == len(summary.scenes) else f"; some have {fewest}"
+        )
+    return said + "."
+
+
+def twin_words(summary: Summary) -> str:
+    """Say which rows have the same images as another; empty where none has."""
+    found = [
+        f"{_one_line(row.label)} has the same images as {_one_line(summary.rows[twin].label)}"
+        for row, twin in zip(summary.rows, summary.twins, strict=True)
+        if twin is not None
+    ]
+    if len(found) > 3:
+        found = [f"{len(found)} rows have the same images as another, which the report names"]
+    return f"{'; '.join(found)}: counted once." if found else ""
+
+
+def departure_words(flags: Mapping[str, tuple[Any, Any]]) -> str:
+    """Write in what a recipe differs from the reference's."""
+    return ", ".join(
+        f"{flag} {shown(mine)}, not {shown(its)}" for flag, (mine, its) in flags.items()
+    )
+
+
+def own_words(own: Mapping[str, Any]) -> str:
+    """Write the options that the reference does not have."""
+    return ", ".join(f"{flag} {shown(value)}" for flag, value in own.items())
+
+
+def departing(summary: Summary) -> list[tuple[Row, Departure]]:
+    """Return the rows that differ from the reference in more than the study is about."""
+    pairs = zip(summary.rows, summary.departures, strict=True)
+    return [(row, found) for row, found in pairs if found is not None and found.others]
+
+
 def warnings_of(summary: Summary) -> list[str]:
     """Return what a reader must know before the numbers."""
     said = []
@@ -136,13 +186,29 @@ def warnings_of(summary: Summary) -> list[str]:
         )
     if summary.ranks and summary.ranked_scenes < len(summary.scenes):
         said.append(f"Ranks are over the {_count(summary.ranked_scenes, 'scene')} of all rows.")
-    fewest = summary.fewest_compared
-    if fewest == 1:
+    if len(summary.rows) > 1 and not summary.compared and any(map(any, summary.differences)):
         said.append("There is no interval of a difference over one scene.")
-    elif 1 < fewest < FEW:
-        said.append(f"Differences are over as few as {fewest} scenes: too few for their intervals.")
+    rows = departing(summary)
+    if rows:
+        about = ", ".join(summary.study.axes) or "nothing"
+        flags = list(dict.fromkeys(flag for _, found in rows for flag in found.others))
+        label = summary.rows[summary.reference].label
+        said.append(
+            f"{_count(len(rows), 'row')} differ{'s' if len(rows) == 1 else ''} from "
+            f"{_one_line(label)} in more than the axes of the study ({about}): in "
+            f"{', '.join(flags)}. That is compared, too: the report lists what differs; --match, "
+            "or an option given for all of them, makes it equal."
+        )
     if summary.foreign:
-        said.append(f"{_count(summary.foreign, 'result')} of rows no longer in the study left out.")
+        said.append(
+            f"{_count(summary.foreign, 'result')} left out: of rows no longer in the study, or "
+            "made of other sources, by other code or other weights."
+        )
+    if summary.damaged:
+        said.append(
+            f"{_count(summary.damaged, 'line')} of results.jsonl left out: damaged, or of an "
+            "earlier version."
+        )
     if summary.problems:
         said.append(f"{_count(len(summary.problems), 'value')} could not be measured.")
     return said
@@ -175,7 +241,7 @@ def _means(summary: Summary) -> str:
     table = [header, ["---"] * len(header)]
     means, costs, spread = summary.scores.mean(), summary.mean_costs(), summary.seed_deviation
     for place, row in enumerate(summary.rows):
-        line = [_escaped(row.label), _escaped(row.role)]
+        line = [_labelled(summary, place), _escaped(row.role)]
         line.append(f"{summary.done(row)}/{len(summary.scenes)}")
         for n in range(len(titles)):
             seeds = "" if math.isnan(spread[place, n]) else f" ± {number(spread[place, n])}"
@@ -186,20 +252,42 @@ def _means(summary: Summary) -> str:
     return _table(table) + note
 
 
+def _labelled(summary: Summary, place: int) -> str:
+    """Return the label of a row, with whose images it has if they are another's."""
+    twin = summary.twins[place]
+    same = "" if twin is None else f" (same images as {_escaped(summary.rows[twin].label)})"
+    return _escaped(summary.rows[place].label) + same
+
+
 def _differences(summary: Summary) -> str:
     header = ["row", *(measure.title for measure in summary.measures)]
     table = [header, ["---"] * len(header)]
-    for place, (row, found) in enumerate(zip(summary.rows, summary.differences, strict=True)):
+    for place, found in enumerate(summary.differences):
         if place != summary.reference:
-            table.append([_escaped(row.label), *map(_difference, found)])
+            table.append([_labelled(summary, place), *map(_difference, found)])
     return _table(table)
+
+
+def _departures(summary: Summary) -> list[str]:
+    """Return the part on what rows differ in from the reference."""
+    label = _escaped(summary.rows[summary.reference].label)
+    table = [["row", "by the study", "beside it", "options of its own"], ["---"] * 4]
+    for row, found in zip(summary.rows, summary.departures, strict=True):
+        if found is not None and (found.named or found.others or found.own):
+            others = departure_words(found.others)
+            words = [departure_words(found.named), others, own_words(found.own)]
+            cells = [_escaped(text) or "-" for text in words]
+            table.append(
+                [_escaped(row.label), cells[0], f"**{cells[1]}**" if others else "-", cells[2]]
+            )
+    return ["## What differs", f"From {label}.", _table(table)] if len(table) > 2 else []
 
 
 def _difference(difference: Difference | None) -> str:
     if difference is None:
         return "-"
     text = difference_words(difference)
-    return f"**{text}**" if stands_out(difference) else text
+    return f"**{text}**" if difference.stands_out else text
 
 
 def _conventions(summary: Summary) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+
+from .components import PluginInfo
 
 _CORE = ("fusionkit", "fusionkit.imaging")
 
@@ -34,6 +37,35 @@ def code_of_class(cls: type) -> str:
     if depth or file.name == "__init__.py":
         return _code_of_folder(file.parents[max(0, depth - 1)] if depth else file.parent)
     return _hash([file])
+
+
+def code_of_plugin(plugin: PluginInfo) -> str:
+    """Return a hash of all files of a plugin: its package with what it ships, or its one file."""
+    if plugin.origin.endswith(".py"):  # given as a file
+        return _hash([Path(plugin.origin)])
+    name = plugin.origin.partition(":")[0].partition(".")[0]
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None:
+        return ""  # of a module that is no file, versions are all there is
+    if Path(file).name != "__init__.py":
+        return _hash([Path(file)])
+    return hash_of_folder(Path(file).parent)
+
+
+def hash_of_folder(folder: Path) -> str:
+    """Return a hash of the names and contents of all files in a folder, but for compiled Python."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and "__pycache__" not in file.parts:
+            digest.update(file.relative_to(folder).as_posix().encode() + b"\0")
+            digest.update(hash_of_file(file).encode())
+    return digest.hexdigest()
+
+
+def hash_of_file(file: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with open(file, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def combined(*codes: str) -> str:
