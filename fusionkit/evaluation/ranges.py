@@ -14,8 +14,6 @@ what they span, and types that have no range by convention: they are refused.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -25,7 +23,7 @@ from typing import Any
 
 from ..errors import ImageError, UsageError
 from ..imaging import Picture, full_scale, parse_bounds, parse_range, read_picture
-from ..saving import record_path_of
+from ..saving import file_sha256, record_of
 
 Range = tuple[float, float]
 Span = Range | None
@@ -104,7 +102,7 @@ class Ranges:
         own = recorded(path)
         if own is not None:
             picture = read_picture(path, own.output, name)
-            if picture.dtype.name == own.dtype:  # or the file is no longer that of the record
+            if picture.dtype.name == own.dtype:  # or the file is another, of an old record's name
                 return picture
         told = _told(path, records)
         if len(told) > 1:
@@ -157,19 +155,24 @@ def parse_ranges(texts: Sequence[str], count: int, names: Sequence[str] = ()) ->
 
 
 def recorded(path: str | os.PathLike[str]) -> Recorded | None:
-    """Return what the record beside an image tells; None if there is none, or no legible one."""
+    """Return what the record beside an image tells; None if there is none, or another image's."""
+    content = record_of(path)
+    if content is None:
+        return None
     try:
-        content = json.loads(Path(record_path_of(path)).read_text("utf-8"))
+        output = content["output"]
+        if output.get("sha256", "") not in ("", file_sha256(path)):
+            return None
         own = bool(content["recipe"].get("stretch", False))
         return Recorded(
-            str(content["output"]["dtype"]),
-            _range(content["output"]["range"]),
+            str(output["dtype"]),
+            _range(output["range"]),
             {
                 str(entry["sha256"]): None if own else _range(entry["range"])
                 for entry in content["inputs"]
             },
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, UsageError):
         return None
 
 
@@ -185,9 +188,8 @@ def _told(path: str | os.PathLike[str], records: Sequence[Recorded]) -> set[Span
     if not records:
         return set()
     try:
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+        digest = file_sha256(path)
+    except UsageError:
         return set()  # who reads it says what is wrong with it
     return {record.inputs[digest] for record in records if digest in record.inputs}
 
