@@ -67,20 +67,22 @@ def test_what_is_put_is_got(tmp_path: Path) -> None:
 )
 def test_a_damaged_file_is_warned_of_and_made_anew(damage: Any, tmp_path: Path) -> None:
     sources = draw(2, 1, 1, 9, 8)
-    cold = pipeline(tmp_path)(sources)
+    cold = pipeline(tmp_path, weighting="fixed")(sources)
     victim = files(tmp_path)[0]
     whole = victim.read_bytes()
     victim.write_bytes(damage(whole))
     with pytest.warns(FusionkitWarning, match="is damaged") as caught:
-        mended = pipeline(tmp_path)(sources)
+        mended = pipeline(tmp_path, weighting="fixed")(sources)
     (message,) = (str(warning.message) for warning in caught)
     assert str(victim) in message
     assert "\n" not in message
-    assert (mended.image - cold.image).abs().max() < 1e-5  # made in another batch
+    assert (
+        mended.image - cold.image
+    ).abs().max() < 1e-5  # made in another batch, and weighed alike
     assert mended.nfe == N + 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert pipeline(tmp_path)(sources).nfe == N
+        assert pipeline(tmp_path, weighting="fixed")(sources).nfe == N
 
 
 def test_a_file_of_another_shape_is_damaged(tmp_path: Path) -> None:
@@ -92,13 +94,13 @@ def test_a_file_of_another_shape_is_damaged(tmp_path: Path) -> None:
 
 def test_files_that_have_changed_names_are_damaged(tmp_path: Path) -> None:
     sources = draw(2, 1, 1, 9, 8)
-    cold = pipeline(tmp_path)(sources)
+    cold = pipeline(tmp_path, weighting="fixed")(sources)
     first, second = files(tmp_path)[:2]
     whole = first.read_bytes()
     first.write_bytes(second.read_bytes())  # sound by itself, and of the same shape
     second.write_bytes(whole)
     with pytest.warns(FusionkitWarning, match="that of another estimate") as caught:
-        mended = pipeline(tmp_path)(sources)
+        mended = pipeline(tmp_path, weighting="fixed")(sources)
     assert len(caught) == 2
     assert (mended.image - cold.image).abs().max() < 1e-5
     assert mended.nfe == N + 2
