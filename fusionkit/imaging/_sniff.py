@@ -90,6 +90,7 @@ _MARKUP = (
     (b"<html", "web page", "download the image itself"),
     (b"<?xml", "XML", _CONVERT),
 )
+_NO_IMAGES = ("web page", "Git LFS pointer")  # what is saved under the name of an image at times
 # fmt: off
 _RAW_EXTENSIONS = frozenset((
     ".3fr", ".arw", ".cr2", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc",
@@ -115,6 +116,8 @@ def other_format(name: str, head: bytes) -> str | None:
         no known format.
     """
     kind, remedy = _kind(name.lower(), head)
+    if kind in _NO_IMAGES:
+        return f"this is a {kind}, no image: {remedy}"
     return f"{kind} files are not supported: {remedy}" if kind else None
 
 

@@ -41,7 +41,9 @@ class Directory:
     order: Literal["<", ">"]
     """Byte order as NumPy and struct write it, "<" or ">"."""
     big: bool
-    fields: Mapping[int, tuple[_Field, ...]]
+    fields: Mapping[int, _Field]
+    repeated: frozenset[int]
+    """Codes that stand more than once."""
 
     def __contains__(self, code: int) -> bool:
         """Whether there is a field of this code."""
@@ -77,10 +79,9 @@ class Directory:
         return self._value(code, field)
 
     def _field(self, code: int) -> _Field | None:
-        found = self.fields.get(code, ())
-        if len(found) > 1:
+        if code in self.repeated:
             raise self._broken(code)
-        return found[0] if found else None
+        return self.fields.get(code)
 
     def _value(self, code: int, field: _Field) -> bytes:
         size = _WIDTHS[field.kind] * field.count
@@ -117,6 +118,7 @@ def read_directories(raw: Raw) -> list[Directory]:
     at = 8 if big else 4  # where the offset of the next directory stands
     directories: list[Directory] = []
     seen: set[int] = set()
+    taken = 0
     while True:
         if at + offset_size > len(data):
             raise raw.damaged("TIFF")
@@ -131,10 +133,16 @@ def read_directories(raw: Raw) -> list[Directory]:
         (count,) = struct.unpack_from(count_type, data, start)
         start += count_size
         at = start + count * entry.size
+        taken += count * entry.size
         if at > len(data):
             raise raw.damaged("TIFF", "its list of pages leads out of the file")
-        fields: dict[int, tuple[_Field, ...]] = {}
+        if taken > len(data):
+            raise raw.damaged("TIFF", "its pages overlap")
+        fields: dict[int, _Field] = {}
+        repeated: set[int] = set()
         for number, (code, kind, values, _) in enumerate(entry.iter_unpack(data[start:at])):
-            field = _Field(kind, values, start + (number + 1) * entry.size - offset_size)
-            fields[code] = (*fields.get(code, ()), field)
-        directories.append(Directory(raw, order, big, fields))
+            if code in fields:
+                repeated.add(code)
+            value_at = start + (number + 1) * entry.size - offset_size
+            fields[code] = _Field(kind, values, value_at)
+        directories.append(Directory(raw, order, big, fields, frozenset(repeated)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.imaging._jpeg import read_frame
@@ -39,7 +40,8 @@ def jpeg_decoder(
             raise raw.error(f"{unsupported} in a TIFF is not supported: save it uncompressed")
         if flaw := frame.flaw():
             raise raw.damaged("TIFF", flaw)
-        if not frame.complete or frame.components != layout.together or layout.bits != 8:
+        fits = frame.components == layout.together and layout.dtype == np.uint8
+        if not (frame.complete and fits):
             raise raw.damaged("TIFF", "a strip or tile is no JPEG of its samples")
         # RGB without a JFIF header is stored as such; else the stream says what is stored.
         plain = colours == "RGB" and photometric == _RGB and data[6:10] != b"JFIF"

@@ -107,8 +107,9 @@ def _picture_from_image(
             mode = "LA" if mode == "L" else "RGBA"
         converted = image if mode == image.mode else image.convert(mode)
         samples = np.asarray(converted)
-    except (OSError, SyntaxError, ValueError, TypeError) as error:
-        raise ImageError(f"{name}: the PIL image cannot be loaded: {error}") from None
+    except Exception as error:  # Pillow raises nearly anything on damaged data
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ImageError(f"{name}: the PIL image cannot be loaded: {said}") from None
     if image.mode in ("CMYK", "YCbCr", "HSV"):
         notes += (f"converted from {image.mode} to RGB without a colour profile",)
         icc = None  # it describes what was converted

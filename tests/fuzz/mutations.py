@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 
 _NUMBERS = (0, 1, 2, 3, 7, 8, 15, 16, 255, 256, 4095, 32767, 32768, 65535, 2**24, 2**31 - 1, 2**31)
 
+_LEAST = 12  # bytes that are left of a file, enough to be taken for its format
+
 
 def mutated(data: bytes, others: Sequence[bytes], rng: random.Random) -> bytes:
     """Damage a file in one to six ways; `others` lend parts to it."""
@@ -70,12 +72,13 @@ def _number(data: bytes, rng: random.Random) -> bytes:
 
 
 def _cut(data: bytes, rng: random.Random) -> bytes:
-    return data[: max(12, len(data) - rng.choice((1, 2, 8, rng.randrange(len(data)))))]
+    return data[: max(_LEAST, len(data) - rng.choice((1, 2, 8, rng.randrange(len(data)))))]
 
 
 def _drop(data: bytes, rng: random.Random) -> bytes:
     at = _place(data, rng)
-    return data[:at] + data[at + rng.choice((1, 2, 4, 16, 64)) :] or data
+    shorter = data[:at] + data[at + rng.choice((1, 2, 4, 16, 64)) :]
+    return shorter if len(shorter) >= _LEAST else data
 
 
 def _repeat(data: bytes, rng: random.Random) -> bytes:

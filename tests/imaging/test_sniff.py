@@ -97,7 +97,9 @@ def test_packed_volume(refusal):
 def test_other(refusal, kind):
     data, remedy = OTHERS[kind]
     message = refusal(data)
-    assert f": {kind} files are not supported: " in message
+    no_image = kind in ("web page", "Git LFS pointer")
+    said = f"this is a {kind}, no image" if no_image else f"{kind} files are not supported"
+    assert f": {said}: " in message
     assert remedy in message
 
 

@@ -53,6 +53,17 @@ def test_cut_before_the_second_page(refusal, pages):
         assert "its list of pages leads out of the file" in refusal(pages[:length])
 
 
+def test_pages_that_overlap(refusal):
+    """Thousands of pages, each of thousands of fields, all in the same bytes: a day's work."""
+    pages = 5000
+    data = bytearray(b"II*\0" + struct.pack("<I", 8) + bytes(4 * pages + 12 * 9000))
+    for page in range(pages):
+        start = 8 + 4 * page
+        struct.pack_into("<H", data, start, 4000)
+        struct.pack_into("<I", data, start + 2 + 12 * 4000, start + 4)
+    assert "overlap" in refusal(bytes(data)[: 20 + 4 * pages + 12 * 4000])
+
+
 def test_pages_without_directories(refusal, make):
     """Tifffile and ImageJ may write one directory, and the other images behind the first."""
     stack = np.stack([make("uint8", 1, 20, 24)] * 3)
