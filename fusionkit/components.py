@@ -63,9 +63,11 @@ WEIGHTING = Kind(
     "weighting",
     "fusionkit_weightings",
     "weighting",
-    ("uses_trajectory", "sources", "plan", "weighs_by"),
+    ("uses_trajectory", "levels", "sources", "plan", "weighs_by"),
 )
-OBJECTIVE = Kind("objective", "fusionkit_objectives", "objective", ("uses_trajectory", "sources"))
+OBJECTIVE = Kind(
+    "objective", "fusionkit_objectives", "objective", ("uses_trajectory", "levels", "sources")
+)
 METRIC = Kind("metric", "fusionkit_metrics", "metric", ("bounds", "reference", "summed", "within"))
 KINDS = (ESTIMATOR, WEIGHTING, OBJECTIVE, METRIC)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +14,9 @@ import torch
 
 from .cache import EstimateCache
 from .components import ESTIMATOR, OBJECTIVE, WEIGHTING, BuildContext, Kind, Registry
-from .errors import PluginError, UsageError
+from .errors import FusionkitWarning, PluginError, UsageError
 from .hardware import check_compiler, fast_precision
+from .idle import complaints
 from .options import from_mapping, to_mapping
 from .pipeline import Part, Pipeline
 from .plugins import load_plugins
@@ -73,6 +75,11 @@ def compose(
     PluginError
         A component could not be built.
 
+    Warns
+    -----
+    FusionkitWarning
+        Of what is given and cannot change any result of this composition.
+
     Examples
     --------
     >>> pipe = compose(weighting={"name": "dig", "window": 7}, steps=6)  # doctest: +SKIP
@@ -119,9 +126,12 @@ def compose(
     )
     parts |= {kind.group: part(kind, context) for kind in (WEIGHTING, OBJECTIVE)}
     kept = None if cache is None else _cache(cache, parts["estimator"])
-    return Pipeline(
+    pipeline = Pipeline(
         parts["estimator"], parts["weighting"], parts["objective"], resolved, context, kept
     )
+    for complaint in complaints(pipeline, layered.origins):
+        warnings.warn(complaint, FusionkitWarning, stacklevel=2)
+    return pipeline
 
 
 def _part_by_name(choice: Choice, context: BuildContext, kept: dict[str, Part]) -> Part:

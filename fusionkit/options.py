@@ -36,6 +36,7 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
+    only_with: Mapping[str, Iterable[Any]] | None = None,
 ) -> Any:
     """Declare one option: a dataclass field with its default, help and bounds.
 
@@ -53,6 +54,9 @@ def option(
         Inclusive bounds of a number, or of each number of a tuple.
     above
         An exclusive lower bound.
+    only_with
+        Other fields, and the values of each beside which this option matters. Beside any other
+        value it changes nothing, and the person who gives it is told.
     """
     metadata = {
         "help": help,
@@ -60,6 +64,7 @@ def option(
         "minimum": minimum,
         "maximum": maximum,
         "above": above,
+        "only_with": {name: tuple(values) for name, values in (only_with or {}).items()},
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -82,11 +87,25 @@ class OptionSpec:
     minimum: float | None
     maximum: float | None
     above: float | None
+    only_with: Mapping[str, tuple[Any, ...]]
 
     @property
     def name(self) -> str:
         """The name in flags, recipes and records: the field's, with hyphens."""
         return self.field.replace("_", "-")
+
+    @property
+    def condition(self) -> str:
+        """What it matters with only, for example ``granularity region``; empty if always."""
+        return " and ".join(
+            f"{other.replace('_', '-')} {' or '.join(map(_as_text, values))}"
+            for other, values in self.only_with.items()
+        )
+
+    @property
+    def described(self) -> str:
+        """Its help, with the condition."""
+        return f"{self.help} Matters with {self.condition} only." if self.only_with else self.help
 
     @property
     def kind(self) -> str:
@@ -100,9 +119,7 @@ class OptionSpec:
         """Write a value as a flag takes it; the empty tuple as ``none``, for help texts."""
         if self.many:
             return ",".join(map(str, value)) or "none"
-        if self.type is bool:
-            return "yes" if value else "no"
-        return str(value)
+        return _as_text(value)
 
     def parse(self, text: str) -> Any:
         """Turn the text of a flag into a value; raise ValueError saying what is wrong."""
@@ -157,6 +174,12 @@ class OptionSpec:
             raise ValueError(f"must be above {self.above}, not {value}")
 
 
+def _as_text(value: Scalar) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
 def specs(options: type) -> tuple[OptionSpec, ...]:
     """Return the options that a dataclass declares, in order.
 
@@ -189,7 +212,32 @@ def _specs(options: type) -> tuple[OptionSpec, ...]:
         if field.name == "name":
             raise TypeError(f"{where}: 'name' is taken, it names the component in recipes")
         found.append(_spec(field, hints[field.name], where))
+    _check_conditions(found, name)
     return tuple(found)
+
+
+def _check_conditions(found: list[OptionSpec], name: str) -> None:
+    known = {spec.field: spec for spec in found}
+    for spec in found:
+        for other, values in spec.only_with.items():
+            where = f"{name}.{spec.field}: only_with {other}"
+            if other not in known or other == spec.field:
+                raise TypeError(f"{where}, which is not another option")
+            try:
+                checked = [known[other].check(value) for value in values]
+            except ValueError as error:
+                raise TypeError(f"{where}: it {error}") from None
+            if not checked:
+                raise TypeError(f"{where} needs a value: with none, the option never matters")
+
+
+def idle_options(options: Any) -> dict[str, str]:
+    """Return the options that change nothing beside the values of the others, and why."""
+    return {
+        spec.name: f"{spec.name} matters with {spec.condition} only"
+        for spec in specs(type(options))
+        if any(getattr(options, other) not in values for other, values in spec.only_with.items())
+    }
 
 
 def _spec(field: dataclasses.Field[Any], annotation: Any, where: str) -> OptionSpec:
@@ -215,6 +263,7 @@ def _spec(field: dataclasses.Field[Any], annotation: Any, where: str) -> OptionS
         minimum=field.metadata.get("minimum"),
         maximum=field.metadata.get("maximum"),
         above=field.metadata.get("above"),
+        only_with=field.metadata.get("only_with", {}),
     )
     try:
         checked = spec.check(field.default)

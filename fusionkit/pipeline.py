@@ -21,7 +21,7 @@ from .errors import FusionkitError, PluginError, UsageError
 from .evaluating import Evaluator
 from .fingerprint import code_of_plugin
 from .options import to_mapping
-from .protocols import plans, uses_trajectory
+from .protocols import LEVELS, levels, plans, uses_trajectory
 from .run import Run, standard_normal
 from .sampler import SampledStep, sample
 from .schedule import Schedule, check_timesteps, choose_timesteps
@@ -98,6 +98,13 @@ class Pipeline:
 
     Made by :func:`compose`. Holds no state of a run, and can be used again and again.
     A ``cache`` of source estimates needs an estimator that has a name.
+
+    Attributes
+    ----------
+    levels
+        Which levels the result depends on, one of :data:`.protocols.LEVELS`.
+    schedule
+        The levels that are visited: one, if the same comes of all.
     """
 
     def __init__(
@@ -116,7 +123,15 @@ class Pipeline:
         self.device = torch.device(context.device)
         self.dtype = torch.float64 if context.precision == "float64" else torch.float32
         self.alpha_bar = _checked_alpha_bar(estimator)
-        self.schedule = Schedule.of(self.alpha_bar, self._timesteps())
+        self.levels = _levels(weighting, objective)
+        schedule = Schedule.of(self.alpha_bar, self._timesteps())
+        # The same would come of every step: one is run.
+        self.schedule = schedule if self.levels == "all" else schedule.subset([0])
+
+    def __repr__(self) -> str:
+        names = ", ".join(str(part.table["name"]) for part in self.parts.values())
+        place = f"{self.context.device}, {self.context.precision}"
+        return f"<Pipeline of {names}; steps: {self.schedule.steps}; {place}>"
 
     @property
     def channels(self) -> int:
@@ -283,8 +298,7 @@ class Pipeline:
             run,
             self.parts["weighting"].built,
             self.parts["objective"].built,
-            # Only at the noisiest level is an image indistinguishable from pure noise.
-            from_noise=self.schedule.timesteps[0] == self.schedule.total - 1,
+            from_noise=self.schedule.from_noise,
             eta=self.settings.eta,
             weighting_name=self.parts["weighting"].label,
             objective_name=self.parts["objective"].label,
@@ -371,6 +385,17 @@ def _checked_noise(noise: Sequence[float] | None, count: int) -> tuple[float, ..
     if not all(0 <= sigma < math.inf for sigma in levels):
         raise UsageError(f"noise levels are finite and not negative, unlike {list(levels)}")
     return levels
+
+
+def _levels(weighting: Part, objective: Part) -> str:
+    """Return which levels the result depends on, one of :data:`.protocols.LEVELS`."""
+    most = 0
+    for part in (weighting, objective):
+        try:
+            most = max(most, LEVELS.index(levels(part.built)))
+        except ValueError as error:
+            raise PluginError(f"{part.label}: {error}") from None
+    return "all" if plans(weighting.built) else LEVELS[most]
 
 
 def _checked_alpha_bar(estimator: Part) -> tuple[float, ...]:

@@ -234,8 +234,12 @@ class StartedWeighting(Protocol):
 class Weighting(Protocol):
     """How much each source guides each pixel, step by step. Immutable and reusable.
 
-    Three members are optional. ``uses_trajectory`` (default True): False promises
-    that ``step.x``, ``step.x0`` and ``step.previous`` are never read. ``sources``
+    Four members are optional. ``uses_trajectory`` (default True): False promises
+    that ``step.x``, ``step.x0`` and ``step.previous`` are never read. ``levels`` (default
+    ``"all"``): ``"first"`` promises, beside that, that what it returns is the same at every step,
+    and depends on the sources and on what the run says of level 0 alone (its constants, noise
+    and estimates); ``"none"``, on the sources alone. Nothing more is then run than that takes, and
+    the person is told of settings that change nothing. ``sources``
     (default ``"any"``): the only K that it can take. ``plan(run) -> Sequence[int] | None``:
     the increasing indices of the steps to run, None for all; the only place where
     values may be read back to the host. Images are then fused one at a time, so
@@ -269,7 +273,8 @@ class StartedObjective(Protocol):
 class Objective(Protocol):
     """How weighted sources correct the clean estimate. Immutable and reusable.
 
-    ``uses_trajectory`` and ``sources`` are optional, as for :class:`Weighting`. Where neither
+    ``uses_trajectory``, ``levels`` and ``sources`` are optional, as for :class:`Weighting`;
+    ``levels`` speaks of what comes of equal weights at every step. Where neither
     component uses the trajectory, the noise estimator is not evaluated on it,
     and the record calls the run "target only".
     """
@@ -310,6 +315,26 @@ class Metric(Protocol):
 def uses_trajectory(component: Any) -> bool:
     """Whether a weighting or objective reads the fused trajectory (True unless it says no)."""
     return bool(getattr(component, "uses_trajectory", True))
+
+
+LEVELS = ("none", "first", "all")
+"""What ``levels`` can be, from the least that a component may depend on to the most."""
+
+
+def levels(component: Any) -> str:
+    """Return which levels a weighting or objective depends on, one of :data:`LEVELS`.
+
+    Raises
+    ------
+    ValueError
+        It says something else, or that it depends on fewer than all and uses the trajectory.
+    """
+    said: str = getattr(component, "levels", "all")
+    if said not in LEVELS:
+        raise ValueError(f"levels is one of {', '.join(LEVELS)}, not {said!r}")
+    if said != "all" and uses_trajectory(component):
+        raise ValueError(f"levels is {said!r}, and so uses_trajectory must be False")
+    return said
 
 
 def plans(weighting: Any) -> bool:

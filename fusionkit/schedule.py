@@ -9,6 +9,10 @@ from itertools import pairwise
 
 from .errors import UsageError
 
+PURE_NOISE = 10.0
+"""The sigma from which images, of values in [-1, 1], are taken for noise: that of schedules which
+are sampled from noise is more (14.6 for latent diffusion, 157 for DDPM)."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -42,6 +46,14 @@ class Schedule:
     def steps(self) -> int:
         """N."""
         return len(self.timesteps)
+
+    @property
+    def from_noise(self) -> bool:
+        """Whether an image at level 0 is indistinguishable from pure noise, so that one starts so.
+
+        Only at an estimator's noisiest level, and only if that is noisy enough.
+        """
+        return self.timesteps[0] == self.total - 1 and self.sigma[0] >= PURE_NOISE
 
     def subset(self, keep: Sequence[int]) -> Schedule:
         """Keep only some of the steps (increasing indices); the clean level stays last."""

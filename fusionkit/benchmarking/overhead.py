@@ -70,12 +70,11 @@ def overhead(pipeline: Pipeline, size: tuple[int, int], count: int, repeats: int
         pipeline.context,
     )
     estimator = pipeline.parts["estimator"].built
-    from_noise = run.timesteps[0] == run.schedule.total - 1
 
     def by_hand() -> Tensor:
         sources = given.to(pipeline.device).expand(-1, -1, pipeline.channels, -1, -1)
         fresh = Run(sources, run.seeds, estimator, run.schedule)
-        return sampled_by_hand(estimator, objective, fresh, weights, from_noise)
+        return sampled_by_hand(estimator, objective, fresh, weights, run.schedule.from_noise)
 
     def by_framework() -> Tensor:
         return framework(given).image

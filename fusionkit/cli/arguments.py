@@ -273,7 +273,7 @@ def _help(spec: OptionSpec, flag: str, chosen: Merged) -> str:
     else:
         value = chosen.recipe[group][name] if dot else chosen.recipe[flag]
         here = f"{_shown(spec, value)}, {origin.text}"
-    return f"{spec.help} ({here})".replace("%", "%%")
+    return f"{spec.described} ({here})".replace("%", "%%")
 
 
 def _shown(spec: OptionSpec, value: Any) -> str:

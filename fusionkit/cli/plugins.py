@@ -86,7 +86,7 @@ def _as_text(plugin: PluginInfo, found: list[Provided], with_options: bool) -> s
         for spec in specs(component.options):
             flag = f"--{provided.kind.group}.{spec.name} {spec.kind}"
             default = spec.as_text(spec.default)
-            lines += [f"        {flag}", f"            {spec.help} (default: {default})"]
+            lines += [f"        {flag}", f"            {spec.described} (default: {default})"]
         if component.traits:
             lines.append(f"        traits: {', '.join(sorted(component.traits))}")
     return "\n".join(lines)
@@ -120,7 +120,7 @@ def _component_as_json(provided: Provided) -> dict[str, Any]:
                 "minimum": spec.minimum,
                 "maximum": spec.maximum,
                 "above": spec.above,
-                "help": spec.help,
+                "help": spec.described,
             }
             for spec in specs(component.options)
         ],

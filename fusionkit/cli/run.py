@@ -7,10 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..batch import find_scenes, holds_scenes
-from ..components import Registry
 from ..errors import FusionkitError, UsageError
 from ..recipe import resolve_settings
 from . import complain, explain
@@ -50,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("say what to fuse: two images or more, folders, or a manifest")
     set_threads(given.threads)
     run = _run_scenes if holds_scenes(given.sources) else _run_files
-    return run(given, selection.recipe, selection.registry)
+    return run(given, selection)
 
 
 def _parser(selection: Selection) -> Parser:
@@ -74,6 +73,11 @@ def _parser(selection: Selection) -> Parser:
         help="write there what guided the fusion, step by step: trace.json, strip.png and "
         "curves.png; for many scenes, in a folder for each",
     )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse an option that cannot change the result of this composition",
+    )
     add_cache_flag(parser)
     add_threads_flag(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no warnings")
@@ -82,20 +86,20 @@ def _parser(selection: Selection) -> Parser:
     return parser
 
 
-def _run_files(given: argparse.Namespace, recipe: dict[str, Any], registry: Registry) -> int:
+def _run_files(given: argparse.Namespace, selection: Selection) -> int:
     from ..imaging import check_destination
 
     check_destination(given.output, overwrite=given.overwrite)
-    settings, load = resolve_settings(recipe), _loader(recipe, registry, given.cache)
+    settings, load = resolve_settings(selection.recipe), _loader(given, selection)
     _fuse_one(given.sources, given.output, given, settings, load, given.trace)
     return 0
 
 
-def _run_scenes(given: argparse.Namespace, recipe: dict[str, Any], registry: Registry) -> int:
+def _run_scenes(given: argparse.Namespace, selection: Selection) -> int:
     scenes = find_scenes(given.sources)
     output = _made(given.output)
     traces = _made(given.trace) if given.trace is not None else None
-    settings, load = resolve_settings(recipe), _loader(recipe, registry, given.cache)
+    settings, load = resolve_settings(selection.recipe), _loader(given, selection)
     problems = 0
     for name, why in scenes.problems.items():
         problems += complain(f"{name}: {why}", 1)
@@ -133,9 +137,7 @@ def _extension(sources: Sequence[str], scene: Scene) -> str:
     return ".tif" if kinds & {".tif", ".tiff"} or scene.format.dtype.kind == "f" else ".png"
 
 
-def _loader(
-    recipe: dict[str, Any], registry: Registry, cache: str | None
-) -> Callable[[], Pipeline]:
+def _loader(given: argparse.Namespace, selection: Selection) -> Callable[[], Pipeline]:
     """Return a function that composes the pipeline when first called, and keeps it.
 
     What is wrong with the images shows without waiting for a model to load.
@@ -146,7 +148,11 @@ def _loader(
         if not held:
             from ..composing import compose
 
-            held.append(compose(recipe=recipe, registry=registry, cache=cache))
+            pipeline = compose(
+                recipe=selection.recipe, registry=selection.registry, cache=given.cache
+            )
+            selection.report_idle(pipeline, strict=given.strict, quiet=given.quiet)
+            held.append(pipeline)
         return held[0]
 
     return load

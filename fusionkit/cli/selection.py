@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..components import Provided, Registry
 from ..errors import UsageError
@@ -31,6 +32,9 @@ from .arguments import (
     refuse_unselected,
 )
 
+if TYPE_CHECKING:
+    from ..pipeline import Pipeline
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -54,6 +58,22 @@ class Selection:
     def recipe(self) -> dict[str, Any]:
         """The recipe of the command line."""
         return self.merged.recipe
+
+    def report_idle(self, pipeline: Pipeline, strict: bool, quiet: bool) -> None:
+        """Say on stderr what was given and cannot change the result.
+
+        Raises
+        ------
+        UsageError
+            There is something, and ``strict`` is true.
+        """
+        from ..idle import complaints
+
+        found = complaints(pipeline, self.merged.origins)
+        if strict and found:
+            raise UsageError("; ".join(found))
+        for complaint in () if quiet else found:
+            print(f"fusionkit: warning: {complaint}", file=sys.stderr)
 
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
         """Add the flags that select, those of the selected components, and those of settings."""

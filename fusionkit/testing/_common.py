@@ -58,7 +58,7 @@ def options_round_trip(subject: Subject) -> None:
     options = subject.provided.component.options
     default = options()
     for spec in specs(options):
-        for value in _values(spec):
+        for value in values(spec):
             back = spec.parse(_as_flag(value))
             subject.require(
                 back == value and type(back) is type(value),
@@ -98,7 +98,7 @@ def variants(subject: Subject) -> Iterator[dict[str, Any]]:
     for spec in specs(subject.provided.component.options):
         if spec.many:
             continue
-        for value in _values(spec):
+        for value in values(spec):
             if value != spec.default and value != spec.maximum:
                 yield {spec.name: value}
 
@@ -109,8 +109,8 @@ def skip_if_all_refused(subject: Subject, tried: int, refused: list[str]) -> Non
         raise CheckSkipped(f"{subject.name} refuses every other value: {refused[0]}")
 
 
-def _values(spec: OptionSpec) -> Iterator[Any]:
-    """Yield values that the option is bound to allow."""
+def values(spec: OptionSpec) -> Iterator[Any]:
+    """Yield values that the option is bound to allow, its default first."""
     yield spec.default
     single: list[Any] = list(spec.choices or ())
     if spec.type is bool:

@@ -84,16 +84,21 @@ def sampled(
     *,
     seeds: Sequence[int] | None = None,
     from_noise: bool = True,
+    steps: int = STEPS,
+    start_at: float = 0.6,
     estimator: Any = None,
     other: Any = None,
     plan: bool = True,
 ) -> Iterator[SampledStep]:
-    """Sample with the component in its seat, and a reference component in the other."""
+    """Sample with the component in its seat, and a reference component in the other.
+
+    ``start_at`` is for what does not start from noise.
+    """
     seeds = (SEEDS * sources.shape[1])[: sources.shape[1]] if seeds is None else seeds
     if estimator is None:
         estimator = WhiteGaussian(channels=sources.shape[2])
-    start_at = 1.0 if from_noise else 0.6
-    run = make_run(sources, estimator=estimator, steps=STEPS, start_at=start_at, seeds=seeds)
+    start_at = 1.0 if from_noise else start_at
+    run = make_run(sources, estimator=estimator, steps=steps, start_at=start_at, seeds=seeds)
     seated: Any = component if plan else _Unplanned(component)
     weighting: Any = other or RampWeights()
     objective: Any = seated

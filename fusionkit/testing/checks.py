@@ -16,8 +16,8 @@ from fusionkit.errors import UsageError
 # Modules, in the order in which their CHECKS are run, for each kind of component.
 _MODULES = {
     ESTIMATOR: ("_common", "_estimator"),
-    WEIGHTING: ("_common", "_guiding", "_weighting"),
-    OBJECTIVE: ("_common", "_guiding", "_objective"),
+    WEIGHTING: ("_common", "_guiding", "_levels", "_weighting"),
+    OBJECTIVE: ("_common", "_guiding", "_levels", "_objective"),
     METRIC: ("_common", "_metric"),
 }
 

@@ -55,6 +55,7 @@ class ConstantWeights:
     """
 
     uses_trajectory = False
+    levels = "none"
 
     def __init__(self, shares: Sequence[float] = ()) -> None:
         self.shares = tuple(shares)
@@ -79,6 +80,7 @@ class WeightedMean:
     def __init__(self, strength: float = 0.1) -> None:
         self.strength = strength
         self.uses_trajectory = strength > 0
+        self.levels = "all" if strength > 0 else "none"
 
     def start(self, run: Run) -> StartedObjective:
         """Begin a run."""

@@ -66,6 +66,7 @@ class Sharpest:
     """
 
     uses_trajectory = False
+    levels = "none"
 
     floor = 1e-6
     """Counts as no contrast: far below the rounding of an 8-bit image, whose energy is 1e-4."""
@@ -145,6 +146,7 @@ class Charbonnier:
         self.epsilon = epsilon
         self.iterations = iterations
         self.uses_trajectory = strength > 0
+        self.levels = "all" if strength > 0 else "none"
 
     def start(self, run: Run) -> StartedObjective:
         """Begin a run; nothing but the proximal weights is kept."""

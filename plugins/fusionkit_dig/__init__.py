@@ -23,7 +23,9 @@ class DigOptions:
     granularity: Literal["pixel", "region", "image"] = option(
         "region", "One gain per pixel, per window around each pixel, or per image."
     )
-    window: int = option(11, "Side in pixels of a region, odd.", minimum=1)
+    window: int = option(
+        11, "Side in pixels of a region, odd.", minimum=1, only_with={"granularity": ("region",)}
+    )
     dynamic: bool = option(
         True, "New weights as denoising proceeds; no: their gain over all steps."
     )
@@ -32,14 +34,22 @@ class DigOptions:
         "From gains to weights: gain^scale, exp(scale * gain), or all to the largest. "
         "softmax of l2 gains with scale 1 is the published formula.",
     )
-    scale: float = option(16.0, "How sharply the weights follow the gains.", above=0, maximum=1e6)
+    scale: float = option(
+        16.0,
+        "How sharply the weights follow the gains.",
+        above=0,
+        maximum=1e6,
+        only_with={"activation": ("power", "softmax")},
+    )
     consistency: int = option(
         1,
         "Side in pixels of a window, odd, within which neighbours are made to agree on a source; "
         "1 for none.",
         minimum=1,
     )
-    stride: int = option(2, "S: renew the gains every S steps.", minimum=1)
+    stride: int = option(
+        2, "S: renew the gains every S steps.", minimum=1, only_with={"dynamic": (True,)}
+    )
     resolution: int = option(
         0,
         "Shrink the sources by this factor for the gains; 0: full size where the objective needs "
@@ -77,12 +87,20 @@ class DigResidualOptions:
     granularity: Literal["pixel", "region", "image"] = option(
         "region", "One value per pixel, per window around each pixel, or per image."
     )
-    window: int = option(11, "Side in pixels of a region, odd.", minimum=1)
+    window: int = option(
+        11, "Side in pixels of a region, odd.", minimum=1, only_with={"granularity": ("region",)}
+    )
     activation: Literal["power", "softmax", "hard"] = option(
         "power",
         "From values to weights: value^scale, exp(scale * value), or all to the largest.",
     )
-    scale: float = option(4.0, "How sharply the weights follow.", above=0, maximum=1e6)
+    scale: float = option(
+        4.0,
+        "How sharply the weights follow.",
+        above=0,
+        maximum=1e6,
+        only_with={"activation": ("power", "softmax")},
+    )
     stride: int = option(1, "S: renew the weights every S steps.", minimum=1)
 
     def __post_init__(self) -> None:

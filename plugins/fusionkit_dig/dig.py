@@ -82,6 +82,11 @@ class Dig:
         self.consistency = consistency
 
     @property
+    def levels(self) -> str:
+        """The first alone, if weights are not renewed."""
+        return "all" if self.dynamic else "first"
+
+    @property
     def weighs_by(self) -> str | None:
         """What a trace measures that these weights are made from, so that it can say so."""
         plain = self.loss is LOSSES["l2"] and self.dynamic and self.stride == 1

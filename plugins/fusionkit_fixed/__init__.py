@@ -35,6 +35,7 @@ class Fixed:
     """The same weights everywhere: the baseline that a dynamic weighting has to beat."""
 
     uses_trajectory = False
+    levels = "none"
 
     def __init__(self, weights: tuple[float, ...] = ()) -> None:
         self.weights = weights

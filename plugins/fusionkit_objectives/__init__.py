@@ -89,6 +89,7 @@ class DdfmEmOptions:
         _STRENGTH + " paper begins at the trajectory even so; released does not read it.",
         minimum=0,
         maximum=1e6,
+        only_with={"variant": ("symmetric", "paper")},
     )
     psi: float = option(
         -1.0,

@@ -53,6 +53,7 @@ class Gradients:
         self.psi = psi
         self.base = base
         self.uses_trajectory = strength > 0
+        self.levels = "all" if strength > 0 else "none"
 
     def start(self, run: Run) -> StartedObjective:
         """Begin a run."""

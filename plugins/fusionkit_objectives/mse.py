@@ -23,6 +23,7 @@ class Mse:
     def __init__(self, strength: float = 0.1) -> None:
         self.strength = strength
         self.uses_trajectory = strength > 0
+        self.levels = "all" if strength > 0 else "none"
 
     def start(self, run: Run) -> StartedObjective:
         """Begin a run; nothing but the proximal weights is kept."""

@@ -47,6 +47,7 @@ class Saliency:
     """
 
     uses_trajectory = False
+    levels = "none"
 
     def __init__(
         self,
