@@ -82,8 +82,8 @@ def compose(
 
     Examples
     --------
-    >>> pipe = compose(weighting={"name": "dig", "window": 7}, steps=6)  # doctest: +SKIP
-    >>> fused = pipe(sources, seed=0)                                    # doctest: +SKIP
+    >>> pipe = compose(weighting={"name": "dig", "window": 15}, start_at=0.3)  # doctest: +SKIP
+    >>> fused = pipe(sources, seed=0)                                          # doctest: +SKIP
     """
     layers = base_layers(task, recipe)
     said: dict[str, Any] = {"estimator": estimator, "weighting": weighting, "objective": objective}

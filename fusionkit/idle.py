@@ -60,8 +60,10 @@ def _idle_settings(pipeline: Pipeline) -> dict[str, str]:
     both = f"weighting {weighting} and objective {objective}"
     if pipeline.levels == "none":
         note(f"{both} depend on no noise level", *_LEVELS, "eta")
-        if not settings.noise:  # which is taken off by the estimator, with noise of its own
+        if not settings.noise:
             note(f"{both} ask for no estimate and no noise", "seed", "tile", "compile")
+        elif pipeline.channels == 1:  # others take noise off with some of their own (.denoising)
+            note(f"{both} ask for no noise", "seed")
     if settings.timesteps:
         note("--timesteps names the levels", "steps", "start-at", "spacing")
     if pipeline.levels == "first":

@@ -57,6 +57,8 @@ def run_line(line: str) -> None:
     """Run one documented command in this process; it must succeed."""
     program, *arguments = shlex.split(line, comments=True)
     assert program == "fusionkit"
+    if arguments[0] == "run":
+        arguments.append("--strict")  # what is shown does something
     try:
         code = main(arguments)
     except SystemExit as ended:  # --help
@@ -64,6 +66,7 @@ def run_line(line: str) -> None:
     assert not code, line
 
 
+@pytest.mark.filterwarnings("error:.* nothing here")
 @pytest.mark.parametrize("page", [p for p in PAGES if p != TUTORIAL], ids=lambda p: p.name)
 def test_documented_commands_and_code_run(page, desk):
     commands = 0
@@ -80,6 +83,7 @@ def test_documented_commands_and_code_run(page, desk):
         assert commands > 5
 
 
+@pytest.mark.filterwarnings("error:.* nothing here")
 def test_the_tutorial(desk, monkeypatch, capsys):
     for language, about, text in blocks(TUTORIAL):
         title = re.match(r'title="(.+)"', about)

@@ -129,6 +129,7 @@ def test_a_callback_sees_every_step():
     fusionkit.fuse(
         [random_image(1, np.uint8), random_image(2, np.uint8)],
         on_step=lambda done: seen.append(done.step.index),
+        weighting={"dynamic": True},
         steps=4,
     )
     assert seen == [0, 1, 2, 3]

@@ -200,6 +200,22 @@ def test_a_late_start_is_the_noised_initial_fusion() -> None:
     assert first.step.previous is None
 
 
+def test_where_the_noisiest_level_is_weak_nothing_starts_from_noise() -> None:
+    # An oracle whose schedule ends at sigma 2, where an image is still seen.
+    sources = draw(2, 1, 1, 5, 6)
+    estimator = Oracle(sources.mean(0)[0])
+    sigma = torch.linspace(0.01, 2.0, 50, dtype=torch.float64)
+    estimator.alpha_bar = 1 / (1 + sigma**2)
+    first = next(iter(pipeline(estimator, start_at=1.0).steps(sources, seed=5)))
+    run = first.step.run
+    assert run.timesteps[0] == 49
+    expected = run.a[0] * sources.mean(0) + run.s[0] * run.noise("fusionkit/start")
+    assert (first.step.x - expected).abs().max() < 1e-12
+    # One that ends in noise starts so.
+    first = next(iter(pipeline(Oracle(sources.mean(0)[0]), start_at=1.0).steps(sources, seed=5)))
+    assert torch.equal(first.step.x, first.step.run.noise("fusionkit/start"))
+
+
 def test_the_provisional_call_sees_the_mean_of_the_sources_and_says_so() -> None:
     seen: list[tuple[bool, Tensor, Tensor]] = []
 

@@ -93,3 +93,20 @@ def test_time_steps_by_hand_must_decrease_within_the_schedule(timesteps: tuple[i
     with pytest.raises(UsageError, match=f"from at most {T - 1} to at least 0") as caught:
         check_timesteps(timesteps, T)
     assert ", ".join(map(str, timesteps)) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("last", "first", "expected"),
+    [
+        (157.0, 0, True),
+        (14.6, 0, True),
+        (2.0, 0, False),  # the noisiest level there is, and an image is seen in it
+        (157.0, 1, False),
+    ],
+)
+def test_a_run_starts_from_noise_where_nothing_else_is_seen(
+    last: float, first: int, expected: bool
+) -> None:
+    sigma = [0.01, 0.1, 1.5, last]
+    schedule = Schedule.of([1 / (1 + s**2) for s in sigma], (3, 2, 0)[first:])
+    assert schedule.from_noise is expected

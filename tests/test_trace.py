@@ -162,8 +162,12 @@ def close(found: Any, expected: Any) -> None:
 
 @pytest.mark.parametrize(
     ("weighting", "K", "B"),
-    [(Nearest(), 2, 1), (Nearest(), 3, 2), ("dig", 2, 1), (Planned(), 4, 1), ("fixed", 6, 1)],
-    ids=["nearest", "nearest-3-2", "dig", "planned", "fixed-6"],
+    [
+        *((Nearest(), 2, 1), (Nearest(), 3, 2), ("dig", 2, 1)),
+        ({"name": "dig", "dynamic": True}, 2, 1),
+        *((Planned(), 4, 1), ("fixed", 6, 1)),
+    ],
+    ids=["nearest", "nearest-3-2", "dig", "dynamic", "planned", "fixed-6"],
 )
 @pytest.mark.parametrize("strength", [0.5, 0.0])
 def test_every_number_is_what_its_definition_gives(
@@ -174,14 +178,17 @@ def test_every_number_is_what_its_definition_gives(
     summary = traced(pipeline, sources, seed=5).summary()
     expected = list(recomputed(pipeline, sources, 5))
     assert len(summary["steps"]) == len(expected)
-    sums = dict.fromkeys(QUANTITIES, 0.0)
+    known = {name: [row[name] for row in expected if row[name] is not None] for name in QUANTITIES}
+    sums = {name: 0.0 if rows else None for name, rows in known.items()}
     for found, row in zip(summary["steps"], expected, strict=True):
         close(found["weight"], row["weight"])
         for name in QUANTITIES:
             close(found[name], row[name])
             close(found["covariance"][name], row["covariance"][name])
-            sums[name] += sum(row["covariance"][name] or [0.0])
-    close([summary["totals"][name] for name in QUANTITIES], list(sums.values()))
+            if row[name] is not None:
+                sums[name] += sum(row["covariance"][name])
+    for name in QUANTITIES:
+        close(summary["totals"][name], sums[name])
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
 
 
@@ -195,8 +202,10 @@ def test_the_gains_of_a_source_sum_to_its_first_error() -> None:
 
 
 def test_a_target_only_run_counts_from_the_step_before() -> None:
-    summary = traced(composed("fixed", WeightedMean(0.0)), synthetic_sources()).summary()
+    dynamic = {"name": "dig", "dynamic": True}
+    summary = traced(composed(dynamic, WeightedMean(0.0)), synthetic_sources()).summary()
     assert summary["target_only"] is True
+    assert len(summary["steps"]) == 4
     assert summary["estimate"] == "corrected, step before"
     first, *others = summary["steps"]
     for name in ("residual", "contribution"):

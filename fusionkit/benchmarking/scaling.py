@@ -72,8 +72,10 @@ def scaling(
     """
     built: dict[str, Part] = {}
 
-    def composed(**changes: Any) -> Pipeline:
-        return compose(recipe=recipe, registry=registry, built=built, **changes)
+    def composed(objective: Any = None, **settings: Any) -> Pipeline:
+        # In the recipe: it is no news that steps change nothing where there is no trajectory.
+        said = {**recipe, **settings}
+        return compose(recipe=said, objective=objective, registry=registry, built=built)
 
     def sources(K: int, side: int) -> Tensor:
         width, height = (side * n for n in size)

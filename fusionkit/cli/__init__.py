@@ -38,7 +38,7 @@ options:
 
 examples:
   fusionkit run ir.png vi.png -o fused.png
-  fusionkit run near.jpg far.jpg -o fused.png --weighting dig --weighting.window 7
+  fusionkit run near.jpg far.jpg -o fused.png --weighting dig --weighting.window 15
   fusionkit run --weighting dig --help
   fusionkit plugins dig
 """

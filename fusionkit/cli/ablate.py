@@ -38,7 +38,7 @@ was interrupted, adds what is new, and runs again what comes of code, sources or
 have changed.
 
 examples:
-  fusionkit ablate ir/ vi/ -o study/ --weighting fixed,dig --steps 6,10
+  fusionkit ablate ir/ vi/ -o study/ --weighting fixed,dig --weighting.window 5,15
   fusionkit ablate ir/ vi/ -o study/ --task infrared-visible --weighting dig,saliency --match
   fusionkit ablate scenes.csv -o study/ --weighting.window 3,7,15 --seeds 0,1,2
   fusionkit ablate near/ far/ -o study/ --preset multi-focus --objective mse,increments

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _EXAMPLES = """\
 examples:
   fusionkit run ir.png vi.png -o fused.png
-  fusionkit run near.jpg mid.jpg far.jpg -o fused.png --weighting dig --weighting.window 7
+  fusionkit run near.jpg mid.jpg far.jpg -o fused.png --weighting dig --weighting.window 15
   fusionkit run ir/ vi/ -o fused/                      images paired by name
   fusionkit run scenes.csv -o fused/                   scenes listed in a manifest
   fusionkit run a.tif b.tif -o fused.tif --range 1:0,4095

@@ -68,7 +68,7 @@ def trace(pipeline: Pipeline, sources: Sequence[Source], seed: int | None = None
 
     Examples
     --------
-    >>> pipe = fusionkit.compose(weighting="dig", steps=6)
+    >>> pipe = fusionkit.compose(weighting={"name": "dig", "dynamic": True}, steps=6)
     >>> traced = fusionkit.trace(pipe, ["ir.png", "vi.png"])
     >>> traced.save("trace")
     """
