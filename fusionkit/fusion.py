@@ -28,6 +28,7 @@ from .imaging import (
     encode_picture,
     from_unit,
     full_scale,
+    held,
     in_one_profile,
     orientation_notes,
     output_format,
@@ -35,6 +36,7 @@ from .imaging import (
     plan_colour,
     source_noise,
 )
+from .imaging.metadata import NO_METADATA, Metadata
 from .imaging.sources import Source, is_tensor, source_picture
 from .recipe import Layer
 from .saving import Kept, check_result, record_path_of, save_result
@@ -69,6 +71,7 @@ class Result:
     alpha: NDArray[Any] | None
     icc: bytes | None
     sources: tuple[str, ...] = ()
+    metadata: Metadata = NO_METADATA
 
     def __repr__(self) -> str:
         height, width = self.pixels.shape[:2]
@@ -82,7 +85,8 @@ class Result:
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write the image, and the record beside it (``out.png`` gets ``out.png.json``).
 
-        Folders that are missing are made. The record gets the SHA-256 of the image's file.
+        Folders that are missing are made. The record gets the SHA-256 of the image's file, and
+        its ``metadata`` are those that the format holds.
 
         Raises
         ------
@@ -90,9 +94,15 @@ class Result:
             The file exists and ``overwrite`` is false, is one of the sources, or cannot be
             written, or the format cannot hold the image's depth or alpha.
         """
+        from .record import metadata_record
+
         Kept(self.sources).refuse(path, record_path_of(path))
         quality = self.record["recipe"]["quality"]
-        data = encode_picture(path, self.pixels, self.alpha, self.icc, quality)
+        channels = 1 if self.pixels.ndim == 2 else 3
+        icc, metadata = held(path, self.icc, channels, self.metadata)
+        left_out = [] if icc == self.icc else ["ICC profile"]
+        self.record["metadata"] |= metadata_record(metadata, left_out)
+        data = encode_picture(path, self.pixels, self.alpha, icc, quality, metadata)
         save_result(path, data, self.record, overwrite=overwrite)
 
 
@@ -110,6 +120,7 @@ class Scene:
     as_tensor: bool
     keeps_axis: bool
     paths: tuple[str, ...]
+    metadata: Metadata
 
     @classmethod
     def load(cls, sources: Sequence[Source], settings: Settings) -> Scene:
@@ -133,6 +144,7 @@ class Scene:
             as_tensor=all(is_tensor(source) for source in sources),
             keeps_axis=all(_has_channel_axis(source) for source in sources),
             paths=tuple(os.fspath(s) for s in sources if isinstance(s, (str, os.PathLike))),
+            metadata=pictures[0].metadata if settings.metadata else NO_METADATA,
         )
 
     @property
@@ -140,6 +152,8 @@ class Scene:
         """What the person should know about the sources."""
         notes = [note for picture in self.pictures for note in picture.notes]
         notes += orientation_notes(self.pictures)
+        if self.metadata.flaw is not None:
+            notes.append(f"{self.pictures[0].name}: {self.metadata.flaw}, and are left out")
         if not self.stretched:  # which is what the note on a narrow range suggests
             notes += [p.narrow_note for p in self.pictures if p.narrow_note is not None]
         if self.finds_no_noise:
@@ -150,6 +164,14 @@ class Scene:
             if noise.seen and not noise.asked
         ]
         return tuple(notes)
+
+    def notes_on(self, path: str | os.PathLike[str]) -> tuple[str, ...]:
+        """Say what an output of that name loses: a colour profile is not lost without a word."""
+        icc, _ = held(path, self.plan.icc, self.plan.layout, self.metadata)
+        described = {picture.name for picture in self.pictures if picture.icc is not None}
+        if icc is not None or not described:
+            return ()
+        return (f"{os.fspath(path)}: it cannot hold the colour profile of {min(described)}",)
 
     def check_output(
         self, path: str | os.PathLike[str], overwrite: bool = False, resume: bool = False
@@ -171,7 +193,7 @@ class Scene:
         """Fuse luminance with a pipeline, attach colour and alpha, return in the output's depth."""
         import torch
 
-        from .record import make_record
+        from .record import make_record, metadata_record
 
         began = time.perf_counter()
         luma = torch.from_numpy(self.plan.luma)[:, None, None].mul(2).sub_(1)
@@ -194,9 +216,10 @@ class Scene:
             output=self.format,
             notes=self.notes,
             seconds=time.perf_counter() - began,
+            metadata={"from": self.pictures[0].name, **metadata_record(self.metadata)},
         )
         like = self._like_sources(pixels, alpha)
-        return Result(like, record, pixels, alpha, self.plan.icc, self.paths)
+        return Result(like, record, pixels, alpha, self.plan.icc, self.paths, self.metadata)
 
     def _quiet_colour(self, pipeline: Pipeline, seed: int | None) -> tuple[ColourPlan, int]:
         """Return the plan with chroma from denoised sources, and the evaluations it took."""

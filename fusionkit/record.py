@@ -12,6 +12,7 @@ import torch
 
 from ._version import __version__
 from .imaging import OutputFormat, Picture
+from .imaging.metadata import Metadata
 
 if TYPE_CHECKING:
     from .pipeline import Fused, Pipeline
@@ -28,6 +29,7 @@ def make_record(
     output: OutputFormat,
     notes: Sequence[str],
     seconds: float,
+    metadata: dict[str, Any],
 ) -> dict[str, Any]:
     """Return the record of one fused image; its ``recipe`` is what ``--recipe`` accepts."""
     return {
@@ -37,6 +39,7 @@ def make_record(
         "inputs": [_input(picture) for picture in pictures],
         "output": {"dtype": output.dtype.name, "range": [output.low, output.high]},
         "colour": colour,
+        "metadata": metadata,
         "noise": {"taken_off": [round(sigma, 2) for sigma in noise], "of": 255},
         "run": {
             "timesteps": list(pipeline.schedule.timesteps),
@@ -50,6 +53,11 @@ def make_record(
         "environment": environment(pipeline.context.device, pipeline.context.precision),
         "warnings": list(notes),
     }
+
+
+def metadata_record(metadata: Metadata, left_out: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Return the names of what is carried to an output, and of what is not, also beside it."""
+    return {"kept": list(metadata.names), "left_out": [*metadata.left_out, *left_out]}
 
 
 def environment(device: str, precision: str) -> dict[str, Any]:

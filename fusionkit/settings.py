@@ -66,6 +66,11 @@ class Settings:
         "auto", "Depth of the output; auto is the deepest of the sources."
     )
     quality: int = option(95, "Quality of a JPEG, 1 to 100.", minimum=1, maximum=100)
+    metadata: bool = option(
+        True,
+        "Carry the first source's Exif (camera, time, position), resolution and GeoTIFF tags to "
+        "the output.",
+    )
 
     def __post_init__(self) -> None:
         if 0 < self.tile < 128:
@@ -91,3 +96,4 @@ class SettingsDict(TypedDict, total=False):
     stretch: bool
     depth: Literal["auto", "8", "16", "float"]
     quality: int
+    metadata: bool

@@ -177,7 +177,7 @@ def _fuse_one(
     if trace_folder is not None:
         check_folder(trace_folder, overwrite=given.overwrite, beside=output)
     if not given.quiet:
-        for note in scene.notes:
+        for note in (*scene.notes, *scene.notes_on(output)):
             print(f"fusionkit: warning: {note}", file=sys.stderr)
     pipeline = load()
     trace = None if trace_folder is None else Trace(pipeline, source_names(sources))

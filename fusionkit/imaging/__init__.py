@@ -29,7 +29,7 @@ from fusionkit.imaging.values import (
     parse_bounds,
     parse_range,
 )
-from fusionkit.imaging.write import check_fits, check_output, encode_picture, write_picture
+from fusionkit.imaging.write import check_fits, check_output, encode_picture, held, write_picture
 
 __all__ = [
     "CHROMA_RULES",
@@ -52,6 +52,7 @@ __all__ = [
     "estimated_noise",
     "from_unit",
     "full_scale",
+    "held",
     "in_one_profile",
     "orientation_notes",
     "output_format",

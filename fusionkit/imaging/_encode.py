@@ -10,27 +10,56 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.imaging._png import insert_profile
+from fusionkit.imaging._png import with_chunks
+from fusionkit.imaging._raw import Raw
+from fusionkit.imaging._tiff_file import first_directory
+from fusionkit.imaging.metadata import EXIF_PARTS, NO_METADATA, PARTS, Metadata
 from fusionkit.imaging.profiles import icc_channels
 
 QUALITY = 95
 """Of JPEG, from 1 to 100, unless another is asked for."""
+
+_CLASSIC_TIFF = 2**32 - 2**25  # bytes of pixels, beside which there is room for all else
+_STAND_IN = 1  # tifffile writes no tag that points at a directory: one of the next number, though
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What is written beside the pixels: a colour profile that fits them, metadata, a quality."""
+
+    icc: bytes | None
+    metadata: Metadata
+    quality: int
 
 
 @dataclass(frozen=True)
 class FileFormat:
     """What a format can hold, and how it is written.
 
-    `dtypes` is None where every dtype of a Picture fits. `encode` takes samples (H, W) or
-    (H, W, 2 to 4), a colour profile that fits them, or None, and, where `lossy`, a quality.
+    `dtypes` is None where every dtype of a Picture fits, `metadata` names parts of Metadata.
+    `encode` takes samples (H, W) or (H, W, 2 to 4), and what is beside them.
     """
 
     name: str
     dtypes: tuple[str, ...] | None
     alpha: bool
     longest_side: int
-    encode: Callable[..., bytes]
-    lossy: bool = False
+    encode: Callable[[NDArray[Any], Beside], bytes]
+    icc: bool = True
+    metadata: tuple[str, ...] = EXIF_PARTS
+    longest_exif: int = 2**31
+
+    def profile(self, icc: bytes | None, channels: int) -> bytes | None:
+        """Return the profile if the format holds it, beside colour of so many channels.
+
+        One for another number would make viewers show wrong colours, or refuse the file.
+        """
+        return icc if self.icc and icc is not None and icc_channels(icc) == channels else None
+
+    def held(self, metadata: Metadata) -> Metadata:
+        """Return what the format holds of the metadata."""
+        held = metadata.only(self.metadata)
+        return held if len(held.block()) <= self.longest_exif else held.only(["resolution"])
 
 
 def encode(
@@ -39,46 +68,51 @@ def encode(
     alpha: NDArray[Any] | None = None,
     icc: bytes | None = None,
     quality: int = QUALITY,
+    metadata: Metadata = NO_METADATA,
 ) -> bytes:
-    """Encode (H, W) or (H, W, 3) pixels with alpha, (H, W), beside them.
-
-    A profile for another number of channels would make viewers show wrong colours or reject
-    the file, so it is left out.
-    """
+    """Encode (H, W) or (H, W, 3) pixels with alpha, (H, W), beside them."""
     samples = pixels
     if alpha is not None:
         samples = np.concatenate([np.atleast_3d(pixels), alpha[..., np.newaxis]], axis=-1)
-    if icc is not None and icc_channels(icc) != (1 if pixels.ndim == 2 else 3):
-        icc = None
-    samples = np.ascontiguousarray(samples)
-    if file_format.lossy:
-        return file_format.encode(samples, icc, quality)
-    return file_format.encode(samples, icc)
+    profile = file_format.profile(icc, 1 if pixels.ndim == 2 else 3)
+    beside = Beside(profile, file_format.held(metadata), quality)
+    return file_format.encode(np.ascontiguousarray(samples), beside)
 
 
-def _png(samples: NDArray[Any], icc: bytes | None) -> bytes:
+def _png(samples: NDArray[Any], beside: Beside) -> bytes:
     import imagecodecs
 
     png = bytes(imagecodecs.png_encode(samples, level=6))
-    return insert_profile(png, icc) if icc else png
+    return with_chunks(png, beside.icc, beside.metadata)
 
 
-def _jpeg(samples: NDArray[Any], icc: bytes | None, quality: int) -> bytes:
+def _jpeg(samples: NDArray[Any], beside: Beside) -> bytes:
+    block = beside.metadata.block()
+    exif = b"Exif\0\0" + block if block else b""
+    options = {**_dpi(beside.metadata), "exif": exif, "icc_profile": beside.icc}
     # 4:4:4: the chroma was placed pixel by pixel, and half its resolution would undo that.
-    return _pillow(samples, "JPEG", quality=quality, subsampling=0, icc_profile=icc)
+    return _pillow(samples, "JPEG", quality=beside.quality, subsampling=0, **options)
 
 
-def _bmp(samples: NDArray[Any], icc: bytes | None) -> bytes:
-    return _pillow(samples, "BMP")  # Pillow writes no profile into a bitmap
+def _bmp(samples: NDArray[Any], beside: Beside) -> bytes:
+    return _pillow(samples, "BMP", **_dpi(beside.metadata))
 
 
-def _webp(samples: NDArray[Any], icc: bytes | None) -> bytes:
+def _webp(samples: NDArray[Any], beside: Beside) -> bytes:
+    icc = beside.icc
     if samples.ndim == 2 or samples.shape[2] == 2:  # WebP has no grey: equal channels
         grey = samples if samples.ndim == 2 else samples[..., 0]
         samples = np.dstack([grey, grey, grey, *np.moveaxis(np.atleast_3d(samples), -1, 0)[1:]])
         icc = None
+    exif = beside.metadata.block()
     # exact: colours under transparent pixels are kept too.
-    return _pillow(samples, "WEBP", lossless=True, exact=True, icc_profile=icc or b"")
+    return _pillow(samples, "WEBP", lossless=True, exact=True, icc_profile=icc or b"", exif=exif)
+
+
+def _dpi(metadata: Metadata) -> dict[str, tuple[float, float]]:
+    """Return Pillow's option for a resolution, if there is one."""
+    resolution = metadata.per_inch()
+    return {} if resolution is None else {"dpi": resolution}
 
 
 def _pillow(samples: NDArray[Any], pillow_format: str, **options: Any) -> bytes:
@@ -89,45 +123,69 @@ def _pillow(samples: NDArray[Any], pillow_format: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def _tiff(samples: NDArray[Any], icc: bytes | None) -> bytes:
+def _tiff(samples: NDArray[Any], beside: Beside) -> bytes:
     from tifffile import imwrite
 
     channels = 1 if samples.ndim == 2 else samples.shape[2]
+    metadata, big = beside.metadata, samples.nbytes > _CLASSIC_TIFF
+    _, pointers = metadata.below(0, big)
+    stand_ins = {code + _STAND_IN: tag for code, tag in pointers.items()}
+    tags = {**metadata.image, **metadata.geo, **stand_ins}
+    resolution = metadata.per_inch()
     file = BytesIO()
     imwrite(
         file,
         samples,
+        bigtiff=big,
+        byteorder="<",
         photometric="minisblack" if channels < 3 else "rgb",
         planarconfig="contig" if channels > 1 else None,
         extrasamples=["unassalpha"] if channels in (2, 4) else None,
         compression="zlib",
         predictor=samples.dtype.kind != "f",
-        iccprofile=icc,
+        iccprofile=beside.icc,
+        resolution=resolution,
+        resolutionunit=None if resolution is None else "inch",
+        extratags=[(code, tag.kind, tag.count, tag.data, True) for code, tag in tags.items()],
         # tifffile's own description and Software tag would tie the bytes to its version.
         metadata=None,
         software=False,
     )
-    return file.getvalue()
+    return _with_directories(file.getvalue(), metadata) if pointers else file.getvalue()
 
 
-def _npy(samples: NDArray[Any], icc: bytes | None) -> bytes:
+def _with_directories(tiff: bytes, metadata: Metadata) -> bytes:
+    """Append the directories of Exif and GPS to a TIFF, where tags stand in for their pointers."""
+    tiff += bytes(len(tiff) % 2)
+    page, _ = first_directory(Raw("", tiff, 0))
+    below, pointers = metadata.below(len(tiff), page.big)
+    file = bytearray(tiff + below)
+    for code, tag in pointers.items():
+        at = page.fields[code + _STAND_IN].at  # of the value; the code stands first
+        entry = at - (12 if page.big else 8)
+        file[entry : entry + 2] = code.to_bytes(2, "little")
+        file[at : at + len(tag.data)] = tag.data
+    return bytes(file)
+
+
+def _npy(samples: NDArray[Any], beside: Beside) -> bytes:
     file = BytesIO()
     np.save(file, samples, allow_pickle=False)
     return file.getvalue()
 
 
 _EIGHT = ("uint8",)
-_JPEG = FileFormat("JPEG", _EIGHT, alpha=False, longest_side=65500, encode=_jpeg, lossy=True)
-_TIFF = FileFormat("TIFF", None, alpha=True, longest_side=2**31 - 1, encode=_tiff)
+_JPEG = FileFormat("JPEG", _EIGHT, False, 65500, _jpeg, longest_exif=65500)
+_TIFF = FileFormat("TIFF", None, True, 2**31 - 1, _tiff, metadata=PARTS)
 
 FORMATS = {
     ".png": FileFormat("PNG", ("uint8", "uint16"), True, 1_000_000, _png),  # libpng's own limit
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
-    ".bmp": FileFormat("BMP", _EIGHT, False, 2**31 - 1, _bmp),
+    ".bmp": FileFormat("BMP", _EIGHT, False, 2**31 - 1, _bmp, icc=False, metadata=("resolution",)),
     ".tif": _TIFF,
     ".tiff": _TIFF,
     ".webp": FileFormat("WebP", _EIGHT, True, 16383, _webp),
-    ".npy": FileFormat("NPY", None, True, 2**31 - 1, _npy),
+    ".npy": FileFormat("NPY", None, True, 2**31 - 1, _npy, icc=False, metadata=()),
 }
 """The formats that can be written, by lower-case extension."""

@@ -7,7 +7,8 @@ from io import BytesIO
 
 import numpy as np
 
-from fusionkit.imaging._raw import Decoded, Raw
+from fusionkit.imaging._decoded import Decoded
+from fusionkit.imaging._raw import Raw
 from fusionkit.imaging.picture import split_alpha
 
 SIGNATURE = b"\x93NUMPY"

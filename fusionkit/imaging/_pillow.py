@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fusionkit.imaging._decoded import Decoded
 from fusionkit.imaging._jpeg import read_frame
-from fusionkit.imaging._raw import Decoded, Raw, exif_orientation
+from fusionkit.imaging._raw import Raw
+from fusionkit.imaging.metadata import Tags, from_exif, resolution_of
 from fusionkit.imaging.picture import split_alpha
 
 if TYPE_CHECKING:
@@ -37,7 +39,8 @@ def decode_jpeg(raw: Raw) -> Decoded:
     if flaw := frame.flaw():
         raise raw.damaged("JPEG", flaw)
     with _own_rules():
-        return _decode(raw, JpegImageFile(BytesIO(raw.data)))
+        image = JpegImageFile(BytesIO(raw.data))
+        return _decode(raw, image, _density(image))
 
 
 def decode_bmp(raw: Raw) -> Decoded:
@@ -53,7 +56,7 @@ def decode_bmp(raw: Raw) -> Decoded:
         row: Any = options[1] if codec == "raw" and options else width / 128
         if height * row > len(raw.data):
             raise raw.damaged("BMP", f"it is too short for {width}x{height} pixels")
-        return _decode(raw, image)
+        return _decode(raw, image, _pixels_a_metre(raw))
 
 
 def decode_webp(raw: Raw) -> Decoded:
@@ -74,7 +77,24 @@ def decode_webp(raw: Raw) -> Decoded:
         return _decode(raw, image)
 
 
-def _decode(raw: Raw, image: ImageFile) -> Decoded:
+def _pixels_a_metre(raw: Raw) -> Tags | None:
+    """Return the resolution of a bitmap, which the oldest headers do not have."""
+    if int.from_bytes(raw.data[14:18], "little") < 40:
+        return None
+    x, y = (int.from_bytes(raw.data[at : at + 4], "little", signed=True) for at in (38, 42))
+    return resolution_of(x, y, metric=True, divided_by=100)
+
+
+def _density(image: ImageFile) -> Tags | None:
+    """Return the resolution of a JPEG's own header, if it has a unit."""
+    unit = image.info.get("jfif_unit")
+    if unit not in (1, 2):
+        return None
+    x, y = image.info["jfif_density"]
+    return resolution_of(x, y, metric=unit == 2)
+
+
+def _decode(raw: Raw, image: ImageFile, resolution: Tags | None = None) -> Decoded:
     """Decode an opened file; only its header has been read so far."""
     raw.check_size(*image.size)
     image.load()
@@ -92,9 +112,9 @@ def _decode(raw: Raw, image: ImageFile) -> Decoded:
         icc = None  # it describes the inks
     else:
         raise raw.error(f"pixels of kind {image.mode} are not supported: save it as PNG or TIFF")
-    orientation, exif_notes = exif_orientation(image.info.get("exif"))
+    metadata = from_exif(image.info.get("exif"), resolution)
     pixels, alpha = split_alpha(samples)
-    return Decoded(pixels, alpha, icc, notes + exif_notes, orientation=orientation)
+    return Decoded(pixels, alpha, icc, notes, metadata=metadata)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,9 @@ from __future__ import annotations
 import struct
 import zlib
 
-from fusionkit.imaging._raw import Decoded, Raw, exif_orientation
+from fusionkit.imaging._decoded import Decoded
+from fusionkit.imaging._raw import Raw
+from fusionkit.imaging.metadata import Metadata, from_exif, resolution_of
 from fusionkit.imaging.picture import split_alpha
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -29,9 +31,8 @@ def decode_png(raw: Raw) -> Decoded:
         raise raw.error("this PNG is an animation: save the one frame you mean")
     samples = imagecodecs.png_decode(essential)
     icc = _profile(chunks["iCCP"]) if "iCCP" in chunks else None
-    orientation, notes = exif_orientation(chunks.get("eXIf"))
     pixels, alpha = split_alpha(samples)
-    return Decoded(pixels, alpha, icc, notes, orientation=orientation)
+    return Decoded(pixels, alpha, icc, metadata=_metadata(chunks))
 
 
 def _chunks(raw: Raw) -> tuple[dict[str, bytes], bytes]:
@@ -64,6 +65,14 @@ def _chunks(raw: Raw) -> tuple[dict[str, bytes], bytes]:
     return chunks, b"".join(essential)
 
 
+def _metadata(chunks: dict[str, bytes]) -> Metadata:
+    resolution = None
+    if len(chunks.get("pHYs", b"")) == 9:
+        x, y, unit = struct.unpack(">IIB", chunks["pHYs"])
+        resolution = resolution_of(x, y, metric=True, divided_by=100) if unit == 1 else None
+    return from_exif(chunks.get("eXIf"), resolution)
+
+
 def _profile(chunk: bytes) -> bytes:
     """Unpack an iCCP chunk: name, 0, compression method, zlib stream."""
     _, _, packed = chunk.partition(b"\0")
@@ -74,9 +83,21 @@ def _profile(chunk: bytes) -> bytes:
     return profile
 
 
-def insert_profile(png: bytes, icc: bytes) -> bytes:
-    """Put an iCCP chunk behind the header of an encoded PNG, before any image data."""
+def with_chunks(png: bytes, icc: bytes | None, metadata: Metadata) -> bytes:
+    """Put a profile and metadata behind the header of an encoded PNG, before any image data."""
+    chunks = b""
+    if icc:
+        chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc, 9))
+    block, resolution = metadata.block(), metadata.per_inch()
+    if block:
+        chunks += _chunk(b"eXIf", block)
+    if resolution:
+        x, y = (round(side / 0.0254) for side in resolution)
+        chunks += _chunk(b"pHYs", struct.pack(">IIB", x, y, 1))
     after_header = len(SIGNATURE) + 12 + 13
-    body = b"iCCP" + b"ICC Profile\0\0" + zlib.compress(icc, 9)
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    return png[:after_header] + chunk + png[after_header:]
+    return png[:after_header] + chunks + png[after_header:]
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    check = struct.pack(">I", zlib.crc32(kind + data))
+    return struct.pack(">I", len(data)) + kind + data + check

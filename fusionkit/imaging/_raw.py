@@ -1,4 +1,4 @@
-"""What the decoders of the single formats take and give."""
+"""What the decoders of the single formats take."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
-
-from numpy.typing import NDArray
 
 from fusionkit.errors import FusionkitError, ImageError
 
@@ -67,21 +64,6 @@ class Raw:
                 raise self.damaged(format_name, cause or type(cause).__name__) from cause
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """What a decoder found, as it is stored; `orientation` says how it is to be turned.
-
-    `notes` are phrases without the file's name.
-    """
-
-    pixels: NDArray[Any]
-    alpha: NDArray[Any] | None
-    icc: bytes | None = None
-    notes: tuple[str, ...] = ()
-    stored_range: tuple[float, float] | None = None
-    orientation: int = 1
-
-
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
     """Keep codecs from logging: a picture is right, or its ImageError says what is wrong."""
@@ -94,17 +76,3 @@ def _silence() -> Iterator[None]:
     finally:
         for logger, disabled in zip(loggers, before, strict=True):
             logger.disabled = disabled
-
-
-def exif_orientation(exif: bytes | None) -> tuple[int, tuple[str, ...]]:
-    """Read the orientation out of an Exif block, with a note if the block is malformed."""
-    from PIL import Image
-
-    if not exif:
-        return 1, ()
-    tags = Image.Exif()
-    try:
-        tags.load(exif)
-        return int(tags.get(0x0112, 1)), ()
-    except Exception:  # a broken block raises nearly anything, and the pixels are still good
-        return 1, ("its Exif block is malformed, so the image is taken to be upright",)

@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fusionkit.imaging._raw import Decoded, Raw
+from fusionkit.imaging._decoded import Decoded
+from fusionkit.imaging._raw import Raw
 from fusionkit.imaging._tiff_file import Directory
 from fusionkit.imaging._tiff_jpeg import jpeg_decoder
 from fusionkit.imaging._tiff_layout import JPEG, Layout, read_layout
 from fusionkit.imaging._tiff_pages import only_page, refuse_hidden_stack
 from fusionkit.imaging._tiff_samples import read_samples
+from fusionkit.imaging.metadata import from_tiff
 from fusionkit.imaging.values import bands
 
 # Fields, and values of PhotometricInterpretation and ExtraSamples (TIFF 6.0).
-_PHOTOMETRIC, _ORIENTATION, _COLOUR_MAP, _EXTRA_SAMPLES = 262, 274, 320, 338
+_PHOTOMETRIC, _COLOUR_MAP, _EXTRA_SAMPLES = 262, 320, 338
 _SUBSAMPLING, _IMAGE_DEPTH, _ICC_PROFILE = 530, 32997, 34675
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _NAMES = {4: "mask", 8: "Lab", 9: "Lab", 10: "Lab"}
@@ -77,9 +79,8 @@ def _to_picture(
         colour = _unpremultiplied(colour, alpha, stored_range)
         notes.append("its colours were stored multiplied by alpha, and have been divided by it")
 
-    orientation = page.integer(_ORIENTATION, 1)
     pixels = colour[..., 0] if colour.shape[-1] == 1 else colour
-    return Decoded(pixels, alpha, icc, tuple(notes), stored_range, orientation)
+    return Decoded(pixels, alpha, icc, tuple(notes), stored_range, from_tiff(page))
 
 
 def _alpha(

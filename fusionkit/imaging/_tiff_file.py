@@ -14,15 +14,16 @@ from typing import Literal
 import numpy as np
 
 from fusionkit.imaging._raw import Raw
+from fusionkit.imaging._tags import WIDTHS, Tag
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """Little and big byte order; the last two are BigTIFF."""
 
-# Field types by number: bytes a value, and the integer dtype where they are integers.
-_WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
-_WIDTHS |= {16: 8, 17: 8, 18: 8}
+# The field types that are integers, as dtypes.
 _INTEGERS = {1: "u1", 3: "u2", 4: "u4", 6: "i1", 8: "i2", 9: "i4", 13: "u4", 16: "u8", 17: "i8"}
 _INTEGERS |= {18: "u8"}
+_FRACTIONS = (5, 10)  # two integers each
+_LONG = {16: 4, 17: 9, 18: 4}
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,27 @@ class Directory:
         field = self._field(code)
         if field is None:
             return None
-        if _WIDTHS.get(field.kind) != 1:
+        if WIDTHS.get(field.kind) != 1:
             raise self._broken(code)
         return self._value(code, field)
+
+    def tag(self, code: int) -> Tag | None:
+        """Return a field of any known type as it is, or None where there is nothing in it."""
+        field = self._field(code)
+        if field is None or field.kind not in WIDTHS or field.count == 0:
+            return None
+        kind, data = field.kind, self._value(code, field)
+        width = WIDTHS[kind] // 2 if kind in _FRACTIONS else WIDTHS[kind]
+        if self.order == ">":
+            data = np.frombuffer(data, f">u{width}").astype(f"<u{width}").tobytes()
+        if kind in _LONG:  # what has 64 bits in BigTIFF alone
+            kind, data = _LONG[kind], np.frombuffer(data, "<u8").astype("<u4").tobytes()
+        return Tag(kind, data)
+
+    def below(self, code: int) -> Directory | None:
+        """Return the directory that a field points at, or None where it is missing."""
+        start = self.integer(code, 0)
+        return _directory(self.raw, self.order, self.big, start)[0] if start else None
 
     def _field(self, code: int) -> _Field | None:
         if code in self.repeated:
@@ -84,7 +103,7 @@ class Directory:
         return self.fields.get(code)
 
     def _value(self, code: int, field: _Field) -> bytes:
-        size = _WIDTHS[field.kind] * field.count
+        size = WIDTHS[field.kind] * field.count
         inline = 8 if self.big else 4
         start = field.at
         if size > inline:
@@ -107,42 +126,61 @@ def read_directories(raw: Raw) -> list[Directory]:
     ImageError
         If the list leaves the file or leads round in a circle, so that pages are missing.
     """
-    data = raw.data
-    order: Literal["<", ">"] = "<" if data[:2] == b"II" else ">"
-    big = data[2:4] in (b"+\0", b"\0+")
-    offset_type = order + ("Q" if big else "I")
-    count_type = order + ("Q" if big else "H")
-    entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
-    offset_size, count_size = struct.calcsize(offset_type), struct.calcsize(count_type)
-
-    at = 8 if big else 4  # where the offset of the next directory stands
+    order, big, start = _header(raw)
     directories: list[Directory] = []
     seen: set[int] = set()
     taken = 0
-    while True:
-        if at + offset_size > len(data):
-            raise raw.damaged("TIFF")
-        (start,) = struct.unpack_from(offset_type, data, at)
-        if start == 0:
-            return directories
+    while start:
         if start in seen:
             raise raw.damaged("TIFF", "its list of pages leads round in a circle")
         seen.add(start)
-        if start + count_size > len(data):
-            raise raw.damaged("TIFF", "its list of pages leads out of the file")
-        (count,) = struct.unpack_from(count_type, data, start)
-        start += count_size
-        at = start + count * entry.size
-        taken += count * entry.size
-        if at > len(data):
-            raise raw.damaged("TIFF", "its list of pages leads out of the file")
-        if taken > len(data):
+        page, start, size = _directory(raw, order, big, start)
+        taken += size
+        if taken > len(raw.data):
             raise raw.damaged("TIFF", "its pages overlap")
-        fields: dict[int, _Field] = {}
-        repeated: set[int] = set()
-        for number, (code, kind, values, _) in enumerate(entry.iter_unpack(data[start:at])):
-            if code in fields:
-                repeated.add(code)
-            value_at = start + (number + 1) * entry.size - offset_size
-            fields[code] = _Field(kind, values, value_at)
-        directories.append(Directory(raw, order, big, fields, frozenset(repeated)))
+        directories.append(page)
+    return directories
+
+
+def first_directory(raw: Raw) -> tuple[Directory, int]:
+    """Return the first page of a TIFF file, and the offset of the next, 0 for none."""
+    if not raw.data.startswith(SIGNATURES):
+        raise raw.damaged("TIFF", "it does not begin like one")
+    return _directory(raw, *_header(raw))[:2]
+
+
+def _header(raw: Raw) -> tuple[Literal["<", ">"], bool, int]:
+    """Return byte order, whether it is BigTIFF, and the offset of the first page."""
+    order: Literal["<", ">"] = "<" if raw.data[:2] == b"II" else ">"
+    big = raw.data[2:4] in (b"+\0", b"\0+")
+    return order, big, _offset(raw, order, big, 8 if big else 4)
+
+
+def _directory(
+    raw: Raw, order: Literal["<", ">"], big: bool, start: int
+) -> tuple[Directory, int, int]:
+    """Read the directory at an offset; return the offset of the next and its bytes too."""
+    count_type = order + ("Q" if big else "H")
+    entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
+    if start + struct.calcsize(count_type) > len(raw.data):
+        raise raw.damaged("TIFF", "its list of pages leads out of the file")
+    (count,) = struct.unpack_from(count_type, raw.data, start)
+    start += struct.calcsize(count_type)
+    end = start + count * entry.size
+    if end > len(raw.data):
+        raise raw.damaged("TIFF", "its list of pages leads out of the file")
+    fields: dict[int, _Field] = {}
+    repeated: set[int] = set()
+    for number, (code, kind, values, _) in enumerate(entry.iter_unpack(raw.data[start:end])):
+        if code in fields:
+            repeated.add(code)
+        value_at = start + (number + 1) * entry.size - (8 if big else 4)
+        fields[code] = _Field(kind, values, value_at)
+    page = Directory(raw, order, big, fields, frozenset(repeated))
+    return page, _offset(raw, order, big, end), end - start
+
+
+def _offset(raw: Raw, order: str, big: bool, at: int) -> int:
+    if at + (8 if big else 4) > len(raw.data):
+        raise raw.damaged("TIFF")
+    return int(struct.unpack_from(order + ("Q" if big else "I"), raw.data, at)[0])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fusionkit.errors import ImageError
 from fusionkit.imaging.geometry import ORIENTATIONS, upright
+from fusionkit.imaging.metadata import NO_METADATA, Metadata
 from fusionkit.imaging.values import check_range, full_scale, to_unit
 
 TINT = 8 / 255
@@ -49,6 +50,8 @@ class Picture:
     orientation : int
         The file's orientation tag, a key of :data:`ORIENTATIONS`; the pixels are turned
         already.
+    metadata : Metadata
+        What the file says beside the pixels, as far as that holds of the pixels turned.
     sha256 : str or None
         Of the file's bytes, when it was read from a file.
     """
@@ -63,6 +66,7 @@ class Picture:
     narrow_note: str | None = None
     icc: bytes | None = None
     orientation: int = 1
+    metadata: Metadata = NO_METADATA
     sha256: str | None = None
 
     @property
@@ -209,14 +213,14 @@ def checked_picture(
     index: int | str | None = None,
     notes: tuple[str, ...] = (),
     icc: bytes | None = None,
-    orientation: int = 1,
+    metadata: Metadata = NO_METADATA,
     sha256: str | None = None,
 ) -> Picture:
     """Check what every source must fulfil and make a Picture of it.
 
     `stored_range` is the range that the file itself declares, such as 0..4095 for packed
     12-bit samples; `value_range` is the user's and wins. `notes` come without the name. The
-    arrays are as they are stored, and turned upright here by `orientation`.
+    arrays are as they are stored, and turned upright here, as the metadata say.
     """
     which = index + 1 if isinstance(index, int) else index or "K"
     option = f"--range {which}:LO,HI"
@@ -245,6 +249,11 @@ def checked_picture(
         low, high = _range_by_convention(dtype, smallest, largest, name, option)
     if alpha is not None:
         _check_alpha(alpha, name)
+    orientation = metadata.orientation
+    if orientation is None:
+        said.append("its Exif block is malformed, so the image is taken to be upright")
+    if orientation not in ORIENTATIONS:
+        orientation = 1
     narrow = None
     if min(largest, high) - max(smallest, low) < (high - low) / _LOW_USE:
         narrow = (
@@ -261,7 +270,8 @@ def checked_picture(
         notes=tuple(f"{name}: {note}" for note in said),
         narrow_note=narrow,
         icc=icc,
-        orientation=orientation if orientation in ORIENTATIONS else 1,
+        orientation=orientation,
+        metadata=metadata.upright(),
         sha256=sha256,
     )
 

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging import _npy, _png
+from fusionkit.imaging._decoded import Decoded
 from fusionkit.imaging._npy import decode_npy
 from fusionkit.imaging._pillow import decode_bmp, decode_jpeg, decode_webp
 from fusionkit.imaging._png import decode_png
-from fusionkit.imaging._raw import MAX_PIXELS_VARIABLE, Decoded, Raw
+from fusionkit.imaging._raw import MAX_PIXELS_VARIABLE, Raw
 from fusionkit.imaging._sniff import HEAD, SUPPORTED, other_format
 from fusionkit.imaging._tiff import decode_tiff
 from fusionkit.imaging._tiff_file import SIGNATURES as TIFF_SIGNATURES
@@ -102,7 +103,7 @@ def picture_from_bytes(
             index=index,
             notes=decoded.notes,
             icc=decoded.icc,
-            orientation=decoded.orientation,
+            metadata=decoded.metadata,
             sha256=hashlib.sha256(data).hexdigest(),
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.errors import ImageError, UsageError
+from fusionkit.imaging.metadata import Metadata, from_exif
 from fusionkit.imaging.picture import Picture, checked_picture, picture_from_array, split_alpha
 from fusionkit.imaging.read import picture_from_bytes, read_picture
 
@@ -22,8 +23,6 @@ Source: TypeAlias = (
     " | Image | NDArray[Any] | Tensor"
 )
 """A path; the bytes of an image file; one open for reading; a PIL image; an array; a tensor."""
-
-_ORIENTATION = 0x0112  # of Exif
 
 # How pixels that NumPy has no channels for are converted; what is transparent keeps that.
 _CONVERTED = {"1": "L", "P": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA", "RGBX": "RGB"}
@@ -101,7 +100,6 @@ def _picture_from_image(
     notes: tuple[str, ...] = ()
     icc = image.info.get("icc_profile")
     try:
-        orientation = int(image.getexif().get(_ORIENTATION, 1))
         mode = _CONVERTED.get(image.mode, image.mode)
         if image.has_transparency_data and mode in ("L", "RGB"):
             mode = "LA" if mode == "L" else "RGBA"
@@ -122,5 +120,13 @@ def _picture_from_image(
         index=index,
         notes=notes,
         icc=icc,
-        orientation=orientation,
+        metadata=_metadata(image),
     )
+
+
+def _metadata(image: Image) -> Metadata:
+    try:
+        block = image.getexif().tobytes()
+    except Exception:  # a broken block raises nearly anything, and the pixels are still good
+        block = b"broken"
+    return from_exif(block)

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging._encode import FORMATS, QUALITY, FileFormat, encode
 from fusionkit.imaging.files import atomic_write, check_destination
+from fusionkit.imaging.metadata import NO_METADATA, Metadata
 
 
 def check_output(
@@ -96,6 +97,7 @@ def encode_picture(
     alpha: NDArray[Any] | None = None,
     icc: bytes | None = None,
     quality: int = QUALITY,
+    metadata: Metadata = NO_METADATA,
 ) -> bytes:
     """Return the bytes of an image in the format that the extension names.
 
@@ -116,6 +118,8 @@ def encode_picture(
         another number of channels than are written.
     quality : int
         Of JPEG, from 1 to 100.
+    metadata : Metadata
+        Written as far as the format holds it; see `held`.
 
     Raises
     ------
@@ -130,7 +134,15 @@ def encode_picture(
         raise ValueError(f"alpha {alpha.dtype} {alpha.shape} does not fit the pixels")
     height, width = pixels.shape[:2]
     file_format = _fitting_format(path, pixels.dtype, alpha is not None, (height, width))
-    return encode(file_format, pixels, alpha, icc, quality)
+    return encode(file_format, pixels, alpha, icc, quality, metadata)
+
+
+def held(
+    path: str | os.PathLike[str], icc: bytes | None, channels: int, metadata: Metadata
+) -> tuple[bytes | None, Metadata]:
+    """Return what of these a file of that name holds, beside an image of 1 or 3 channels."""
+    file_format = _format(path)
+    return file_format.profile(icc, channels), file_format.held(metadata)
 
 
 def _fitting_format(
@@ -139,14 +151,7 @@ def _fitting_format(
     has_alpha: bool,
     size: tuple[int, int] | None,
 ) -> FileFormat:
-    name = os.fspath(path)
-    extension = Path(name).suffix.lower()
-    if extension not in FORMATS:
-        raise UsageError(
-            f"{name}: the extension {extension or '(none)'} names no format that can be written: "
-            f"use {', '.join(FORMATS)}"
-        )
-    file_format = FORMATS[extension]
+    name, file_format = os.fspath(path), _format(path)
     if file_format.dtypes is not None and dtype.name not in file_format.dtypes:
         depths = " or ".join(name.removeprefix("uint") for name in file_format.dtypes)
         others = _extensions(dtype, has_alpha)
@@ -165,6 +170,16 @@ def _fitting_format(
             f"which holds {file_format.longest_side} a side: use .tif"
         )
     return file_format
+
+
+def _format(path: str | os.PathLike[str]) -> FileFormat:
+    extension = Path(path).suffix.lower()
+    if extension not in FORMATS:
+        raise UsageError(
+            f"{os.fspath(path)}: the extension {extension or '(none)'} names no format that can "
+            f"be written: use {', '.join(FORMATS)}"
+        )
+    return FORMATS[extension]
 
 
 def _extensions(dtype: np.dtype[Any], has_alpha: bool) -> str:
