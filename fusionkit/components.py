@@ -254,10 +254,15 @@ class Registry:
         hint = suggest(name, known) or f" There are {', '.join(sorted(set(known))) or 'none'}."
         raise UsageError(f"unknown {kind.title} {name!r}.{hint}{self._failures()}")
 
+    def named(self, kind: Kind, name: Any) -> Provided | None:
+        """Return the component that a name means; None if there is none, or several."""
+        matches = self._matches(kind, name) if isinstance(name, str) else []
+        return matches[0] if len(matches) == 1 else None
+
     def full_name(self, kind: Kind, name: Any) -> Any:
         """Return ``provider:name`` where one component is meant; any other name as it is."""
-        matches = self._matches(kind, name) if isinstance(name, str) else []
-        return matches[0].qualified if len(matches) == 1 else name
+        found = self.named(kind, name)
+        return name if found is None else found.qualified
 
     def clashes(self) -> list[tuple[Kind, str, tuple[str, ...]]]:
         """Return the bare names that several plugins provide, each with its full names."""

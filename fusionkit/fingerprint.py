@@ -9,8 +9,10 @@ import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .components import PluginInfo
+if TYPE_CHECKING:
+    from .components import PluginInfo
 
 _CORE = ("fusionkit", "fusionkit.imaging")
 

@@ -10,22 +10,20 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from .errors import UsageError
+from .optionspec import OptionSpec as OptionSpec  # who asks for specs, names them
 
 T = TypeVar("T")
 
-Scalar = bool | int | float | str
-_SCALARS = (bool, int, float, str)
-_YES = {"yes": True, "true": True, "on": True, "1": True}
-_NO = {"no": False, "false": False, "off": False, "0": False}
+_SCALARS = (bool, int, float, str, Path)
 
 
 def option(
@@ -45,7 +43,9 @@ def option(
     default
         The value used when nothing is said. Its type is the field's annotation:
         ``bool``, ``int``, ``float``, ``str``, ``Literal[...]`` of strings, or
-        ``tuple[T, ...]`` of one of the first four.
+        ``tuple[T, ...]`` of one of the first four. ``Path | None``, with the default None, is
+        a file or a folder, which is found again from other folders and by its hash
+        (:mod:`.paths`); several are ``tuple[Path, ...]``.
     help
         One sentence, shown by ``--help`` and ``fusionkit plugins``.
     choices
@@ -72,112 +72,6 @@ def option(
 @dataclass(frozen=True)
 class NoOptions:
     """The options of a component that has none."""
-
-
-@dataclass(frozen=True)
-class OptionSpec:
-    """One option as flags, TOML and JSON see it."""
-
-    field: str
-    type: type
-    many: bool
-    default: Any
-    help: str
-    choices: tuple[Any, ...] | None
-    minimum: float | None
-    maximum: float | None
-    above: float | None
-    only_with: Mapping[str, tuple[Any, ...]]
-
-    @property
-    def name(self) -> str:
-        """The name in flags, recipes and records: the field's, with hyphens."""
-        return self.field.replace("_", "-")
-
-    @property
-    def condition(self) -> str:
-        """What it matters with only, for example ``granularity region``; empty if always."""
-        return " and ".join(
-            f"{other.replace('_', '-')} {' or '.join(map(_as_text, values))}"
-            for other, values in self.only_with.items()
-        )
-
-    @property
-    def described(self) -> str:
-        """Its help, with the condition."""
-        return f"{self.help} Matters with {self.condition} only." if self.only_with else self.help
-
-    @property
-    def kind(self) -> str:
-        """What a value looks like, for help texts: ``INT``, ``yes|no``, ``l1|l2`` ..."""
-        if self.choices is not None:
-            return "|".join(str(choice) for choice in self.choices)
-        word = {bool: "yes|no", int: "INT", float: "NUMBER", str: "TEXT"}[self.type]
-        return f"{word}[,{word}...]" if self.many else word
-
-    def as_text(self, value: Any) -> str:
-        """Write a value as a flag takes it; the empty tuple as ``none``, for help texts."""
-        if self.many:
-            return ",".join(map(str, value)) or "none"
-        return _as_text(value)
-
-    def parse(self, text: str) -> Any:
-        """Turn the text of a flag into a value; raise ValueError saying what is wrong."""
-        if self.many and text.strip() == "none":  # what help texts show for an empty default
-            return ()
-        if self.many:
-            return self.check([self._parse_one(part) for part in text.split(",") if part.strip()])
-        return self.check(self._parse_one(text))
-
-    def check(self, value: Any) -> Any:
-        """Validate a value from TOML, JSON or Python; raise ValueError saying what is wrong."""
-        if not self.many:
-            return self._check_one(value)
-        if isinstance(value, str) or not isinstance(value, (list, tuple)):
-            raise ValueError(f"expects a list, not {value!r}")
-        return tuple(self._check_one(item) for item in value)
-
-    def _parse_one(self, text: str) -> Any:
-        text = text.strip()
-        if self.type is bool:
-            try:
-                return {**_YES, **_NO}[text.lower()]
-            except KeyError:
-                raise ValueError(f"expects yes or no, not {text!r}") from None
-        try:
-            return self.type(text)
-        except ValueError:
-            word = {int: "a whole number", float: "a number"}[self.type]
-            raise ValueError(f"expects {word}, not {text!r}") from None
-
-    def _check_one(self, value: Any) -> Any:
-        if self.type is float and type(value) is int:
-            value = float(value) if abs(value) < 2**1023 else math.inf
-        if type(value) is not self.type:
-            word = {bool: "yes or no", int: "a whole number", float: "a number", str: "text"}
-            raise ValueError(f"expects {word[self.type]}, not {value!r}")
-        if self.choices is not None and value not in self.choices:
-            listed = ", ".join(str(choice) for choice in self.choices)
-            raise ValueError(f"must be one of {listed}, not {value!r}")
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            self._check_bounds(value)
-        return value
-
-    def _check_bounds(self, value: float) -> None:
-        if isinstance(value, float) and not math.isfinite(value):  # an int may overflow a float
-            raise ValueError(f"must be finite, not {value}")
-        if self.minimum is not None and value < self.minimum:
-            raise ValueError(f"must be at least {self.minimum}, not {value}")
-        if self.maximum is not None and value > self.maximum:
-            raise ValueError(f"must be at most {self.maximum}, not {value}")
-        if self.above is not None and value <= self.above:
-            raise ValueError(f"must be above {self.above}, not {value}")
-
-
-def _as_text(value: Scalar) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)
 
 
 def specs(options: type) -> tuple[OptionSpec, ...]:
@@ -248,11 +142,18 @@ def _spec(field: dataclasses.Field[Any], annotation: Any, where: str) -> OptionS
         if len(inner) != 2 or inner[1] is not Ellipsis:
             raise TypeError(f"{where}: write tuple[T, ...], not {annotation}")
         annotation = inner[0]
+    elif set(typing.get_args(annotation)) == {Path, types.NoneType}:
+        annotation = Path
+    elif annotation is Path:
+        raise TypeError(f"{where}: write Path | None, with the default None")
     if typing.get_origin(annotation) is Literal:
         choices = typing.get_args(annotation)
         annotation = type(choices[0])
     if isinstance(annotation, types.UnionType) or annotation not in _SCALARS:
-        raise TypeError(f"{where}: an option is a bool, int, float, str or a tuple of one of them")
+        raise TypeError(
+            f"{where}: an option is a bool, int, float, str or a tuple of one of them, "
+            "or a Path | None"
+        )
     spec = OptionSpec(
         field=field.name,
         type=annotation,
@@ -319,7 +220,12 @@ def from_mapping(options: type[T], values: Mapping[str, Any], where: str) -> T:
 
 def to_mapping(options: Any) -> dict[str, Any]:
     """Return every option of an options object by its hyphenated name, JSON-ready."""
-    values = {spec.name: getattr(options, spec.field) for spec in specs(type(options))}
-    return {
-        name: list(value) if isinstance(value, tuple) else value for name, value in values.items()
-    }
+    return {spec.name: _plain(getattr(options, spec.field)) for spec in specs(type(options))}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if value is None:  # which TOML does not have
+        return ""
+    return str(value) if isinstance(value, Path) else value

@@ -27,7 +27,8 @@ from typing import Any
 
 from .components import ESTIMATOR, OBJECTIVE, WEIGHTING, Kind, Provided, Registry
 from .errors import UsageError
-from .options import from_mapping, specs, suggest, to_mapping
+from .options import OptionSpec, from_mapping, specs, suggest, to_mapping
+from .paths import recorded, said_in, verify
 from .settings import Settings
 
 RECIPE_KINDS = (ESTIMATOR, WEIGHTING, OBJECTIVE)
@@ -57,11 +58,12 @@ GIVEN = Origin("as given", by_hand=True)
 
 
 class Said(dict[str, Any]):
-    """A recipe layer that knows its origin."""
+    """A recipe layer that knows its origin, and the folder that paths in it are relative to."""
 
-    def __init__(self, content: Layer, origin: Origin) -> None:
+    def __init__(self, content: Layer, origin: Origin, folder: Path | None = None) -> None:
         super().__init__(content)
         self.origin = origin
+        self.folder = folder
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,12 @@ class Choice:
     options: Any
 
     def as_table(self) -> dict[str, Any]:
-        """Return the recipe table that chooses it again."""
-        return {"name": self.provided.qualified, **to_mapping(self.options)}
+        """Return the recipe table that chooses it again; files that it names have their hash."""
+        table = {"name": self.provided.qualified, **to_mapping(self.options)}
+        for spec in _path_specs(self.provided):
+            value = getattr(self.options, spec.field)
+            table[spec.name] = [recorded(path) for path in value] if spec.many else recorded(value)
+        return table
 
 
 def tasks() -> tuple[str, ...]:
@@ -136,7 +142,8 @@ def read_recipe(path: str | Path) -> Said:
         if key.replace("_", "-") not in known:
             raise UsageError(f"recipe {path}: unknown key {key!r}.{suggest(key, known)}")
     what = "record" if record else "recipe"
-    return Said(recipe, Origin(f"from {what} {Path(path).name}", by_hand=not record))
+    origin = Origin(f"from {what} {Path(path).name}", by_hand=not record)
+    return Said(recipe, origin, Path(path).absolute().parent)
 
 
 def base_layers(task: str | None = None, recipe: str | Path | Layer | None = None) -> list[Layer]:
@@ -165,14 +172,14 @@ def merged(layers: Sequence[Layer], registry: Registry) -> Merged:
     """
     done = Merged()
     for layer in layers:
-        origin = layer.origin if isinstance(layer, Said) else Origin()
+        said = layer if isinstance(layer, Said) else Said(layer, Origin())
         for key, value in layer.items():
             name = key.replace("_", "-")
             if name in _GROUPS:
-                _merge_table(done, _GROUPS[name], value, registry, origin)
+                _merge_table(done, _GROUPS[name], value, registry, said)
             else:
                 done.recipe[name] = value
-                done.origins[name] = origin
+                done.origins[name] = said.origin
     return done
 
 
@@ -181,7 +188,7 @@ def merge(*layers: Layer, registry: Registry) -> dict[str, Any]:
     return merged(layers, registry).recipe
 
 
-def _merge_table(done: Merged, kind: Kind, value: Any, registry: Registry, origin: Origin) -> None:
+def _merge_table(done: Merged, kind: Kind, value: Any, registry: Registry, said: Said) -> None:
     group = kind.group
     table = _table(group, value)
     before = done.recipe.get(group, {})
@@ -192,8 +199,17 @@ def _merge_table(done: Merged, kind: Kind, value: Any, registry: Registry, origi
             for key in [key for key in done.origins if key.startswith(f"{group}.")]:
                 del done.origins[key]
     done.recipe[group] = {**before, **table}
+    chosen = registry.named(kind, done.recipe[group].get("name"))
+    if said.folder is not None and chosen is not None:
+        for spec in _path_specs(chosen):
+            if spec.name in table:
+                done.recipe[group][spec.name] = said_in(said.folder, table[spec.name])
     for option in table:
-        done.origins[group if option == "name" else f"{group}.{option}"] = origin
+        done.origins[group if option == "name" else f"{group}.{option}"] = said.origin
+
+
+def _path_specs(provided: Provided) -> list[OptionSpec]:
+    return [spec for spec in specs(provided.component.options) if spec.type is Path]
 
 
 def _table(group: str, value: Any) -> dict[str, Any]:
@@ -205,13 +221,24 @@ def _table(group: str, value: Any) -> dict[str, Any]:
 
 
 def choose(kind: Kind, table: Mapping[str, Any], registry: Registry) -> Choice:
-    """Find the component that a recipe table names, and validate its options."""
+    """Find the component that a recipe table names, and validate its options.
+
+    Raises
+    ------
+    UsageError
+        There is no such component or option, a value is refused, or a file that an option names
+        is not there, or not the one that the recipe was recorded with.
+    """
     options = dict(table)
     name = options.pop("name", None)
     if not isinstance(name, str):
         raise UsageError(f"recipe: [{kind.group}] must name a {kind.title}: name = ...")
     provided = registry.find(kind, name)
-    return Choice(provided, provided.make_options(options))
+    choice = Choice(provided, provided.make_options(options))
+    for spec in _path_specs(provided):
+        where = f"{kind.title} {provided.component.name}: {spec.name}"
+        verify(options.get(spec.name), where, f"--{kind.group}.{spec.name}")
+    return choice
 
 
 def resolve_settings(layer: Layer) -> Settings:

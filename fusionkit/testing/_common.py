@@ -126,7 +126,7 @@ def _as_flag(value: Any) -> str:
         return ",".join(_as_flag(item) for item in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return str(value)
+    return "none" if value is None else str(value)
 
 
 def _as_toml(value: Any) -> str:

@@ -28,7 +28,9 @@ COMPACT_SHA256 = "250732cc71bf1f42dc20585346dd0bcf5c45419d1605d2d56e6ff30c2d2a65
 class CompactOptions:
     """Options of the ``compact`` estimator."""
 
-    checkpoint: str = option("", "Weights of your own training; empty for those that ship.")
+    checkpoint: Path | None = option(
+        None, "Weights of your own training; none for those that ship."
+    )
     sha256: str = option("", "The SHA-256 that your file must have; empty for any.")
 
     def __post_init__(self) -> None:
@@ -60,7 +62,7 @@ class GaussianOptions:
 class ADMOptions:
     """Options of the ``adm`` estimator."""
 
-    checkpoint: str = option("", "Path of the .pt or .safetensors file; there is no default.")
+    checkpoint: Path | None = option(None, "The .pt or .safetensors file; there is no default.")
     sha256: str = option("", "The SHA-256 that the file must have; empty for any.")
     head_channels: int = option(
         64, "Channels of an attention head, which the file does not tell.", minimum=1
@@ -77,7 +79,9 @@ class ADMOptions:
 class DiffusersOptions:
     """Options of the ``diffusers`` estimator."""
 
-    folder: str = option("", "Local folder of a UNet2DModel or its pipeline; no default.")
+    folder: Path | None = option(
+        None, "Local folder of a UNet2DModel or its pipeline; there is no default."
+    )
     sha256: str = option("", "The SHA-256 that its file of weights must have; empty for any.")
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -52,7 +53,7 @@ class ADMEstimator:
 
     def __init__(
         self,
-        checkpoint: str,
+        checkpoint: str | Path | None,
         *,
         sha256: str = "",
         head_channels: int = 64,

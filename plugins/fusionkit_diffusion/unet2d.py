@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,7 +46,12 @@ class UNet2DEstimator:
     pixels_per_pass = 2 * 256**2  # as of a network of this kind's 256 x 256 images
 
     def __init__(
-        self, folder: str, *, sha256: str = "", device: str = "cpu", precision: str = "float32"
+        self,
+        folder: str | Path | None,
+        *,
+        sha256: str = "",
+        device: str = "cpu",
+        precision: str = "float32",
     ) -> None:
         if not folder:
             raise UsageError(

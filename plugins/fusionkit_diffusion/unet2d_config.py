@@ -43,7 +43,7 @@ class ModelFolder:
     prediction: str
 
 
-def read_folder(given: str) -> ModelFolder:
+def read_folder(given: str | Path) -> ModelFolder:
     """Look through a folder that ``save_pretrained`` wrote, of a model or of a pipeline.
 
     Raises

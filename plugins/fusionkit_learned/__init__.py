@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fusionkit import SOURCE_SYMMETRIC, BuildContext, Component, Weighting, hookimpl, option
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 class LearnedOptions:
     """Options of the ``learned`` weighting."""
 
-    checkpoint: str = option("", "A .safetensors file of your own training; empty for ours.")
+    checkpoint: Path | None = option(
+        None, "A .safetensors file of your own training; none for ours."
+    )
     sha256: str = option("", "The SHA-256 that this file must have; empty for any.")
     sharpness: float = option(
         1.0,

@@ -28,7 +28,7 @@ class Learned:
     Parameters
     ----------
     file
-        Safetensors, as :mod:`.train` writes them; empty for those that come with fusionkit.
+        Safetensors, as :mod:`.train` writes them; none for those that come with fusionkit.
     sha256
         The hash that ``file`` must have; empty for any.
     sharpness
@@ -49,7 +49,7 @@ class Learned:
 
     def __init__(
         self,
-        file: str | Path = "",
+        file: str | Path | None = None,
         *,
         sha256: str = "",
         sharpness: float = 1.0,

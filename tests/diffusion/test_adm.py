@@ -143,7 +143,8 @@ def test_a_pair_of_any_size_is_fused_and_recorded(tmp_path, pair) -> None:
     record = json.loads((tmp_path / "fused.png.json").read_text())
     expected = hashlib.sha256(file.read_bytes()).hexdigest()
     assert record["components"]["estimator"]["weights_sha256"] == expected
-    assert record["recipe"]["estimator"]["checkpoint"] == str(file)
+    named = record["recipe"]["estimator"]["checkpoint"]
+    assert named == {"path": str(file), "sha256": expected}
 
 
 def test_colour_sources_are_fused_in_colour(tmp_path) -> None:
