@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -48,6 +49,7 @@ class FileFormat:
     icc: bool = True
     metadata: tuple[str, ...] = EXIF_PARTS
     longest_exif: int = 2**31
+    resolutions: tuple[float, float] = (0.0, math.inf)  # the coarsest and the finest, an inch
 
     def profile(self, icc: bytes | None, channels: int) -> bytes | None:
         """Return the profile if the format holds it, beside colour of so many channels.
@@ -59,6 +61,9 @@ class FileFormat:
     def held(self, metadata: Metadata) -> Metadata:
         """Return what the format holds of the metadata."""
         held = metadata.only(self.metadata)
+        coarsest, finest = self.resolutions
+        if not all(coarsest <= side <= finest for side in metadata.per_inch() or ()):
+            held = held.only([part for part in PARTS if part != "resolution"])
         return held if len(held.block()) <= self.longest_exif else held.only(["resolution"])
 
 
@@ -175,14 +180,31 @@ def _npy(samples: NDArray[Any], beside: Beside) -> bytes:
 
 
 _EIGHT = ("uint8",)
-_JPEG = FileFormat("JPEG", _EIGHT, False, 65500, _jpeg, longest_exif=65500)
+_INCH = 0.0254  # in metres, of which PNG and BMP count the pixels, in 32 bits
+_BY_THE_METRE = (_INCH, _INCH * (2**31 - 1))
+_JPEG = FileFormat(
+    "JPEG", _EIGHT, False, 65500, _jpeg, longest_exif=65500, resolutions=(1.0, 65535.0)
+)
+_PNG = FileFormat(  # libpng's own limit of the sides
+    "PNG", ("uint8", "uint16"), True, 1_000_000, _png, resolutions=_BY_THE_METRE
+)
+_BMP = FileFormat(
+    "BMP",
+    _EIGHT,
+    False,
+    2**31 - 1,
+    _bmp,
+    icc=False,
+    metadata=("resolution",),
+    resolutions=_BY_THE_METRE,
+)
 _TIFF = FileFormat("TIFF", None, True, 2**31 - 1, _tiff, metadata=PARTS)
 
 FORMATS = {
-    ".png": FileFormat("PNG", ("uint8", "uint16"), True, 1_000_000, _png),  # libpng's own limit
+    ".png": _PNG,
     ".jpg": _JPEG,
     ".jpeg": _JPEG,
-    ".bmp": FileFormat("BMP", _EIGHT, False, 2**31 - 1, _bmp, icc=False, metadata=("resolution",)),
+    ".bmp": _BMP,
     ".tif": _TIFF,
     ".tiff": _TIFF,
     ".webp": FileFormat("WebP", _EIGHT, True, 16383, _webp),

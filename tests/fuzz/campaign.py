@@ -15,8 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fusionkit.errors import ImageError
-from fusionkit.imaging import in_one_profile, read_picture, write_picture
+import numpy as np
+
+from fusionkit.errors import ImageError, UsageError
+from fusionkit.imaging import Picture, encode_picture, in_one_profile, read_picture
+from fusionkit.imaging.read import picture_from_bytes
 
 from .mutations import mutated
 from .seeds import seeds
@@ -29,7 +32,7 @@ SECONDS = 10
 
 _WAIT = 6  # times as long, before a process is ended from outside: others may be busy
 
-_SMALL = 2**20  # pixels; pictures of that size are written again too
+_SMALL = 2**20  # pixels of pictures that are used, too
 _STARTED, _READ, _REFUSED, _BAD = range(4)
 _REPORT = struct.Struct("<IBH")  # which file, what happened, length of the text that follows
 
@@ -44,16 +47,16 @@ class Harm:
     data: bytes
 
 
-def file_of(number: int, seed: int) -> tuple[str, bytes]:
+def file_of(number: int, seed: int, only: str = "") -> tuple[str, bytes]:
     """Return name and bytes of one file of a campaign, the same in every process."""
-    names = sorted(_SEEDS)
+    names = sorted(name for name in _SEEDS if only in name)
     rng = random.Random(f"{seed} {number}")
     name = rng.choice(names)
     others = [_SEEDS[other] for other in names if other.partition("-")[0] == name.partition("-")[0]]
     return name, mutated(_SEEDS[name], others, rng)
 
 
-def campaign(count: int, seed: int = 0) -> Iterator[tuple[int, int, Harm | None]]:
+def campaign(count: int, seed: int = 0, only: str = "") -> Iterator[tuple[int, int, Harm | None]]:
     """Read `count` files; yield how many were read and refused so far, and each harm as it comes.
 
     Crashes and hangs end a child process only, and the next one goes on behind the file.
@@ -61,28 +64,28 @@ def campaign(count: int, seed: int = 0) -> Iterator[tuple[int, int, Harm | None]
     read = refused = start = 0
     while start < count:
         last = start
-        for number, outcome, text in _child(start, count, seed):
+        for number, outcome, text in _child(start, count, seed, only):
             last = number
             read += outcome == _READ
             refused += outcome == _REFUSED
             if outcome == _BAD:
-                yield read, refused, _harm(number, seed, text)
+                yield read, refused, _harm(number, seed, only, text)
         start = last + 1
     yield read, refused, None
 
 
-def _harm(number: int, seed: int, text: str) -> Harm:
-    name, data = file_of(number, seed)
+def _harm(number: int, seed: int, only: str, text: str) -> Harm:
+    name, data = file_of(number, seed, only)
     return Harm(number, name, text, data)
 
 
-def _child(start: int, count: int, seed: int) -> Iterator[tuple[int, int, str]]:
+def _child(start: int, count: int, seed: int, only: str) -> Iterator[tuple[int, int, str]]:
     """Read files from `start` in a child process until it ends or has to be ended."""
     reports, reporting = os.pipe()
     process = os.fork()
     if process == 0:
         os.close(reports)
-        _work(reporting, start, count, seed)
+        _work(reporting, start, count, seed, only)
     os.close(reporting)
     current, ended = start, "it left the process"
     with open(reports, "rb", buffering=0) as pipe:
@@ -116,7 +119,7 @@ def _exactly(pipe: io.RawIOBase, length: int) -> bytes:
     return data
 
 
-def _work(reporting: int, start: int, count: int, seed: int) -> None:
+def _work(reporting: int, start: int, count: int, seed: int, only: str) -> None:
     """Be the child process: read files, report each, never return."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as printed:
         os.dup2(printed.fileno(), 1)
@@ -125,7 +128,7 @@ def _work(reporting: int, start: int, count: int, seed: int) -> None:
         path = Path(folder) / "file"
         for number in range(start, count):
             os.write(reporting, _REPORT.pack(number, _STARTED, 0))
-            path.write_bytes(file_of(number, seed)[1])
+            path.write_bytes(file_of(number, seed, only)[1])
             outcome, text = _outcome(path)
             if printed.seek(0, os.SEEK_END):
                 printed.seek(0)
@@ -137,14 +140,12 @@ def _work(reporting: int, start: int, count: int, seed: int) -> None:
 
 
 def _outcome(path: Path) -> tuple[int, str]:
-    """Read a file, use its profile, write it; anything but a picture or one line is bad."""
+    """Read a file and use what it holds; anything but a picture or one line is bad."""
     try:
         with _time_limit():
             picture = read_picture(path)
             if picture.width * picture.height <= _SMALL:
-                (usable,) = in_one_profile([picture])
-                target = path.with_suffix(".tif")
-                write_picture(target, usable.pixels, usable.alpha, usable.icc, overwrite=True)
+                _use(picture)
     except ImageError as refusal:
         message = str(refusal)
         if not message.startswith(f"{path}: ") or "\n" in message:
@@ -155,6 +156,21 @@ def _outcome(path: Path) -> tuple[int, str]:
     except BaseException:
         return _BAD, traceback.format_exc()
     return _READ, ""
+
+
+def _use(picture: Picture) -> None:
+    """Apply the profile, and write pixels, profile and metadata to files that can be read."""
+    (usable,) = in_one_profile([picture])
+    beside = {"icc": usable.icc, "metadata": usable.metadata.upright()}
+    for name in ("a.tif", "a.png", "a.jpg"):
+        alpha = None if name == "a.jpg" else usable.alpha
+        try:
+            data = encode_picture(name, usable.pixels, alpha, **beside)
+        except UsageError:  # not every format holds every depth
+            continue
+        again = picture_from_bytes(data, "written", (usable.low, usable.high))
+        if name != "a.jpg":
+            np.testing.assert_array_equal(again.pixels, usable.pixels)
 
 
 class _TooLong(BaseException):

@@ -11,7 +11,10 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms
 
-from ..imaging.raw_files import bmp_of_runs, encoded, exif, npy, png, png16, tiff
+from fusionkit.imaging import encode_picture
+from fusionkit.imaging.metadata import from_exif
+
+from ..imaging.raw_files import bmp_of_runs, encoded, npy, png, png16, tiff
 
 _HEIGHT, _WIDTH = 20, 24
 
@@ -64,6 +67,10 @@ def _tiffs() -> Iterator[tuple[str, bytes]]:
     yield "tiff-profile", tiff(scene(channels=3), photometric="rgb", iccprofile=_profile())
     turned = [(274, "H", 1, 6)]
     yield "tiff-turned", tiff(scene(channels=3), photometric="rgb", extratags=turned)
+    geo = [(33550, "d", 3, (10.0, 10.0, 0.0)), (34735, "H", 4, (1, 1, 0, 0))]
+    yield "tiff-place", tiff(scene("uint16"), resolution=(300, 300), extratags=geo)
+    with_exif = from_exif(_exif())
+    yield "tiff-exif", encode_picture("a.tif", scene(channels=3), metadata=with_exif)
     yield "tiff-cmyk", tiff(scene(channels=4), photometric="separated", compression="zlib")
     yield "tiff-white", tiff(scene(), photometric="miniswhite")
     yield "tiff-pages", tiff(np.stack([scene()] * 3), photometric="minisblack")
@@ -94,7 +101,7 @@ def _pngs() -> Iterator[tuple[str, bytes]]:
     yield "png-palette", png(_WIDTH, _HEIGHT, 8, 3, indices, *extra)
     yield "png-interlaced", _interlaced(scene())
     icc = b"x\0\0" + zlib.compress(_profile())
-    metadata = (b"iCCP", icc), (b"eXIf", exif(6)), (b"gAMA", struct.pack(">I", 45455))
+    metadata = (b"iCCP", icc), (b"eXIf", _exif()[6:]), (b"gAMA", struct.pack(">I", 45455))
     yield "png-metadata", png16(scene("uint16", 3), *metadata, (b"tEXt", b"Title\0a scene"))
 
 
@@ -116,7 +123,7 @@ def _interlaced(samples: np.ndarray) -> bytes:
 
 def _pillows() -> Iterator[tuple[str, bytes]]:
     image = Image.fromarray(scene(channels=3))
-    metadata = {"exif": b"Exif\0\0" + exif(6), "icc_profile": _profile()}
+    metadata = {"exif": _exif(), "icc_profile": _profile()}
     for mode in ("L", "RGB", "CMYK"):
         yield f"jpeg-{mode}", encoded(image.convert(mode), "JPEG", quality=90)
     yield "jpeg-progressive", encoded(image, "JPEG", progressive=True, quality=90)
@@ -138,6 +145,17 @@ def _npys() -> Iterator[tuple[str, bytes]]:
         for channels in (1, 3, 4):
             yield f"npy-{dtype}-{channels}", npy(scene(dtype, channels))
     yield "npy-columns", npy(np.asfortranarray(scene("float32", 3)))
+
+
+def _exif() -> bytes:
+    """What a camera says: itself, time, settings, position, a resolution, a note of its own."""
+    exif = Image.Exif()
+    exif[271], exif[272], exif[306], exif[274] = "Cam", "Model", "2024:05:01 10:00:00", 6
+    exif[282], exif[283], exif[296] = 300.0, 300.0, 2
+    shot = exif.get_ifd(34665)
+    shot[34855], shot[36867], shot[37500] = 200, "2024:05:01 09:59:00", b"of the maker" * 3
+    exif.get_ifd(34853).update({1: "N", 2: (47.0, 22.0, 3.5), 3: "E", 4: (8.0, 33.0, 0.0)})
+    return exif.tobytes()
 
 
 def _profile() -> bytes:

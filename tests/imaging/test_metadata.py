@@ -15,9 +15,10 @@ from PIL.TiffImagePlugin import IFDRational
 
 import fusionkit
 from fusionkit.cli import main
-from fusionkit.imaging import encode_picture, read_picture
+from fusionkit.imaging import encode_picture, held, read_picture
 from fusionkit.imaging._encode import _with_directories
-from fusionkit.imaging.metadata import NO_METADATA, from_exif
+from fusionkit.imaging._tags import Tag
+from fusionkit.imaging.metadata import NO_METADATA, Metadata, from_exif
 from fusionkit.imaging.read import picture_from_bytes
 
 SIZE = (20, 28)
@@ -270,6 +271,18 @@ def test_exif_that_a_jpeg_cannot_hold(tmp_path, pixels, fused):
     assert not tags_of(fused(tmp_path / "a.png", "o.jpg"))[1]
     about = json.loads((tmp_path / "o.jpg.json").read_text())["metadata"]
     assert {"UserComment", "Make"} <= {*about["left_out"]}
+
+
+@pytest.mark.parametrize("fraction", [(2**32 - 1, 1), (1, 2**32 - 1)])
+def test_a_resolution_that_a_format_cannot_hold(pixels, fraction):
+    """Four thousand million pixels an inch, or one for the whole earth."""
+    sides = {282: Tag(5, struct.pack("<II", *fraction)), 283: Tag(5, struct.pack("<II", *fraction))}
+    metadata = Metadata(resolution={**sides, 296: Tag(3, struct.pack("<H", 2))})
+    for name in ("a.jpg", "a.png", "a.bmp"):
+        assert "XResolution" in held(name, None, 3, metadata)[1].left_out
+        assert not picture_from_bytes(encode_picture(name, pixels, metadata=metadata), name).notes
+    tiff = picture_from_bytes(encode_picture("a.tif", pixels, metadata=metadata), "a.tif")
+    assert tiff.metadata.per_inch() == pytest.approx(metadata.per_inch())
 
 
 def test_a_large_tiff_holds_them_too(photo, pixels):
