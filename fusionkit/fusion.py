@@ -32,12 +32,11 @@ from .imaging import (
     in_one_profile,
     orientation_notes,
     output_format,
-    parse_range,
     plan_colour,
     source_noise,
 )
 from .imaging.metadata import NO_METADATA, Metadata
-from .imaging.sources import Source, is_tensor, source_picture
+from .imaging.sources import Source, is_tensor, source_pictures
 from .recipe import Layer
 from .saving import Kept, check_result, record_path_of, save_result
 from .settings import Settings, SettingsDict
@@ -125,10 +124,9 @@ class Scene:
     @classmethod
     def load(cls, sources: Sequence[Source], settings: Settings) -> Scene:
         """Read and check the sources; raise ImageError naming the one that cannot be used."""
-        if isinstance(sources, (str, os.PathLike)) or len(sources) < 2:
-            raise UsageError("one source only: fusion needs at least two images of one scene")
-        ranges = dict(parse_range(text, len(sources)) for text in settings.range)
-        pictures = tuple(source_picture(s, k, ranges.get(k)) for k, s in enumerate(sources))
+        if isinstance(sources, (str, os.PathLike)):
+            sources = [sources]
+        pictures = source_pictures(sources, settings.range)
         check_same_size(pictures)
         pictures = in_one_profile(pictures)
         plan = plan_colour(pictures, settings.chroma, settings.stretch)
@@ -284,7 +282,8 @@ def fuse(
         At least two, of one size: paths; bytes of image files, or files open for
         reading; PIL images; arrays (H, W) or (H, W, C); tensors (H, W) or (C, H, W). C is
         1 to 4: grey, grey + alpha, RGB, RGBA. Integers span their dtype's range,
-        floats [0, 1]; ``range`` says otherwise.
+        floats [0, 1]; ``range`` says otherwise. Or one path, of a file that is a stack:
+        a TIFF with pages, an NPY array (K, H, W) or (K, H, W, C).
     more
         None: sources that are not in one list are an error that says so.
     task, recipe, estimator, weighting, objective, registry, cache, **settings

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from io import BytesIO
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fusionkit.imaging._decoded import Decoded
 from fusionkit.imaging._raw import Raw
@@ -20,6 +22,30 @@ _REMEDY = "save a plain array of integers or floats"
 
 def decode_npy(raw: Raw) -> Decoded:
     """Decode a .npy array of shape (H, W) or (H, W, 1 to 4); pickles are never loaded."""
+    shape = _shape(raw)
+    if len(shape) not in (2, 3) or (len(shape) == 3 and not 1 <= shape[2] <= 4):
+        raise raw.error(_shape_error(shape))
+    return _decoded(_load(raw, shape[:2]))
+
+
+def decode_npy_stack(raw: Raw) -> list[Decoded]:
+    """Decode a .npy array of shape (K, H, W), where W is more than channels, or (K, H, W, C)."""
+    shape = _shape(raw)
+    if npy_images(raw) == 1:
+        return [decode_npy(raw)]
+    if len(shape) == 4 and not 1 <= shape[3] <= 4:
+        raise raw.error(_shape_error(shape))
+    return [_decoded(image) for image in _load(raw, shape[1:3])]
+
+
+def npy_images(raw: Raw) -> int:
+    """Count the images of an array by its shape."""
+    shape = _shape(raw)
+    return shape[0] if len(shape) == 4 or (len(shape) == 3 and shape[2] > 4) else 1
+
+
+def _shape(raw: Raw) -> tuple[int, ...]:
+    """Read the header, and refuse what holds no numbers or less than it claims."""
     file = BytesIO(raw.data)
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
@@ -30,13 +56,18 @@ def decode_npy(raw: Raw) -> Decoded:
         raise raw.error("it is of an NPY version for structured arrays: save a plain array")
     if dtype.kind not in "biuf":
         raise raw.error(f"it holds {_CONTENT.get(dtype.kind, 'records')}, not numbers: {_REMEDY}")
-    if len(shape) not in (2, 3) or (len(shape) == 3 and not 1 <= shape[2] <= 4):
-        raise raw.error(_shape_error(shape))
-    raw.check_size(shape[1], shape[0])
     if len(raw.data) - file.tell() < math.prod(shape) * dtype.itemsize:
         raise raw.damaged("NPY")
-    file.seek(0)
-    samples = np.load(file, allow_pickle=False)
+    return tuple(shape)
+
+
+def _load(raw: Raw, size: tuple[int, ...]) -> NDArray[Any]:
+    raw.check_size(size[1], size[0])
+    samples: NDArray[Any] = np.load(BytesIO(raw.data), allow_pickle=False)
+    return samples
+
+
+def _decoded(samples: NDArray[Any]) -> Decoded:
     pixels, alpha = split_alpha(samples)
     return Decoded(pixels, alpha)
 

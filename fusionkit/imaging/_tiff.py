@@ -13,7 +13,12 @@ from fusionkit.imaging._raw import Raw
 from fusionkit.imaging._tiff_file import Directory
 from fusionkit.imaging._tiff_jpeg import jpeg_decoder
 from fusionkit.imaging._tiff_layout import JPEG, Layout, read_layout
-from fusionkit.imaging._tiff_pages import only_page, refuse_hidden_stack
+from fusionkit.imaging._tiff_pages import (
+    full_size_pages,
+    only_page,
+    refuse_hidden_stack,
+    refuse_several_axes,
+)
 from fusionkit.imaging._tiff_samples import read_samples
 from fusionkit.imaging.metadata import from_tiff
 from fusionkit.imaging.values import bands
@@ -30,7 +35,24 @@ _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4
 
 def decode_tiff(raw: Raw) -> Decoded:
     """Decode a TIFF that holds one image."""
-    page = only_page(raw)
+    return _decode(only_page(raw))
+
+
+def decode_tiff_stack(raw: Raw) -> list[Decoded]:
+    """Decode all images of a TIFF."""
+    pages = full_size_pages(raw)
+    refuse_several_axes(raw, pages)
+    return [_decode(page, alone=len(pages) == 1) for page in pages]
+
+
+def tiff_images(raw: Raw) -> int:
+    """Count the images of a TIFF without decoding any."""
+    return len(full_size_pages(raw))
+
+
+def _decode(page: Directory, alone: bool = True) -> Decoded:
+    """Decode one page; what is `alone` may have others behind it."""
+    raw = page.raw
     photometric = page.integer(_PHOTOMETRIC)
     if photometric not in _COLOURS:
         kind = _NAMES.get(photometric, f"photometric {photometric}")
@@ -40,7 +62,8 @@ def decode_tiff(raw: Raw) -> Decoded:
     layout = read_layout(page)
     if layout.samples < _COLOURS[photometric]:
         raise raw.damaged("TIFF", f"its colours take more than {layout.samples} samples")
-    refuse_hidden_stack(page, layout)
+    if alone:
+        refuse_hidden_stack(page, layout)
     samples = read_samples(raw, layout, jpeg_decoder(page, layout, photometric))
     return _to_picture(page, layout, photometric, samples)
 

@@ -17,6 +17,9 @@ _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _MOSAIC, _LINEAR_RAW = 32803, 34892  # values of PhotometricInterpretation
 _SEVERAL = "this TIFF holds several images: save the one you mean"
 
+# ImageJ and OME say how many channels, slices and times their pages are.
+_AXES = (rb"^(?:channels|slices|frames)=(\d{1,9})\s*$", rb"\bSize[CZT]=\"(\d{1,9})\"")
+
 
 def only_page(raw: Raw) -> Directory:
     """Return the one full-size image of a TIFF; thumbnails and masks beside it do not count.
@@ -26,14 +29,38 @@ def only_page(raw: Raw) -> Directory:
     ImageError
         If there are several or none, or the file is the raw file of a camera.
     """
+    images = full_size_pages(raw)
+    if len(images) > 1:
+        raise raw.error(_SEVERAL)
+    return images[0]
+
+
+def full_size_pages(raw: Raw) -> list[Directory]:
+    """Return all images of a TIFF but the thumbnails and masks beside them, one or more.
+
+    Raises
+    ------
+    ImageError
+        If there is none, or the file is the raw file of a camera.
+    """
     pages = read_directories(raw)
     _refuse_camera_raw(raw, pages)
     images = [page for page in pages if not _kind(page) & (_REDUCED | _MASK)]
-    if len(images) > 1:
-        raise raw.error(_SEVERAL)
     if not images:
         raise raw.damaged("TIFF", "it holds no full-size image")
-    return images[0]
+    return images
+
+
+def refuse_several_axes(raw: Raw, pages: Sequence[Directory]) -> None:
+    """Refuse pages that differ in two ways, such as channels of slices: they are no one stack."""
+    description = pages[0].octets(_DESCRIPTION) or b""
+    if not (description.startswith(b"ImageJ=") or b"<OME" in description):
+        return
+    counts = [re.findall(pattern, description, re.MULTILINE) for pattern in _AXES]
+    if sum(int(count) > 1 for found in counts for count in found) > 1:
+        raise raw.error(
+            "its pages are of several channels, slices or times at once: save one stack of them"
+        )
 
 
 def refuse_hidden_stack(page: Directory, layout: Layout) -> None:

@@ -76,9 +76,15 @@ def read_picture(
     UsageError
         If LO of the range is not below HI, or FUSIONKIT_MAX_PIXELS is no positive integer.
     """
+    raw = load(path, max_pixels)
+    return picture_from_bytes(raw.data, raw.name, value_range, index, raw.max_pixels)
+
+
+def load(path: str | os.PathLike[str], max_pixels: int | None = None) -> Raw:
+    """Read a file whose beginning shows one of our formats; errors as for `read_picture`."""
     name = os.fspath(path)
-    limit = _default_limit() if max_pixels is None else max_pixels
-    return picture_from_bytes(_read_bytes(name, limit), name, value_range, index, limit)
+    limit = default_max_pixels() if max_pixels is None else max_pixels
+    return Raw(name, _read_bytes(name, limit), limit)
 
 
 def picture_from_bytes(
@@ -90,8 +96,8 @@ def picture_from_bytes(
 ) -> Picture:
     """Read one source image from the bytes of its file, as `read_picture` does from a path."""
     format_name, decode = _decoder(name, data[:HEAD])
-    raw = Raw(name, data, _default_limit() if max_pixels is None else max_pixels)
-    with _enough_memory(name):
+    raw = Raw(name, data, default_max_pixels() if max_pixels is None else max_pixels)
+    with enough_memory(name):
         with raw.decoding(format_name):
             decoded = decode(raw)
         return checked_picture(
@@ -109,14 +115,16 @@ def picture_from_bytes(
 
 
 @contextlib.contextmanager
-def _enough_memory(name: str) -> Iterator[None]:
+def enough_memory(name: str) -> Iterator[None]:
+    """Say of which file there was too much."""
     try:
         yield
     except MemoryError:
         raise ImageError(f"{name}: there is not enough memory to read it") from None
 
 
-def _default_limit() -> int:
+def default_max_pixels() -> int:
+    """Return the limit that the environment sets, or DEFAULT_MAX_PIXELS."""
     text = os.environ.get(MAX_PIXELS_VARIABLE)
     if text is None:
         return DEFAULT_MAX_PIXELS
@@ -145,7 +153,7 @@ def _read_bytes(name: str, max_pixels: int) -> bytes:
                     f"variable {MAX_PIXELS_VARIABLE}"
                 )
             file.seek(0)
-            with _enough_memory(name):
+            with enough_memory(name):
                 return file.read()
     except FileNotFoundError:
         raise ImageError(f"{name}: there is no such file: check the path") from None

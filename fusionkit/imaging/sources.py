@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeGuard
 
 import numpy as np
@@ -13,6 +14,8 @@ from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging.metadata import Metadata, from_exif
 from fusionkit.imaging.picture import Picture, checked_picture, picture_from_array, split_alpha
 from fusionkit.imaging.read import picture_from_bytes, read_picture
+from fusionkit.imaging.stacks import read_stack
+from fusionkit.imaging.values import parse_range
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,6 +30,34 @@ Source: TypeAlias = (
 # How pixels that NumPy has no channels for are converted; what is transparent keeps that.
 _CONVERTED = {"1": "L", "P": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA", "RGBX": "RGB"}
 _CONVERTED |= {"CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
+
+
+def source_pictures(sources: Sequence[Source], ranges: Sequence[str] = ()) -> tuple[Picture, ...]:
+    """Read the sources of one scene: two or more, or one file that is a stack of them.
+
+    Parameters
+    ----------
+    sources
+        See :data:`Source`.
+    ranges
+        The setting ``range``.
+
+    Raises
+    ------
+    ImageError
+        One cannot be read, or is no image.
+    UsageError
+        There is one only, and no stack; a source is none of the kinds; a range is wrong.
+    """
+    if len(sources) == 1 and isinstance(sources[0], (str, os.PathLike)):
+        path = os.fspath(sources[0])
+        if os.path.exists(path):
+            return read_stack(path, ranges)
+        raise UsageError(f"{path}: there is no such file, and fusion needs at least two images")
+    if len(sources) < 2:
+        raise UsageError("one source only: fusion needs at least two images of one scene")
+    given = dict(parse_range(text, len(sources)) for text in ranges)
+    return tuple(source_picture(source, k, given.get(k)) for k, source in enumerate(sources))
 
 
 def source_picture(

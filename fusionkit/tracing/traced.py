@@ -79,7 +79,12 @@ def trace(pipeline: Pipeline, sources: Sequence[Source], seed: int | None = None
 
 
 def source_names(sources: Sequence[Source]) -> tuple[str, ...]:
-    """Return what to call sources: the stem of a file, with its folder where stems are alike."""
+    """Return what to call sources: the stem of a file, with its folder where stems are alike.
+
+    Nothing for one file alone, which is a stack.
+    """
+    if isinstance(sources, (str, os.PathLike)) or len(sources) == 1:
+        return ()
     paths = [Path(s) if isinstance(s, (str, os.PathLike)) else None for s in sources]
     stems = [None if path is None else path.stem for path in paths]
     names = [
