@@ -98,6 +98,6 @@ def blame(who: str, where: str = "") -> Iterator[None]:
         yield
     except (FusionkitError, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise PluginError(f"{who} failed{' ' + where if where else ''}: {reason}") from error

@@ -200,7 +200,7 @@ class Provided:
                 built = self.component.build(options, context)
         except FusionkitError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}"
             raise PluginError(f"{self.label} could not be built: {reason}") from error
         mistake = self.kind.misspelt(built)

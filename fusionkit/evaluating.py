@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isqrt
 
 import torch
@@ -27,6 +27,8 @@ of more than four such tiles, which fills memory itself, goes in tiles of half t
 OVERLAP = 64
 """Pixels that neighbouring tiles share at least; an estimator's ``receptive`` can ask for more."""
 
+OnPixels = Callable[[float], None]
+
 LEAST_TILE = 2 * OVERLAP
 """The side below which tiles are not made: they would be all overlap."""
 
@@ -45,6 +47,8 @@ class Evaluator:
         of :data:`PIXELS_PER_TILE`, or as many pixels as the estimator says, which depends on
         no machine's memory, so that a run can be repeated. Where a GPU's memory runs out, the
         side is halved.
+    on_pixels
+        Called with the pixels of every part that has been evaluated, to show progress by.
 
     Attributes
     ----------
@@ -56,13 +60,21 @@ class Evaluator:
         How many pixels go through the estimator at once: at least one image, or tile, does.
     """
 
-    def __init__(self, estimator: NoiseEstimator, name: str, checks: Checks, tile: int = 0) -> None:
+    def __init__(
+        self,
+        estimator: NoiseEstimator,
+        name: str,
+        checks: Checks,
+        tile: int = 0,
+        on_pixels: OnPixels | None = None,
+    ) -> None:
         self.checks = checks
         self.pixels = 0
         self.tiled = 0
         self._estimator = estimator
         self._name = name
         self._tile = tile
+        self._on_pixels = on_pixels
         self.pixels_per_pass: int = getattr(estimator, "pixels_per_pass", PIXELS_PER_PASS)
         self._padding: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         self._axes: dict[tuple[int, int, torch.dtype], Axis] = {}
@@ -103,6 +115,7 @@ class Evaluator:
             if (len(rows), len(columns)) != (height, width):
                 padded = x[..., rows, :][..., columns]
             eps = self._call(padded, t, where)
+            self._tell(x.shape[0] * height * width)
         self.checks.finite(eps, f"{self._name} returned noise that is not finite {where}")
         a: float | Tensor
         s: float | Tensor
@@ -125,6 +138,7 @@ class Evaluator:
         rows, columns = self._padded(height, width, x.device)
         down, across = self._layout(len(rows), len(columns), x)
         self.tiled = min(self.tiled or max(x.shape), max(down.length, across.length))
+        of_each = x.shape[0] * height * width / (len(down.starts) * len(across.starts))
         blended = torch.zeros_like(x)
         for top, down_window in zip(down.starts, down.windows.unbind(), strict=True):
             for left, across_window in zip(across.starts, across.windows.unbind(), strict=True):
@@ -134,7 +148,12 @@ class Evaluator:
                 h, w = within.shape[-2:]  # less than the tile, where it reaches into the padding
                 window = down_window[:h, None] * across_window[:w]
                 within.addcmul_(eps[..., :h, :w].to(x.dtype), window)
+                self._tell(of_each)
         return blended
+
+    def _tell(self, pixels: float) -> None:
+        if self._on_pixels is not None:
+            self._on_pixels(pixels)
 
     def _call(self, x: Tensor, t: Tensor, where: str) -> Tensor:
         with torch.no_grad(), blame(self._name, where):

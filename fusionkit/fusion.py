@@ -187,6 +187,7 @@ class Scene:
         pipeline: Pipeline,
         seed: int | None = None,
         on_step: Callable[[SampledStep], None] | None = None,
+        on_pixels: Callable[[float], None] | None = None,
     ) -> Result:
         """Fuse luminance with a pipeline, attach colour and alpha, return in the output's depth."""
         import torch
@@ -195,8 +196,8 @@ class Scene:
 
         began = time.perf_counter()
         luma = torch.from_numpy(self.plan.luma)[:, None, None].mul(2).sub_(1)
-        plan, spent = self._quiet_colour(pipeline, seed)
-        fused = pipeline(luma, seed, on_step, [noise.luma / 127.5 for noise in self.noise])
+        plan, spent = self._quiet_colour(pipeline, seed, on_pixels)
+        fused = pipeline(luma, seed, on_step, self.luma_noise, on_pixels)
         fused = replace(fused, nfe=fused.nfe + spent)
         image = ((fused.image[0, 0] + 1) / 2).cpu().numpy()
         weights = fused.weights[:, 0, 0].cpu().numpy()
@@ -219,7 +220,17 @@ class Scene:
         like = self._like_sources(pixels, alpha)
         return Result(like, record, pixels, alpha, self.plan.icc, self.paths, self.metadata)
 
-    def _quiet_colour(self, pipeline: Pipeline, seed: int | None) -> tuple[ColourPlan, int]:
+    @property
+    def luma_noise(self) -> list[float]:
+        """The noise to be taken off of every source's luma, in units of images in [-1, 1]."""
+        return [noise.luma / 127.5 for noise in self.noise]
+
+    def _quiet_colour(
+        self,
+        pipeline: Pipeline,
+        seed: int | None,
+        on_pixels: Callable[[float], None] | None,
+    ) -> tuple[ColourPlan, int]:
         """Return the plan with chroma from denoised sources, and the evaluations it took."""
         import torch
 
@@ -229,7 +240,7 @@ class Scene:
             unit = torch.from_numpy(self.pictures[source].unit(self.stretched))
             planes = unit.movedim(-1, 0)[None] * 2 - 1
             sigma = self.noise[source].channel / 127.5
-            quiet = ((pipeline.denoise(planes, sigma, seed)[0] + 1) / 2).clamp(0, 1)
+            quiet = ((pipeline.denoise(planes, sigma, seed, on_pixels)[0] + 1) / 2).clamp(0, 1)
             offsets[source] = chroma_offset(quiet.movedim(0, -1).cpu().numpy())
         return replace(self.plan, offsets=offsets), len(noisy) * 3 // pipeline.channels
 

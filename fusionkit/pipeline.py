@@ -18,7 +18,7 @@ from .checks import Checks
 from .components import BuildContext, Provided
 from .denoising import Denoiser, clean_sources
 from .errors import FusionkitError, PluginError, UsageError
-from .evaluating import Evaluator
+from .evaluating import Evaluator, OnPixels
 from .fingerprint import code_of_plugin
 from .options import to_mapping
 from .protocols import LEVELS, levels, plans, uses_trajectory
@@ -160,6 +160,7 @@ class Pipeline:
         seed: int | Sequence[int] | None = None,
         on_step: Callable[[SampledStep], None] | None = None,
         noise: Sequence[float] | None = None,
+        on_pixels: OnPixels | None = None,
     ) -> Fused:
         """Fuse a batch.
 
@@ -177,6 +178,9 @@ class Pipeline:
             (K,) standard deviations of noise that the sources hold, in their own units (10 of
             255 is 10 / 127.5), to be taken off by the prior first (:mod:`.denoising`): two
             evaluations for every noisy source. Default: none.
+        on_pixels
+            Called with the pixels of every part of an image that the estimator has evaluated;
+            in all they are about NFE times those of the images.
 
         Raises
         ------
@@ -187,11 +191,11 @@ class Pipeline:
             finite, or weights off the simplex; it names plugin, step and level.
         """
         if self._plans and sources.ndim == 5 and sources.shape[1] > 1:
-            return self._one_by_one(sources, seed, on_step, noise)
+            return self._one_by_one(sources, seed, on_step, noise, on_pixels)
         weights: Tensor | None = None
         image: Tensor | None = None
         run: Any = None
-        for done in self.steps(sources, seed, noise):
+        for done in self.steps(sources, seed, noise, on_pixels):
             weights = done.weights if weights is None else weights + done.weights
             image, run = done.corrected, done.step.run
             if on_step is not None:
@@ -217,6 +221,7 @@ class Pipeline:
         sources: Tensor,
         seed: int | Sequence[int] | None = None,
         noise: Sequence[float] | None = None,
+        on_pixels: OnPixels | None = None,
     ) -> Iterator[SampledStep]:
         """Fuse a batch, yielding every finished step; arguments and errors as for a call.
 
@@ -230,9 +235,16 @@ class Pipeline:
                 "at a time, or call the pipeline"
             )
         seeds = self._seeds(seed, sources.shape[1])
-        return self._sample(sources, seeds, noise, self._run_cache(sources, seeds, noise))
+        cache = self._run_cache(sources, seeds, noise)
+        return self._sample(sources, seeds, noise, cache, on_pixels)
 
-    def denoise(self, images: Tensor, sigma: float, seed: int | None = None) -> Tensor:
+    def denoise(
+        self,
+        images: Tensor,
+        sigma: float,
+        seed: int | None = None,
+        on_pixels: OnPixels | None = None,
+    ) -> Tensor:
         """Return clean estimates of images (M, C, H, W) at a known noise level, by the prior.
 
         One evaluation for each image; for each channel where the prior is one for grey and the
@@ -245,7 +257,7 @@ class Pipeline:
         checks = Checks()
         seeds = self._seeds(seed, 1) * len(y)
         fresh = standard_normal((self.channels, H, W), seeds, "fusionkit/split").to(y)
-        clean = self._denoiser(self._evaluator(checks))(y, (sigma,) * len(y), fresh)
+        clean = self._denoiser(self._evaluator(checks, on_pixels))(y, (sigma,) * len(y), fresh)
         checks.verify()
         return clean.reshape(M, C, H, W)
 
@@ -255,9 +267,13 @@ class Pipeline:
         seed: int | Sequence[int] | None,
         on_step: Callable[[SampledStep], None] | None,
         noise: Sequence[float] | None,
+        on_pixels: OnPixels | None,
     ) -> Fused:
         seeds = self._seeds(seed, sources.shape[1])
-        fused = [self(sources[:, b : b + 1], seed, on_step, noise) for b, seed in enumerate(seeds)]
+        fused = [
+            self(sources[:, b : b + 1], seed, on_step, noise, on_pixels)
+            for b, seed in enumerate(seeds)
+        ]
         return Fused(
             image=torch.cat([one.image for one in fused]),
             weights=torch.cat([one.weights for one in fused], 1),
@@ -274,12 +290,13 @@ class Pipeline:
         seeds: tuple[int, ...],
         noise: tuple[float, ...],
         cache: RunCache | None,
+        on_pixels: OnPixels | None,
     ) -> Iterator[SampledStep]:
         K, B, C, H, W = sources.shape
         prepared = sources.to(self.device, self.dtype)
         checks = Checks()
         checks.finite(prepared, "the sources hold values that are not finite")
-        evaluator = self._evaluator(checks)
+        evaluator = self._evaluator(checks, on_pixels)
         if any(noise):
             fresh = standard_normal((self.channels, H, W), seeds, "fusionkit/split")
             prepared = clean_sources(prepared, noise, self._denoiser(evaluator), fresh)
@@ -307,9 +324,9 @@ class Pipeline:
         if cache is not None:
             cache.write()
 
-    def _evaluator(self, checks: Checks) -> Evaluator:
+    def _evaluator(self, checks: Checks, on_pixels: OnPixels | None) -> Evaluator:
         part = self.parts["estimator"]
-        return Evaluator(part.built, part.label, checks, self.settings.tile)
+        return Evaluator(part.built, part.label, checks, self.settings.tile, on_pixels)
 
     def _denoiser(self, evaluator: Evaluator) -> Denoiser:
         return Denoiser(evaluator, self.alpha_bar, self.channels)

@@ -87,17 +87,24 @@ class Kept:
     """Files that no output may replace, under whatever name it reaches them."""
 
     def __init__(self, sources: Iterable[StrPath]) -> None:
-        self._names = {_file_id(path): os.fspath(path) for path in sources}
-        self._names.pop(None, None)  # those that are not there
+        self._names: dict[tuple[int, int], str] = {}
+        for path in sources:
+            self.add(path, "source")
+
+    def add(self, path: StrPath, what: str) -> None:
+        """Keep one more, if it is there."""
+        found = _file_id(path)
+        if found is not None:
+            self._names[found] = f"{what} {os.fspath(path)}"
 
     def refuse(self, *outputs: StrPath) -> None:
         """Raise UsageError if an output is one of the files, by a link or another spelling too."""
         for output in outputs:
-            name = self._names.get(_file_id(output))
-            if name is not None:
+            found = _file_id(output)
+            if found is not None and found in self._names:
                 raise UsageError(
-                    f"{os.fspath(output)}: this is the source {name}, which no output replaces: "
-                    "give another name"
+                    f"{os.fspath(output)}: this is the {self._names[found]}, which no output "
+                    "replaces: give another name"
                 )
 
 

@@ -56,34 +56,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with _warnings_in_one_line():
             return _dispatch(given)
-    except (FusionkitError, MemoryError, RuntimeError) as error:
-        explained = explain(error)
-        if explained is None or os.environ.get("FUSIONKIT_DEBUG") == "1":
-            raise
-        return complain(str(explained), explained.exit_code)
     except KeyboardInterrupt:
         return complain("interrupted", 130)
     except BrokenPipeError:  # the reader of our output, such as head, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        explained = explain(error)
+        return complain(str(explained), explained.exit_code)
 
 
-def explain(error: BaseException) -> FusionkitError | None:
-    """Return what to tell the person of an exception, or None if it is a bug of ours.
+def explain(error: BaseException) -> FusionkitError:
+    """Return what to tell the person of an exception; under FUSIONKIT_DEBUG=1, raise it.
 
     torch reports an exhausted GPU, and a CPU's allocator, as RuntimeErrors.
     """
+    if os.environ.get("FUSIONKIT_DEBUG") == "1":
+        raise error
     if isinstance(error, FusionkitError):
         return error
     if isinstance(error, MemoryError) or "memory" in str(error).lower():
         return FusionkitError("out of memory: use smaller images, or another --device")
-    return None
+    return FusionkitError(
+        f"unexpected {type(error).__name__}: {error}: FUSIONKIT_DEBUG=1 shows where it comes from"
+    )
 
 
 def complain(message: str, code: int) -> int:
     """Print one line on stderr, and return the exit code."""
-    print(f"fusionkit: error: {' '.join(message.split())}", file=sys.stderr)
+    say(f"error: {message}")
     return code
+
+
+def say(message: str) -> None:
+    """Print one line about the run on stderr."""
+    print_line(f"fusionkit: {' '.join(message.split())}", sys.stderr)
+
+
+def print_line(line: str, stream: TextIO) -> None:
+    """Print one line; what the stream's encoding lacks, as in a file's name, is escaped."""
+    encoding = stream.encoding or "utf-8"
+    print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream)
 
 
 @contextmanager
@@ -101,7 +114,7 @@ def _warnings_in_one_line() -> Iterator[None]:
             line: str | None = None,
         ) -> None:
             if issubclass(category, FusionkitWarning):
-                print(f"fusionkit: warning: {message}", file=sys.stderr)
+                say(f"warning: {message}")
             else:
                 usual(message, category, filename, lineno, file, line)
 
@@ -115,6 +128,8 @@ def _dispatch(given: list[str]) -> int:
         lines = (f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items())
         print(_HELP.format(commands="\n".join(lines)), end="")
         return 0 if given else 2
+    if "" in given:
+        return complain("an argument is an empty text: is a variable of the shell unset?", 2)
     command, *rest = given
     if command == "--version":
         print(f"fusionkit {__version__}")

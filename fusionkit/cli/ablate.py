@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..batch import find_scenes, holds_scenes
 from ..components import Registry
 from ..errors import UsageError
+from ..listing import expanded
 from ..recipe import base_layers, merge, resolve_settings
 from . import complain
 from .arguments import (
@@ -21,6 +22,7 @@ from .arguments import (
     load_plugins_from,
     split_metric_options,
 )
+from .stacking import add_stacking_flags, stacking
 
 if TYPE_CHECKING:
     from ..evaluation.folder import Known
@@ -93,6 +95,7 @@ def _parser() -> Parser:
         "sources", nargs="+", metavar="SOURCE", help="folders paired by stem, or a manifest"
     )
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="where it is kept")
+    add_stacking_flags(parser)
     base = parser.add_mutually_exclusive_group()
     base.add_argument("--task", metavar="NAME", help="the recipe that the axes change")
     base.add_argument("--recipe", metavar="FILE", help="instead of it, a TOML file or a record")
@@ -166,9 +169,11 @@ def _study(
 
     if given.jobs < 1:
         raise UsageError("--jobs must be at least 1")
-    if not holds_scenes(given.sources):
+    how = stacking(given)
+    given.sources = expanded(given.sources)
+    if not how.said and not holds_scenes(given.sources):
         raise UsageError("sources are folders or a manifest here, not the files of one scene")
-    scenes = find_scenes(given.sources)
+    scenes = find_scenes(given.sources, how).of_files()
     wanted = _words(given.baseline, "baseline", (*BASELINES, "none"))
     seeds = _seeds(given.seeds)
     metrics = chosen_metrics(given.metric, given.preset, registry)
@@ -187,7 +192,10 @@ def _study(
     if reference not in [cell.label for cell in cells]:
         labels = ", ".join(dict.fromkeys(cell.label for cell in cells))
         raise UsageError(f"--against {reference}: there are {labels}")
-    paths = {name: [str(path) for path in sources] for name, sources in scenes.found.items()}
+    paths = {  # the study keeps its images in one folder a cell
+        name.replace("/", "-"): [str(path) for path in sources]
+        for name, sources in scenes.found.items()
+    }
     settings = resolve_settings(variants[0].recipe)
     study = Study(
         scenes=paths,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -12,6 +13,8 @@ from ..options import OptionSpec, specs, suggest
 from ..plugins import load_plugins
 from ..recipe import Merged
 from ..settings import Settings
+
+_NEAR = 0.75  # of 1, as difflib compares words
 
 # Settings whose flag may be given several times, adding up, and how each time.
 _REPEATED = {"range": "K:LO,HI", "noise": "K:SIGMA"}
@@ -35,13 +38,22 @@ class Parser(argparse.ArgumentParser):
         """Parse, and suggest the nearest flag for one that is unknown."""
         given, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            near = suggest(unknown[0].split("=")[0], self._option_string_actions)
+            near = _near_flags(unknown[0].split("=")[0], self._option_string_actions)
             self.error(f"unknown argument {unknown[0]!r}.{near}")
         return given
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError."""
         raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def _near_flags(flag: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean --X?"`` for flags that are nearly this, or begin with it."""
+    word = flag.lstrip("-").lower()
+    words = {other.lstrip("-").lower(): other for other in known}
+    near = difflib.get_close_matches(word, words, n=2, cutoff=_NEAR)
+    near = near or [other for other in words if len(word) > 2 and other.startswith(word)]
+    return f" Did you mean {' or '.join(words[other] for other in near[:3])}?" if near else ""
 
 
 class _Value:

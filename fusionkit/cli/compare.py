@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ImageError, UsageError
+from ..saving import Kept
 from .arguments import Parser, add_range_flags
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     from ..evaluation.sheet import check_regions, eight_bit, make_sheet, most_different
     from ..imaging import check_output, write_picture
 
+    Kept(given.images).refuse(given.output)
     check_output(given.output, np.uint8, overwrite=given.overwrite)
     ranges = Ranges(parse_ranges(given.range, len(given.images)), given.stretch)
     pictures = ranges.sources(given.images, given.images)

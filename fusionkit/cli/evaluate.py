@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..batch import doubled_stem, find_scenes, holds_scenes, images_by_stem
 from ..components import Registry
 from ..errors import UsageError
+from ..listing import expanded
 from . import complain
 from .arguments import (
     Parser,
@@ -20,6 +21,7 @@ from .arguments import (
     load_plugins_from,
     split_metric_options,
 )
+from .stacking import add_stacking_flags, stacking
 
 if TYPE_CHECKING:
     from ..evaluation.scores import Scores
@@ -56,12 +58,14 @@ def _scores(
     methods: dict[str, Path],
     options: dict[str, str],
 ) -> Scores:
-    if holds_scenes(given.sources):
-        listed = find_scenes(given.sources)
+    how = stacking(given)
+    given.sources = expanded(given.sources)
+    if how.said or holds_scenes(given.sources):
+        listed = find_scenes(given.sources, how).of_files()
         scenes: dict[str, tuple[Path, ...]] = listed.found
         problems = [f"{name}: {why}" for name, why in listed.problems.items()]
-        fused = {name: _by_scene(folder, problems) for name, folder in methods.items()}
-        truth = _by_scene(given.reference, problems) if given.reference else None
+        fused = {name: _by_scene(folder, scenes, problems) for name, folder in methods.items()}
+        truth = _by_scene(given.reference, scenes, problems) if given.reference else None
         problems += [
             f"{name}, {stem}: no sources of this name"
             for name, found in fused.items()
@@ -96,6 +100,7 @@ def _parser() -> Parser:
         metavar="SOURCE",
         help="the sources: files, folders paired by stem, one folder of SCENE_ROLE, or a manifest",
     )
+    add_stacking_flags(parser)
     parser.add_argument(
         "--method",
         action="append",
@@ -151,15 +156,19 @@ def _methods(given: argparse.Namespace) -> dict[str, Path]:
     return methods
 
 
-def _by_scene(folder: Path, problems: list[str]) -> dict[str, Path]:
+def _by_scene(folder: Path, scenes: Iterable[str], problems: list[str]) -> dict[str, Path]:
+    """Return the images of a folder by scene, and of the folders in it that scenes are in."""
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder, as the sources are")
     found = {}
-    for stem, paths in images_by_stem(folder).items():
-        if len(paths) > 1:
-            problems.append(f"{stem}: {doubled_stem(paths)}")
-        else:
-            found[stem] = paths[0]
+    below = {"", *(scene.rpartition("/")[0] for scene in scenes)}
+    for place in sorted(place for place in below if (folder / place).is_dir()):
+        for stem, paths in images_by_stem(folder / place).items():
+            name = f"{place}/{stem}" if place else stem
+            if len(paths) > 1:
+                problems.append(f"{name}: {doubled_stem(paths)}")
+            else:
+                found[name] = paths[0]
     if not found:
         raise UsageError(f"{folder}: there are no images in it")
     return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from ..components import Registry
 from ..composing import compose
-from ..pipeline import Part
+from ..pipeline import Part, Pipeline
 from ..protocols import NoiseEstimator
 from ..recipe import merge
 from .plan import Variant
@@ -43,10 +44,27 @@ def nfe_of(
 
     A weighting that plans the steps of each image may come to another number on real ones.
     """
-    estimator = compose(recipe=recipe, registry=registry, built=built).parts["estimator"].built
-    pipeline = compose(recipe=recipe, estimator=_StandIn(estimator), registry=registry, built=built)
-    sources = torch.linspace(-1, 1, count * _SIDE**2).view(count, 1, 1, _SIDE, _SIDE)
-    return pipeline(sources, seed=0).nfe
+    return rehearsed_nfe(compose(recipe=recipe, registry=registry, built=built), count)
+
+
+def rehearsed_nfe(
+    pipeline: Pipeline,
+    count: int,
+    size: tuple[int, int] = (_SIDE, _SIDE),
+    noise: Sequence[float] | None = None,
+) -> float:
+    """Return the NFE of a pipeline on ``count`` sources (H, W), larger ones on a thumbnail."""
+    estimator = pipeline.parts["estimator"]
+    rehearsal = Pipeline(
+        replace(estimator, built=_StandIn(estimator.built)),
+        pipeline.parts["weighting"],
+        pipeline.parts["objective"],
+        pipeline.settings,
+        pipeline.context,
+    )
+    height, width = (min(side, _SIDE) for side in size)
+    sources = torch.linspace(-1, 1, count * height * width).view(count, 1, 1, height, width)
+    return rehearsal(sources, seed=0, noise=noise).nfe
 
 
 def nearest_steps(

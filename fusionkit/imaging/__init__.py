@@ -1,5 +1,6 @@
 """Reading and writing images, value ranges, and the way colour goes through a fusion."""
 
+from fusionkit.imaging._encode import FORMATS
 from fusionkit.imaging.colour import (
     CHROMA_RULES,
     ColourPlan,
@@ -35,6 +36,7 @@ __all__ = [
     "CHROMA_RULES",
     "DEFAULT_MAX_PIXELS",
     "DEPTHS",
+    "FORMATS",
     "LEAST_NOISE",
     "ColourPlan",
     "OutputFormat",

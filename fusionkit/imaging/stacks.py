@@ -10,8 +10,9 @@ from typing import Any
 
 from fusionkit.errors import ImageError
 from fusionkit.imaging import _npy
+from fusionkit.imaging._decoded import Decoded
 from fusionkit.imaging._npy import decode_npy_stack, npy_images
-from fusionkit.imaging._raw import Decoded, Raw
+from fusionkit.imaging._raw import Raw
 from fusionkit.imaging._tiff import decode_tiff_stack, tiff_images
 from fusionkit.imaging._tiff_file import SIGNATURES as TIFF_SIGNATURES
 from fusionkit.imaging.picture import Picture, checked_picture
@@ -90,6 +91,7 @@ def read_stack(path: str | os.PathLike[str], ranges: Sequence[str] = ()) -> tupl
             index=k,
             notes=page.notes,
             icc=page.icc,
+            metadata=page.metadata,
             sha256=digest,
         )
         for k, page in enumerate(decoded)

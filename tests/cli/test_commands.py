@@ -35,15 +35,29 @@ sys.exit(code)
         (["run", "a.png", "b.png", "-o", "c.png", "--bogus"], 2),
         (["run", "a.png", "b.png", "-o", "c.png", "--weighting", "nope"], 2),
         (["run", "a.png", "b.png", "-o", "c.png", "--weighting.window", "even"], 2),
+        (["run", "missing.png", "left.png", "-o", "c.png"], 2),
+        (["run", "left.png", "right.png", "-o", "left.png", "--overwrite"], 2),
+        (["run", "left.png", "right.png", "-o", "right.png"], 2),
+        (["run", "left.png", "right.png", "-o", "left.png/c.png"], 2),
+        (["run", "left.png", "right.png", "-o", "c.xyz"], 2),
+        (["run", "left.png", "right.png", "-o", "c.png", "--chroma", "3"], 2),
+        (["run", "left.png", "right.png", "-o", "c.png", "--range", "3:0,1"], 2),
+        (["run", "left.png", "right.png", "-o", "c.png", "--quality", "7"], 2),
+        (["run", "left.png", "right.png", "-o", "c.png", "--weighting.window", "4"], 2),
+        (["run", "left.png", "right.png", "-o", "c.png", "--threads", "2", "--depth", "7"], 2),
+        (["run", ".", "-o", "."], 2),
+        (["run", "left.png", "right.png"], 2),
+        (["run", "", ""], 2),
         (["nonsense"], 2),
     ],
 )
-def test_light_commands_import_no_torch(arguments, code):
+def test_light_commands_import_no_torch(arguments, code, pair, tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", NO_TORCH.format(arguments=arguments)],
         capture_output=True,
         text=True,
         check=False,
+        cwd=tmp_path,
     )
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr

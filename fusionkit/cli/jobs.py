@@ -1,0 +1,191 @@
+"""What a command line asks to be fused, and where it goes: known before anything is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..batch import Scenes, Stacking, find_scenes, holds_scenes
+from ..errors import UsageError
+from ..imaging import FORMATS
+from ..saving import (
+    TRACE_FILES,
+    Kept,
+    check_folder,
+    check_place,
+    check_result,
+    finished,
+    record_path_of,
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One scene to fuse.
+
+    Attributes
+    ----------
+    name
+        What messages call it; empty where it is the only one.
+    sources
+        Two paths or more, or that of a stack.
+    output
+        Where the image goes; without the extension, if ``extensions`` are given.
+    extensions
+        Those that it may get, by what is in it; none if ``output`` has its own.
+    trace
+        The folder of its trace, if there is to be one.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    output: str
+    extensions: tuple[str, ...] = ()
+    trace: str | None = None
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Every name that the image may get."""
+        return tuple(self.output + extension for extension in self.extensions) or (self.output,)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the sources, which tell how much work they are compared with others."""
+        return sum(os.stat(path).st_size for path in self.sources if os.path.exists(path))
+
+    def earlier(self) -> tuple[str, dict[str, object]] | None:
+        """Return the path and the record of a finished result of this name, if there is one."""
+        for output in self.outputs:
+            record = finished(output)
+            if record is not None:
+                return output, record
+        return None
+
+
+@dataclass(frozen=True)
+class Order:
+    """Everything that is to be fused.
+
+    Attributes
+    ----------
+    jobs, problems, notes
+        The scenes; what is none, by name, and why; what was left out.
+    kept
+        The sources, which nothing may replace.
+    """
+
+    jobs: tuple[Job, ...]
+    problems: dict[str, str]
+    notes: tuple[str, ...]
+    kept: Kept
+
+
+def order_of(
+    sources: Sequence[str],
+    output: str | None,
+    how: Stacking,
+    *,
+    form: str | None = None,
+    trace: str | None = None,
+    overwrite: bool = False,
+) -> Order:
+    """Find what there is to fuse, and check where it goes.
+
+    Parameters
+    ----------
+    sources
+        Files of one scene, or what :func:`fusionkit.batch.find_scenes` takes.
+    output
+        A file, or a folder where there are several scenes.
+    how
+        How images are grouped, if that is said.
+    form
+        The extension of images in a folder, without its dot; by content if None.
+    trace
+        A folder for the trace, or for the folders of traces.
+    overwrite
+        Whether what is there may be replaced.
+
+    Raises
+    ------
+    UsageError
+        There is nothing to fuse, nowhere to put it, or a source would be replaced.
+    """
+    many = how.said or holds_scenes(sources)
+    if output is None:
+        raise UsageError(
+            "say where the fused images go: -o OUT, for example -o fused"
+            if many
+            else f"say where the fused image goes: -o OUT, for example -o {_free_name(sources)}"
+        )
+    scenes = find_scenes(sources, how) if many else Scenes({"": _paths(sources)}, {})
+    kept = Kept([*scenes.sources, *sources])
+    names_image = Path(output).suffix.lower() in FORMATS and not os.path.isdir(output)
+    if not many or (names_image and len(scenes.found) == 1 and not scenes.problems):
+        if form is not None:
+            raise UsageError(f"--format is for folders: {output} says its format by its extension")
+        (paths,) = scenes.found.values()
+        job = Job("", tuple(map(str, paths)), output, trace=trace)
+        _check_job(job, kept, overwrite)
+        return Order((job,), {}, scenes.notes, kept)
+    if names_image:
+        raise UsageError(
+            f"{output} names one image, and there are {len(scenes.found) + len(scenes.problems)} "
+            f"scenes ({_listed(scenes)}): give a folder for them, for example -o fused"
+        )
+    _check_apart(output, sources, scenes.sources)
+    check_place(Path(output) / "any")
+    extensions = tuple(FORMATS) if form is None else (f".{form}",)
+    jobs = []
+    for name, paths in scenes.found.items():
+        traced = None if trace is None else str(Path(trace) / name)
+        place = str(Path(output) / name)
+        jobs.append(Job(name, tuple(map(str, paths)), place, extensions, traced))
+    return Order(tuple(jobs), scenes.problems, scenes.notes, kept)
+
+
+def check_kept(job: Job, output: str, kept: Kept) -> None:
+    """Raise UsageError if something that a job writes would replace a source."""
+    kept.refuse(output, record_path_of(output))
+    if job.trace is not None:
+        kept.refuse(*(Path(job.trace) / name for name in TRACE_FILES))
+
+
+def _check_job(job: Job, kept: Kept, overwrite: bool) -> None:
+    check_kept(job, job.output, kept)
+    check_result(job.output, overwrite=overwrite)
+    if job.trace is not None:
+        check_folder(job.trace, overwrite=overwrite, beside=job.output)
+
+
+def _check_apart(output: str, given: Iterable[str], sources: Iterable[Path]) -> None:
+    """Refuse a folder of results that is one of sources."""
+    if not os.path.isdir(output):
+        return
+    folders = {source.parent for source in sources}
+    folders |= {Path(source) for source in given if os.path.isdir(source)}
+    for folder in sorted(folders):
+        if os.path.isdir(folder) and os.path.samefile(folder, output):
+            raise UsageError(
+                f"{output}: this folder holds sources, and results go to another: "
+                f"for example -o {Path(output) / 'fused'}"
+            )
+
+
+def _paths(sources: Sequence[str]) -> tuple[Path, ...]:
+    return tuple(map(Path, sources))
+
+
+def _free_name(sources: Sequence[str]) -> str:
+    """Return a name for the image fused of files that nothing has yet."""
+    lossless = {Path(source).suffix.lower() for source in sources} & {".tif", ".tiff"}
+    extension = ".tif" if lossless else ".png"
+    names = (f"fused{'' if n == 1 else f'-{n}'}{extension}" for n in range(1, 10_000))
+    return next(name for name in names if not os.path.lexists(name))
+
+
+def _listed(scenes: Scenes) -> str:
+    names = [*scenes.found, *scenes.problems]
+    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")

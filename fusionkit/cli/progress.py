@@ -1,0 +1,103 @@
+"""One bar for everything that a command fuses, which moves as the work is done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+from . import print_line, say
+
+if TYPE_CHECKING:
+    from ..fusion import Scene
+    from ..pipeline import Pipeline
+
+_FORM = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+_MOST = 0.99  # of a scene, until it is written
+
+
+class Progress:
+    """A bar on stderr, at a terminal only.
+
+    Parameters
+    ----------
+    weights
+        How much work every scene is, relative to the others.
+    quiet
+        Whether to show nothing.
+    """
+
+    def __init__(self, weights: Sequence[float], quiet: bool) -> None:
+        self._weights = weights
+        self._before = 0.0
+        self._scene = 0
+        self._bar: Any = None
+        if not quiet and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=sum(weights), bar_format=_FORM, leave=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def begin(self, name: str) -> None:
+        """Say which scene is next."""
+        if self._bar is not None:
+            count = len(self._weights)
+            place = f"{self._scene + 1}/{count} " if count > 1 else ""
+            self._bar.set_description_str(f"{place}{name}")
+
+    def watch(self, scene: Scene, pipeline: Pipeline) -> Callable[[float], None] | None:
+        """Return what to call with the pixels that the estimator has evaluated; None: nobody looks.
+
+        How many there will be is counted on a thumbnail, without a network.
+        """
+        if self._bar is None:
+            return None
+        from ..evaluation.cost import rehearsed_nfe
+
+        height, width = scene.pictures[0].shape
+        noise = scene.luma_noise
+        count = len(scene.pictures)
+        expected = rehearsed_nfe(pipeline, count, (height, width), noise) * height * width
+        done = 0.0
+
+        def advance(pixels: float) -> None:
+            nonlocal done
+            done += pixels
+            self._show(min(done / expected, _MOST) if expected else 0.0)
+
+        return advance
+
+    def end(self) -> None:
+        """Say that the scene is done with."""
+        self._show(1.0)
+        self._before += self._weights[self._scene]
+        self._scene += 1
+
+    def say(self, message: str) -> None:
+        """Print a line about the run on stderr."""
+        with self._aside():
+            say(message)
+
+    def print(self, line: str) -> None:
+        """Print a line of results on stdout."""
+        with self._aside():
+            print_line(line, sys.stdout)
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        if self._bar is not None:
+            self._bar.clear()
+        yield
+        if self._bar is not None:
+            self._bar.refresh()
+
+    def _show(self, share: float) -> None:
+        if self._bar is not None:
+            self._bar.update(self._before + share * self._weights[self._scene] - self._bar.n)
