@@ -48,6 +48,8 @@ def desk(tmp_path, monkeypatch):
         image(name, colour=False)
     for name in ("vi", "near", "far", "under", "mid", "over", "visible/07", "visible/08"):
         image(f"{name}.png", colour=True)
+    for number in range(1, 7):
+        image(f"bursts/DSC_{number:04}.png", colour=True)
     tifffile.imwrite(tmp_path / "thermal.tif", (rows * 150).astype(np.uint16))
     monkeypatch.chdir(tmp_path)
     return tmp_path
