@@ -115,14 +115,14 @@ def check_result(path: StrPath, *, overwrite: bool = False, resume: bool = False
     interrupted run left: under ``resume`` it is no error yet, see :func:`save_result`.
     """
     record = record_path_of(path)
+    for name in (path, record):
+        check_place(name)
     if not overwrite:
         image_there, record_there = os.path.exists(path), os.path.exists(record)
         if image_there and not (resume and not record_there):
             raise exists(os.fspath(path))
         if record_there and record_of(path) is None:
             raise exists(record)
-    for name in (path, record):
-        check_place(name)
 
 
 def check_place(path: StrPath) -> None:
