@@ -315,10 +315,10 @@ def test_a_narrow_source_gets_a_warning(pair, tmp_path, capsys):
 
 
 def test_a_progress_bar_is_shown_at_a_terminal_only(pair, tmp_path, capsys, monkeypatch):
-    assert main(["run", *pair, "-o", str(tmp_path / "a.png"), "--steps", "2"]) == 0
+    assert main(["run", *pair, "-o", str(tmp_path / "a.png")]) == 0
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert main(["run", *pair, "-o", str(tmp_path / "b.png"), "--steps", "2"]) == 0
+    assert main(["run", *pair, "-o", str(tmp_path / "b.png")]) == 0
     assert "b.png" in capsys.readouterr().err
 
 
