@@ -2,8 +2,8 @@
 
 DATA holds ``sources/TASK/SET/SCENE_ROLE.ext``. For every set, weightings are exchanged in the
 recipe of its task by ``fusionkit ablate --match``: each gets the options that it shares with the
-recipe's DIG. OUT gets a study for each set, and ``matched.md``; a second call goes on where the
-first was.
+recipe's DIG. Then the prior of that DIG is exchanged. OUT gets two studies for each set, and
+``matched.md``; a second call goes on where the first was.
 """
 
 from __future__ import annotations
@@ -29,10 +29,14 @@ SETS = {
 }
 """The recipe of a set, and which of its scenes, in sorted order; odd places are not tuned on."""
 
-WHAT = [
-    *("--weighting", "dig,saliency,learned,fixed", "--weighting.measure", "both,gradient"),
-    *("--match", "--baseline", "rungs", "--metric", "qabf,vif,ssim"),
-]
+STUDIES = {
+    "weightings": (
+        *("--weighting", "dig,saliency,learned,fixed", "--weighting.measure", "both,gradient"),
+        "--match",
+    ),
+    "priors": ("--weighting", "dig", "--estimator", "compact,gaussian"),
+}
+MEASURED = ("--metric", "qabf,vif,ssim", "--baseline", "none", "--quiet")
 
 
 def manifest(data: Path, name: str, chosen: slice, out: Path) -> Path:
@@ -49,19 +53,19 @@ def manifest(data: Path, name: str, chosen: slice, out: Path) -> Path:
     return file
 
 
-def table(name: str, summary: Summary) -> list[str]:
-    """Return what DIG has more than each other row, with intervals, as Markdown."""
+def table(title: str, summary: Summary) -> list[str]:
+    """Return what the first row has more than each other, with intervals, as Markdown."""
     names = [measure.name for measure in summary.measures]
     means, costs = summary.scores.mean(), summary.mean_costs()
     first = ", ".join(f"{names[n]} {value:.3f}" for n, value in enumerate(means[summary.reference]))
     lines = [
-        f"**{name}**, {len(summary.scenes)} scenes; DIG: {first}",
+        f"**{title}**, {len(summary.scenes)} scenes; {summary.study.reference}: {first}",
         "",
-        f"| DIG minus | NFE | {' | '.join(names)} |",
+        f"| {summary.study.reference} minus | NFE | {' | '.join(names)} |",
         "|---" * (len(names) + 2) + "|",
     ]
     for place, row in enumerate(summary.rows):
-        if place != summary.reference and summary.twins[place] is None:
+        if place != summary.reference:
             cells = [_cell(each) for each in summary.differences[place]]
             lines.append(f"| {row.label} | {costs[place, 0]:g} | {' | '.join(cells)} |")
     return [*lines, "", test_words(summary, "Bold"), ""]
@@ -85,10 +89,13 @@ def main() -> None:
     lines = []
     for name in given.sets.split(","):
         task, chosen = SETS[name]
-        scenes, study = manifest(given.data, name, chosen, given.out), given.out / name
-        fusionkit(["ablate", str(scenes), "-o", str(study), "--task", task, "--quiet", *WHAT])
-        lines += table(name, summarise(study))
-        (given.out / "matched.md").write_text("\n".join(lines), encoding="utf-8")
+        scenes = manifest(given.data, name, chosen, given.out)
+        for what, words in STUDIES.items():
+            study = given.out / f"{name}-{what}"
+            command = ["ablate", str(scenes), "-o", str(study), "--task", task]
+            fusionkit([*command, *words, *MEASURED])
+            lines += table(f"{name}, {what}", summarise(study))
+            (given.out / "matched.md").write_text("\n".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -233,7 +233,9 @@ def _print(given: argparse.Namespace, scores: Scores) -> None:
             print(f"\n{tables.differences_as_markdown(scores, against)}")
     else:
         print(tables.as_text(scores, bold=sys.stdout.isatty()))
-        print(f"\n{len(scores.scenes)} scenes; mean ± standard deviation; conventions:")
+        mark = "bold" if sys.stdout.isatty() else "*"
+        best = f"; {mark} is the best mean, by chance or not" if len(scores.methods) > 1 else ""
+        print(f"\n{len(scores.scenes)} scenes; mean ± standard deviation{best}; conventions:")
         if given.foreground is not None:
             print(f"  measured where a source exceeds {given.foreground:g}; - is not defined there")
         each = scores.mean_per_source()

@@ -141,7 +141,7 @@ def valid_lines(study: Study, results: Results) -> dict[tuple[str, str], Mapping
     for cell in study.cells:
         for scene in study.scenes:
             line = results.lines.get((cell.key, scene))
-            if line is not None and line["key"] == study.key(cell, scene):
+            if line is not None and line.get("key") == study.key(cell, scene):
                 found[cell.key, scene] = line
     return found
 

@@ -81,7 +81,7 @@ def product(
     for chosen in _combinations(names):
         layer = merge(base, chosen, registry=registry)
         if match:
-            layer = _matched(layer, base, registry)
+            layer = matched(layer, base, registry)
         selected = {group: _find(group, layer, registry) for group in _GROUPS}
         own = {axis: v for axis, v in options.items() if _spec(axis, selected) is not None}
         used |= set(own)
@@ -105,6 +105,30 @@ def resolve(layer: Layer, registry: Registry) -> dict[str, Any]:
     settings = to_mapping(resolve_settings(layer))
     del settings["seed"]
     return {**settings, **tables}
+
+
+def matched(layer: Layer, base: Layer, registry: Registry) -> dict[str, Any]:
+    """Give components that are not the base's the options that they share with the base's.
+
+    Options are shared by name, if the component takes the base's value.
+    """
+    layer = merge(layer, registry=registry)
+    for group, kind in _GROUPS.items():
+        theirs = choose(kind, merge(base, registry=registry)[group], registry)
+        mine = _find(group, layer, registry)
+        if mine.qualified == theirs.provided.qualified:
+            continue
+        shared = {}
+        table = theirs.as_table()
+        for spec in specs(mine.component.options):
+            if spec.name in table:
+                try:
+                    spec.check(table[spec.name])
+                except ValueError:  # of one name, but another option
+                    continue
+                shared[spec.name] = table[spec.name]
+        layer = merge(layer, {group: shared}, registry=registry)
+    return layer
 
 
 def rungs(variant: Variant, registry: Registry) -> Iterator[Variant]:
@@ -159,26 +183,6 @@ def _values(axis: str, values: Sequence[str], selected: Mapping[str, Provided]) 
     """Return the values of an axis, which a comma separates; of a list, a semicolon."""
     spec = _spec(axis, selected) if "." in axis else _SETTINGS.get(axis)
     return ",".join(values).split(";") if spec is not None and spec.many else values
-
-
-def _matched(layer: dict[str, Any], base: Layer, registry: Registry) -> dict[str, Any]:
-    """Give components that are not the base's the options that they share with the base's."""
-    for group, kind in _GROUPS.items():
-        theirs = choose(kind, merge(base, registry=registry)[group], registry)
-        mine = _find(group, layer, registry)
-        if mine.qualified == theirs.provided.qualified:
-            continue
-        shared = {}
-        table = theirs.as_table()
-        for spec in specs(mine.component.options):
-            if spec.name in table:
-                try:
-                    spec.check(table[spec.name])
-                except ValueError:  # of one name, but another option
-                    continue
-                shared[spec.name] = table[spec.name]
-        layer = merge(layer, {group: shared}, registry=registry)
-    return layer
 
 
 def _variant(

@@ -202,13 +202,14 @@ def _by_convention(picture: Picture) -> bool:
 
 
 def _shared(picture: Picture, sources: Sequence[Picture]) -> Range | None:
-    """Return the range that all sources have, if a result of their type can be in it too."""
+    """Return the range that all sources have been given, if a result of their type fits it too."""
     spans = {(source.dtype, source.low, source.high) for source in sources}
     if len(spans) != 1:
         return None
     dtype, low, high = spans.pop()
     least, greatest = picture.extremes
-    return (low, high) if dtype == picture.dtype and low <= least and greatest <= high else None
+    fits = dtype == picture.dtype and low <= least and greatest <= high
+    return (low, high) if fits and (low, high) != full_scale(dtype) else None
 
 
 def _stretched(

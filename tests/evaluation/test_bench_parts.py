@@ -17,7 +17,9 @@ import fusionkit
 from fusionkit.evaluation.cost import nearest_steps, nfe_of
 from fusionkit.evaluation.plan import resolve
 from fusionkit.evaluation.pool import Pool
-from fusionkit.evaluation.scores import Difference
+from fusionkit.evaluation.quality.parts import variants
+from fusionkit.evaluation.quality.recipes import Recipe
+from fusionkit.evaluation.statistics import Difference
 from fusionkit.recipe import merge, task_recipe
 
 from .benches import bench, mean, missing_tools
@@ -48,7 +50,7 @@ def guided(tmp_path: Path) -> Path:
 
 def test_every_table_has_the_recipes_that_are_for_it(photos, data, tmp_path, monkeypatch):
     missing_tools(monkeypatch)
-    light = merge(task_recipe("general"), {"estimator": "gaussian"})
+    light = {**task_recipe("general"), "estimator": "gaussian"}
     recipe_of = "fusionkit.evaluation.quality.tables.task_recipe"
     monkeypatch.setattr(recipe_of, lambda name: light)
     wanted = ["--data", data, "--photos", photos, "--only", "truth,noise,published", "--limit", "1"]
@@ -69,7 +71,7 @@ def test_every_table_has_the_recipes_that_are_for_it(photos, data, tmp_path, mon
 def test_recipes_that_are_named_are_in_all_tables(photos, recipe, tmp_path, monkeypatch):
     missing_tools(monkeypatch)
     wanted = ["--only", "truth", "--counts", "2", "--families", "focus,lighting", "--limit", "1"]
-    light = merge(task_recipe("general"), {"estimator": "gaussian"})
+    light = {**task_recipe("general"), "estimator": "gaussian"}
     monkeypatch.setattr("fusionkit.evaluation.quality.tables.task_recipe", lambda name: light)
     wanted += ["--photos", photos, "--recipe", recipe]
     _, tables = bench(tmp_path / "one", *wanted)
@@ -111,6 +113,16 @@ def test_parts(photos, guided, tmp_path, monkeypatch):
     assert parts["differences"]["baseline"] == "guided"
 
 
+def test_the_parts_have_the_options_that_they_share_with_the_recipe():
+    layer = {**task_recipe("multi-focus"), "estimator": "gaussian"}
+    recipe = Recipe("multi-focus", layer, fusionkit.load_plugins(), {})
+    by_name = {variant.name: variant for variant in variants(recipe)}
+    saliency = by_name["multi-focus, saliency"].of_count(2).recipe["weighting"]
+    assert (saliency["window"], saliency["consistency"]) == (9, 21)
+    classical = by_name["multi-focus, no prior"].recipe["weighting"]
+    assert (classical["window"], classical["consistency"]) == (9, 21)
+
+
 def test_parts_of_published_sets_have_ranks_of_their_own(data, guided, tmp_path, monkeypatch):
     missing_tools(monkeypatch)
     wanted = ["--only", "published", "--data", data, "--sets", "pet-mri", "--recipe", guided]
@@ -128,17 +140,18 @@ def test_parts_of_published_sets_have_ranks_of_their_own(data, guided, tmp_path,
 def test_the_nearest_nfe_is_found(count, steps):
     registry = fusionkit.load_plugins()
     light = {"estimator": "gaussian", "steps": steps}
-    recipe = resolve(merge(task_recipe("general"), light), registry)
+    recipe = resolve(merge(task_recipe("general"), light, registry=registry), registry)
     wanted = nfe_of(recipe, count, registry)
     for weighting in ({"name": "fixed"}, {"name": "dig", "stride": 2}):
-        changed = resolve(merge(recipe, {"weighting": weighting}), registry)
+        changed = resolve(merge(recipe, {"weighting": weighting}, registry=registry), registry)
         found = nearest_steps(changed, wanted, count, registry)
         costs = [
             abs(nfe_of({**changed, "steps": number}, count, registry) - wanted)
             for number in range(1, 20)
         ]
         assert costs[found - 1] == min(costs)
-    fixed = resolve(merge(recipe, {"weighting": "fixed", "objective": {"strength": 0.0}}), registry)
+    change = {"weighting": "fixed", "objective": {"strength": 0.0}}
+    fixed = resolve(merge(recipe, change, registry=registry), registry)
     assert nearest_steps(fixed, wanted, count, registry) == steps  # it costs nothing, ever
 
 

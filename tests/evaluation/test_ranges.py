@@ -165,6 +165,17 @@ def test_what_cannot_be_scaled_is_refused_by_an_option_that_exists(
     assert main([*arguments, *said]) == 0
 
 
+def test_a_result_of_full_scale_sources_is_not_taken_for_a_dark_one(tmp_path, twelve, capsys):
+    sources = []
+    for name in ("ir", "vi"):
+        sources.append(str(tmp_path / f"{name}16.tif"))
+        tifffile.imwrite(sources[-1], np.rint(images()[name] * 65535).astype(np.uint16))
+    arguments = ["evaluate", twelve["fused"], "--sources", *sources, "--metric", "en", "--quiet"]
+    assert main(arguments) == 1
+    assert "give --range fused:LO,HI" in capsys.readouterr().err
+    assert main([*arguments, "--range", "fused:0,65535"]) == 0
+
+
 def test_black_deep_images_are_black_in_any_range(tmp_path, capsys):
     tifffile.imwrite(tmp_path / "black.tif", np.zeros((64, 80), np.uint16))
     black = str(tmp_path / "black.tif")

@@ -9,13 +9,13 @@ from ...components import WEIGHTING, Registry
 from ...errors import UsageError
 from ...recipe import Layer, merge
 from ..cost import nearest_steps, nfe_of
-from ..plan import Variant, resolve, rungs
+from ..plan import Variant, matched, resolve, rungs
 from .methods import Fusion, Method, Row
 from .recipes import Recipe
 from .scenes import BenchScene, Made
 
 WEIGHTINGS = ("fixed:fixed", "saliency:saliency", "learned:learned")
-"""What a recipe's weighting is replaced by, with default options."""
+"""What a recipe's weighting is replaced by."""
 
 
 class SameCost(Row):
@@ -57,8 +57,8 @@ class SameCost(Row):
 def variants(recipe: Recipe) -> list[Method]:
     """Return the variants of a recipe that there are, and that are not the recipe itself.
 
-    - ``fixed``, ``saliency``, ``learned``: that weighting with its default options, at the
-      recipe's NFE;
+    - ``fixed``, ``saliency``, ``learned``: that weighting at the recipe's NFE, with the options
+      that it shares with the recipe's own as they are there, others by default;
     - ``target only``: without the fused trajectory, ``gaussian prior``: the closed-form prior in
       place of the network (:func:`..plan.rungs`);
     - ``no prior``: without the fused trajectory, weighted by ``saliency``: nothing is left that
@@ -87,7 +87,8 @@ def _installed(registry: Registry) -> list[str]:
 
 def _resolved(recipe: Recipe, change: Mapping[str, Any]) -> dict[str, Any] | None:
     try:
-        found = resolve(merge(recipe.recipe, change, registry=recipe.registry), recipe.registry)
+        layer = merge(recipe.recipe, change, registry=recipe.registry)
+        found = resolve(matched(layer, recipe.recipe, recipe.registry), recipe.registry)
     except UsageError:  # an objective without a strength, a weighting that is not installed
         return None
     return None if found == recipe.recipe else found
