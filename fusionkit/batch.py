@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .errors import UsageError
 from .grouping import Groups, Stacking, group, names_say_scenes
+from .imaging import SUPPORTED
 from .imaging.stacks import images_in
 from .listing import (
     by_stem,
@@ -18,6 +19,7 @@ from .listing import (
     holds_sources,
     ignores_case,
     images_by_stem,
+    other_kinds,
     sources_of,
 )
 from .manifest import SUFFIXES, read_manifest
@@ -120,7 +122,7 @@ def find_scenes(sources: Sequence[str | Path], how: Stacking = Stacking()) -> Sc
             problems[name] = why
     if not found:
         listed = ", ".join(map(str, paths))
-        why = next(iter(problems.values()), "there are no images")
+        why = next(iter(problems.values()), None) or _without_images(paths)
         raise UsageError(f"{listed}: no scene with two sources or more: {why}")
     return Scenes(found, dict(sorted(problems.items())), tuple(notes))
 
@@ -146,6 +148,13 @@ def _no_scene(name: str, paths: Sequence[Path]) -> str | None:
     if len(paths) == 1 and images_in(paths[0]) < 2:
         return f"{paths[0]} is the only source of its scene"
     return None
+
+
+def _without_images(paths: Sequence[Path]) -> str:
+    """Say that there are no images, and what there is."""
+    others = sorted({kind for path in paths if path.is_dir() for kind in other_kinds(path)})
+    there = f", but {', '.join(others)}" if others else ""
+    return f"there are no images ({SUPPORTED}){there}"
 
 
 def _paired(

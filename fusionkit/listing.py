@@ -53,6 +53,12 @@ def holds_sources(folder: Path) -> bool:
     return bool(sources_of(folder)) or any(map(holds_sources, folders_of(folder)))
 
 
+def other_kinds(folder: Path) -> list[str]:
+    """Return the extensions of what is no image in a folder, such as ``.dng``."""
+    names = (path for path in _entries(folder) if path.is_file() and not is_image(path))
+    return sorted({path.suffix.lower() for path in names if path.suffix} - {".json"})
+
+
 def is_image(path: Path) -> bool:
     """Whether a file's name says that it is an image."""
     return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()

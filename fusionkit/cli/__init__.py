@@ -58,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _dispatch(given)
     except KeyboardInterrupt:
         return complain("interrupted", 130)
-    except BrokenPipeError:  # the reader of our output, such as head, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        silence_stdout()
         return 0
     except Exception as error:
         explained = explain(error)
@@ -91,6 +91,11 @@ def complain(message: str, code: int) -> int:
 def say(message: str) -> None:
     """Print one line about the run on stderr."""
     print_line(f"fusionkit: {' '.join(message.split())}", sys.stderr)
+
+
+def silence_stdout() -> None:
+    """Write no more: the reader of our output, such as head, has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_line(line: str, stream: TextIO) -> None:

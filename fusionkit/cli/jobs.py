@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class Job:
     @property
     def size(self) -> int:
         """Bytes of the sources, which tell how much work they are compared with others."""
-        return sum(os.stat(path).st_size for path in self.sources if os.path.exists(path))
+        return 1 + sum(os.stat(path).st_size for path in self.sources if os.path.exists(path))
 
     def earlier(self) -> tuple[str, dict[str, object]] | None:
         """Return the path and the record of a finished result of this name, if there is one."""
@@ -122,7 +123,7 @@ def order_of(
         )
     scenes = find_scenes(sources, how) if many else Scenes({"": _paths(sources)}, {})
     kept = Kept([*scenes.sources, *sources])
-    names_image = Path(output).suffix.lower() in FORMATS and not os.path.isdir(output)
+    names_image = _names_image(output) and not os.path.isdir(output)
     if not many or (names_image and len(scenes.found) == 1 and not scenes.problems):
         if form is not None:
             raise UsageError(f"--format is for folders: {output} says its format by its extension")
@@ -176,6 +177,12 @@ def _check_apart(output: str, given: Iterable[str], sources: Iterable[Path]) -> 
 
 def _paths(sources: Sequence[str]) -> tuple[Path, ...]:
     return tuple(map(Path, sources))
+
+
+def _names_image(output: str) -> bool:
+    """Whether a name has an image's extension, be it of a format that is not written."""
+    kind = mimetypes.guess_type(output)[0] or ""
+    return kind.startswith("image/") or Path(output).suffix.lower() in FORMATS
 
 
 def _free_name(sources: Sequence[str]) -> str:

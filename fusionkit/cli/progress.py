@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-from . import print_line, say
+from . import print_line, say, silence_stdout
 
 if TYPE_CHECKING:
     from ..fusion import Scene
@@ -86,9 +86,13 @@ class Progress:
             say(message)
 
     def print(self, line: str) -> None:
-        """Print a line of results on stdout."""
+        """Print a line of results on stdout; if nobody reads it any more, the work goes on."""
         with self._aside():
-            print_line(line, sys.stdout)
+            try:
+                print_line(line, sys.stdout)
+                sys.stdout.flush()
+            except BrokenPipeError:
+                silence_stdout()
 
     @contextmanager
     def _aside(self) -> Iterator[None]:

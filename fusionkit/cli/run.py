@@ -113,8 +113,8 @@ def _check_paths(given: argparse.Namespace) -> None:
 def _check_quality(selection: Selection, order: Order) -> None:
     """Refuse a quality that was asked for by hand where no JPEG is written."""
     job = order.jobs[0]
-    extension = job.extensions[0] if len(job.extensions) == 1 else Path(job.output).suffix.lower()
-    jpeg = extension in FORMATS and FORMATS[extension].name == "JPEG"
+    extensions = job.extensions or (Path(job.output).suffix.lower(),)
+    jpeg = all(FORMATS[each].name == "JPEG" for each in extensions if each in FORMATS)
     if selection.merged.origins.get("quality") == GIVEN and not jpeg:
         remedy = "--format jpg" if job.extensions else "a name that ends in .jpg"
         raise UsageError(f"--quality is that of a JPEG: give {remedy}, or leave it out")

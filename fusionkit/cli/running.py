@@ -14,7 +14,7 @@ from ..errors import PluginError, UsageError
 from ..imaging.files import sweep
 from ..options import to_mapping
 from ..recipe import DEFAULT_TASK, RECIPE_KINDS, choose, resolve_settings
-from ..saving import check_folder, made_of, make_folder
+from ..saving import TRACE_FILES, check_folder, is_result, made_of, make_folder
 from . import complain, explain, say
 from .arguments import set_threads
 from .jobs import Job, Order, check_kept
@@ -102,13 +102,15 @@ class Runner:
             except UsageError:  # a source is gone: reading it says so
                 todo.append(job)
                 continue
-            if same:
-                done += 1
-            else:
+            if not same:
                 problems[job.name] = (
                     f"{output} is of another recipe, or of other sources: "
                     "give another folder, or --overwrite"
                 )
+            elif job.trace is not None and not is_result(Path(job.trace) / TRACE_FILES[0]):
+                problems[job.name] = f"{output} is finished, without a trace: give --overwrite"
+            else:
+                done += 1
         if done:
             left = f"; {len(todo)} to go" if todo else ""
             self._inform(f"{done} of {len(order.jobs)} scenes are finished already{left}")

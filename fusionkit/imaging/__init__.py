@@ -1,6 +1,7 @@
 """Reading and writing images, value ranges, and the way colour goes through a fusion."""
 
 from fusionkit.imaging._encode import FORMATS
+from fusionkit.imaging._sniff import SUPPORTED
 from fusionkit.imaging.colour import (
     CHROMA_RULES,
     ColourPlan,
@@ -38,6 +39,7 @@ __all__ = [
     "DEPTHS",
     "FORMATS",
     "LEAST_NOISE",
+    "SUPPORTED",
     "ColourPlan",
     "OutputFormat",
     "Picture",

@@ -46,8 +46,10 @@ def decode_tiff_stack(raw: Raw) -> list[Decoded]:
 
 
 def tiff_images(raw: Raw) -> int:
-    """Count the images of a TIFF without decoding any."""
-    return len(full_size_pages(raw))
+    """Count the images of a TIFF without decoding any; those of several sizes are no stack."""
+    pages = full_size_pages(raw)
+    sizes = {(page.integer(256), page.integer(257)) for page in pages}  # width and length
+    return len(pages) if len(sizes) == 1 else 1
 
 
 def _decode(page: Directory, alone: bool = True) -> Decoded:

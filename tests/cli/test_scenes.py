@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -143,10 +144,11 @@ def test_folders_of_the_output_are_made(pair, tmp_path):
 
 
 def test_several_scenes_do_not_go_into_one_image(folders, tmp_path, capsys):
-    line = fails(capsys, 2, "run", *map(str, folders), "-o", str(tmp_path / "o.jpg"))
-    assert "3 scenes" in line
-    assert "give a folder" in line
-    assert not (tmp_path / "o.jpg").exists()
+    for name in ("o.jpg", "o.npy", "o.gif"):
+        line = fails(capsys, 2, "run", *map(str, folders), "-o", str(tmp_path / name))
+        assert "3 scenes" in line
+        assert "give a folder" in line
+        assert not (tmp_path / name).exists()
 
 
 def test_a_folder_that_is_one_stack_goes_into_one_image(pair, tmp_path):
@@ -317,6 +319,32 @@ def test_what_is_finished_is_of_this_recipe_and_these_sources(folders, tmp_path,
     assert run(*folders, "-o", out, "--overwrite") == 0
     assert content(out)["2.png"] == before["2.png"]
     assert content(out)["1.png"] != before["1.png"]
+
+
+def test_what_is_finished_has_its_trace(folders, tmp_path, capsys):
+    out, why = tmp_path / "out", tmp_path / "why"
+    assert run(*folders, "-o", out) == 0
+    assert run(*folders, "-o", out, "--trace", why) == 1
+    assert capsys.readouterr().err.count("without a trace") == 3
+    assert run(*folders, "-o", out, "--trace", why, "--overwrite") == 0
+    assert run(*folders, "-o", out, "--trace", why) == 0
+
+
+def test_all_is_fused_if_nobody_reads_the_lines(folders, tmp_path):
+    program = "import sys; from fusionkit.cli import main; sys.exit(main(sys.argv[1:]))"
+    arguments = ["run", *map(str, folders), "-o", str(tmp_path / "out"), *QUICK]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(whole(tmp_path / "out" / f"{n}.png") for n in (1, 2, 3))
 
 
 def test_what_was_interrupted_is_unfinished(folders, tmp_path, capsys):

@@ -53,6 +53,9 @@ def test_what_is_one_image_is_no_stack(tmp_path, slices):
     with tifffile.TiffWriter(tmp_path / "thumb.tif") as writer:
         writer.write(slices[0])
         writer.write(slices[0, ::4, ::4], subfiletype=1)
+    with tifffile.TiffWriter(tmp_path / "sizes.tif") as writer:
+        writer.write(slices[0])
+        writer.write(slices[1, :10])
     np.save(tmp_path / "colour.npy", np.zeros((9, 11, 3), np.uint8))
     Image.fromarray(np.zeros((9, 11), np.uint8)).save(tmp_path / "one.png")
     (tmp_path / "empty.tif").write_bytes(b"")
