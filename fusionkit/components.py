@@ -264,6 +264,11 @@ class Registry:
         found = self.named(kind, name)
         return name if found is None else found.qualified
 
+    def short_name(self, kind: Kind, full: str) -> str:
+        """Return the bare name of ``provider:name``, if it means that one component."""
+        bare = full.rpartition(":")[2]
+        return bare if self.full_name(kind, bare) == full else full
+
     def clashes(self) -> list[tuple[Kind, str, tuple[str, ...]]]:
         """Return the bare names that several plugins provide, each with its full names."""
         found = {(p.kind, p.component.name) for p in self.all()}

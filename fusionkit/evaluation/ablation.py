@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..components import Registry
-from ..errors import UsageError
+from ..errors import FusionkitWarning, UsageError
 from .folder import held, is_there, prepare, read_results, sealed, valid_lines
 from .study import Cell, Loading, Study
 
@@ -51,6 +52,11 @@ def run_study(
     ------
     UsageError
         A folder cannot be made, holds another study, or another process is at work in it.
+
+    Warns
+    -----
+    FusionkitWarning
+        Of an axis that changes nothing in some rows.
     """
     with held(folder):
         prepare(study, folder)
@@ -70,6 +76,10 @@ def run_study(
             from ..cache import EstimateCache
 
             EstimateCache(cache)  # refused once, and not by every cell
+        from .idle_axes import idle_axes
+
+        for said in idle_axes(study, registry, built):
+            warnings.warn(said, FusionkitWarning, stacklevel=2)
         work = _work(study, folder, todo, registry, jobs, loading or Loading(), built, cache)
         try:
             with open(folder / "results.jsonl", "a", encoding="utf-8") as results:

@@ -19,7 +19,7 @@ from ..imaging.values import to_unit
 from ..protocols import Metric
 from ..stray import prints_on_stderr
 from .baselines import trivial_fusion
-from .presets import REFERENCE_METRICS, trivial_names
+from .presets import REFERENCE_METRICS, own_metrics, trivial_names
 from .ranges import REFERENCE, Ranges
 from .scores import Column, Scores
 
@@ -249,7 +249,7 @@ def evaluate(
 
 def reference_meter(registry: Registry, device: str = "cpu") -> Meter:
     """Return the meter of what is measured against a ground truth."""
-    return Meter(REFERENCE_METRICS, registry, device)
+    return Meter(own_metrics(REFERENCE_METRICS, registry), registry, device)
 
 
 def _stacked(pictures: Sequence[Picture]) -> Tensor:

@@ -19,6 +19,9 @@ PRESETS: dict[str, tuple[str, ...]] = {
 }
 """Metric names by task; ``all`` is every metric that is installed."""
 
+_PLUGIN = "metrics"
+"""The plugin of all that is named here."""
+
 DEFAULT_PRESET = "infrared-visible"
 
 REFERENCE_METRICS = ("psnr", "ssim")
@@ -64,8 +67,7 @@ def chosen_metrics(listed: str | None, preset: str | None, registry: Registry) -
     """
     names: tuple[str, ...] = ()
     if listed is None or preset is not None or listed.lstrip().startswith("+"):
-        installed = tuple(provided.component.name for provided in registry.all(METRIC))
-        names = metric_names(preset or DEFAULT_PRESET, installed)
+        names = metric_names(preset or DEFAULT_PRESET, registry)
     if listed is not None:
         words = [word.strip() for word in listed.strip().removeprefix("+").split(",")]
         if not any(words):
@@ -115,7 +117,12 @@ def _option_specs(name: str, registry: Registry) -> dict[str, OptionSpec]:
     return {spec.name: spec for spec in specs(registry.find(METRIC, name).component.options)}
 
 
-def metric_names(preset: str, installed: tuple[str, ...]) -> tuple[str, ...]:
+def own_metrics(names: Sequence[str], registry: Registry) -> tuple[str, ...]:
+    """Return metrics that come along; in full where another plugin has one of that name."""
+    return tuple(registry.short_name(METRIC, f"{_PLUGIN}:{name}") for name in names)
+
+
+def metric_names(preset: str, registry: Registry) -> tuple[str, ...]:
     """Return the metrics of a preset, ``all`` being every one installed.
 
     Raises
@@ -124,9 +131,9 @@ def metric_names(preset: str, installed: tuple[str, ...]) -> tuple[str, ...]:
         There is no such preset.
     """
     if preset == "all":
-        return installed
+        return tuple(registry.short_name(METRIC, p.qualified) for p in registry.all(METRIC))
     if preset not in PRESETS:
         known = [*PRESETS, "all"]
         hint = suggest(preset, known) or f" There are {', '.join(known)}."
         raise UsageError(f"unknown preset {preset!r}.{hint}")
-    return PRESETS[preset]
+    return own_metrics(PRESETS[preset], registry)

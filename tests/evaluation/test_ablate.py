@@ -81,6 +81,20 @@ def test_every_combination_is_run_on_every_scene(scenes, tmp_path, capsys):
     assert "gaussian, dig, increments, steps 3" in capsys.readouterr().out
 
 
+def test_an_axis_that_changes_nothing_is_said_so_before_it_is_run(scenes, tmp_path, capsys):
+    study = ["ablate", str(scenes), "-o", str(tmp_path / "study"), *QUICK, "--baseline", "none"]
+    axes = ["--weighting", "fixed,dig", "--weighting.dynamic", "no", "--steps", "2,3"]
+    axes += ["--objective", "increments,gradients", "--objective.strength", "0"]
+    assert main([*study, *axes]) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if "changes nothing" in line]
+    assert len(said) == 2  # with increments they do something
+    for line, weighting in zip(said, ("fixed:fixed", "dig:dig"), strict=True):
+        assert line.startswith("fusionkit: warning: --steps changes nothing in 2 of 8 rows: ")
+        assert f"weighting {weighting} and objective objectives:gradients" in line
+    assert main([*study, *axes]) == 0  # nothing is left to do
+    assert capsys.readouterr().err == ""
+
+
 def test_a_cell_is_what_run_makes_of_its_recipe(scenes, tmp_path):
     study = tmp_path / "study"
     arguments = ["ablate", str(scenes), "-o", str(study), *QUICK, "--steps", "2", "--seeds", "7"]

@@ -156,6 +156,39 @@ def test_metrics_are_added_to_a_preset_or_stand_alone(tmp_path, capsys):
     assert columns("--metric", "+psnr") == [*columns(), "psnr"]
 
 
+def test_another_metric_of_a_name_breaks_no_preset(folders, tmp_path, capsys):
+    plugin = tmp_path / "own.py"
+    plugin.write_text(
+        "from fusionkit import Component, hookimpl\n"
+        "class Mine:\n"
+        "    higher_is_better, convention, sources = True, 'mine', 'any'\n"
+        "    def __call__(self, fused, sources):\n"
+        "        return fused.mean((1, 2, 3))\n"
+        "@hookimpl\n"
+        "def fusionkit_metrics():\n"
+        "    build = lambda options, context: Mine()\n"
+        "    return [Component(name, 'mine', build) for name in ('ssim', 'psnr')]\n"
+    )
+    scene = [str(folders[name] / "1.png") for name in ("ours", "ir", "vi")]
+    run = ["evaluate", scene[0], "--sources", *scene[1:], "--quiet", "--json"]
+    usual = [*run, "--preset", "multi-focus", "--reference", scene[1]]
+
+    def values(*arguments):
+        assert main([*usual, *arguments]) in (0, 1)  # VIF wants more pixels
+        content = json.loads(capsys.readouterr().out)
+        found = content["methods"]["fused"]["scenes"]
+        return next(iter(found.values()))
+
+    ours, beside = values(), values("--plugin", str(plugin))
+    assert beside["metrics:ssim"] == ours["ssim"]
+    assert beside["truth-metrics:psnr"] == ours["truth-psnr"]
+    assert "ssim" not in beside
+    # Who writes the bare name has to say which.
+    assert main([*run, "--metric", "ssim", "--plugin", str(plugin)]) == 2
+    assert "say metrics:ssim or own:ssim" in capsys.readouterr().err
+    assert main([*run, "--metric", "own:ssim", "--plugin", str(plugin)]) == 0
+
+
 def test_options_of_metrics_concern_those_that_have_them(folders, capsys):
     def found(*words: str) -> dict:
         scene = [str(folders[name] / "1.png") for name in ("ours", "ir", "vi")]

@@ -14,7 +14,7 @@ from ...components import Registry
 from ...fingerprint import code_of_class, code_of_modules, combined
 from ..measure import Meter, ground_column
 from ..photographs import Pixels, luma_of_pixels
-from ..presets import REFERENCE_METRICS
+from ..presets import REFERENCE_METRICS, own_metrics
 from ..scores import Column
 from .scenes import Made
 
@@ -43,7 +43,7 @@ class AgainstTruth:
     """PSNR and SSIM against the truth; with ``fit``, PSNR after the best gain and offset too."""
 
     def __init__(self, registry: Registry, fit: bool = False) -> None:
-        self._meter = Meter(REFERENCE_METRICS, registry)
+        self._meter = Meter(own_metrics(REFERENCE_METRICS, registry), registry)
         self._fit = fit
         self.key = "truth"
         self.code = _code(self._meter)
