@@ -11,8 +11,11 @@ from typing import Any
 from .paths import as_path
 
 Scalar = bool | int | float | str
-_YES = {"yes": True, "true": True, "on": True, "1": True}
-_NO = {"no": False, "false": False, "off": False, "0": False}
+SWITCH = {
+    **dict.fromkeys(("yes", "true", "on", "1"), True),
+    **dict.fromkeys(("no", "false", "off", "0"), False),
+}
+"""What says yes or no to an option that is a bool."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class OptionSpec:
             return text
         if self.type is bool:
             try:
-                return {**_YES, **_NO}[text.lower()]
+                return SWITCH[text.lower()]
             except KeyError:
                 raise ValueError(f"expects yes or no, not {text!r}") from None
         try:

@@ -37,7 +37,7 @@ SETTINGS: dict[str, Any] = {
 }
 """Another value of every setting than a recipe has."""
 
-ELSEWHERE = {"device", "compile", "quality"}
+ELSEWHERE = {"device", "compile", "quality", "metadata"}
 """Settings that want another device, a compiler, or a file."""
 
 OPTIONS: dict[str, Any] = {

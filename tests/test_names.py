@@ -276,3 +276,50 @@ def test_a_recipe_says_its_options_of_a_component_that_lacks_them(
     said = capsys.readouterr().err
     assert "has no option 'windwo' (which comes from recipe mine.toml)" in said
     assert "Did you mean window?" in said
+
+
+# Options that are yes or no
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--stretch"], ["--stretch=yes"]),
+        (["--no-stretch", "a.png"], ["--stretch=no", "a.png"]),
+        (["--stretch", "a.png"], ["--stretch=yes", "a.png"]),
+        (["--stretch", "no"], ["--stretch", "no"]),
+        (["--stretch", "yes,no"], ["--stretch", "yes,no"]),
+        (["--stretch=off"], ["--stretch=off"]),
+        (["--weighting.dynamic"], ["--weighting.dynamic=yes"]),
+        (["--no-weighting.dynamic"], ["--weighting.dynamic=no"]),
+        (["--no-plugin", "dig"], ["--no-plugin", "dig"]),
+        (["--steps", "3"], ["--steps", "3"]),
+    ],
+)
+def test_every_switch_is_given_alike(words: list[str], expected: list[str]) -> None:
+    from fusionkit.cli.arguments import spelled_out
+
+    assert spelled_out(words, {"--stretch", "--weighting.dynamic"}) == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "stretch", "dynamic"),
+    [
+        (["--stretch", "--weighting.dynamic"], True, True),
+        (["--stretch", "yes", "--weighting.dynamic", "on"], True, True),
+        (["--no-stretch", "--no-weighting.dynamic"], False, False),
+        (["--stretch=no", "--weighting.dynamic=no"], False, False),
+    ],
+)
+def test_switches_of_settings_and_components(
+    flags: list[str], stretch: bool, dynamic: bool
+) -> None:
+    from fusionkit.cli.selection import select
+
+    recipe = select(["a.png", "b.png", *flags], "fusionkit run").recipe
+    assert (recipe["stretch"], recipe["weighting"]["dynamic"]) == (stretch, dynamic)
+
+
+def test_a_switch_takes_yes_or_no(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "a.png", "b.png", "-o", "c.png", "--stretch=maybe"]) == 2
+    assert "--stretch: expects yes or no, not 'maybe'" in capsys.readouterr().err

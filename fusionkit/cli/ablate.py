@@ -12,7 +12,9 @@ from ..batch import find_scenes, holds_scenes
 from ..components import Registry
 from ..errors import UsageError
 from ..listing import expanded
+from ..options import specs
 from ..recipe import base_layers, merge, resolve_settings
+from ..settings import Settings
 from . import complain
 from .arguments import (
     Parser,
@@ -20,6 +22,7 @@ from .arguments import (
     add_metric_flags,
     add_plugin_flags,
     load_plugins_from,
+    spelled_out,
     split_metric_options,
 )
 from .stacking import add_stacking_flags, stacking
@@ -135,14 +138,12 @@ def _split_axes(arguments: Sequence[str], parser: Parser) -> tuple[dict[str, lis
     """Take out what is no flag of ours, as axes: ``--NAME A,B`` or ``--NAME=A,B``."""
     axes: dict[str, list[str]] = {}
     rest: list[str] = []
-    words = iter(arguments)
+    switches = {f"--{spec.name}" for spec in specs(Settings) if spec.type is bool}
+    words = iter(spelled_out(arguments, switches))
     for word in words:
         flag, equals, value = word.partition("=")
         if not flag.startswith("--") or parser.knows(flag):
             rest.append(word)
-            continue
-        if flag in ("--stretch", "--no-stretch") and not equals:  # as run has it
-            axes["stretch"] = ["yes" if flag == "--stretch" else "no"]
             continue
         text = value if equals else next(words, "")
         values = [part.strip() for part in text.split(",") if part.strip()]

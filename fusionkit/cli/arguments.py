@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NoReturn
 
 from ..components import Kind, Provided, Registry
 from ..errors import UsageError
 from ..options import OptionSpec, specs, suggest
+from ..optionspec import SWITCH
 from ..plugins import load_plugins
 from ..recipe import Merged
 from ..settings import Settings
@@ -34,6 +36,13 @@ class Parser(argparse.ArgumentParser):
         """Whether this is one of the parser's own flags."""
         return flag in self._option_string_actions
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse what is known; of options that are yes or no, ``--NAME`` and ``--no-NAME`` too."""
+        actions = self._option_string_actions.items()
+        switches = {flag for flag, action in actions if _is_switch(action.type)}
+        words = sys.argv[1:] if args is None else args
+        return super().parse_known_args(spelled_out(words, switches), namespace)
+
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse, and suggest the nearest flag for one that is unknown."""
         given, unknown = self.parse_known_args(args, namespace)
@@ -45,6 +54,27 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise UsageError."""
         raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def spelled_out(arguments: Sequence[str], switches: Collection[str]) -> list[str]:
+    """Write ``--NAME`` and ``--no-NAME`` of options that are yes or no as ``--NAME=yes``, ``=no``.
+
+    A yes or no that follows, or several separated by commas, stays what it says.
+    """
+    words = []
+    for word, after in zip(arguments, [*arguments, ""][1:], strict=True):
+        positive = f"--{word.removeprefix('--no-')}"
+        if word in switches and not all(part in SWITCH for part in after.lower().split(",")):
+            words.append(f"{word}=yes")
+        elif word.startswith("--no-") and positive in switches:
+            words.append(f"{positive}=no")
+        else:
+            words.append(word)
+    return words
+
+
+def _is_switch(parse: Any) -> bool:
+    return isinstance(parse, _Value) and parse.spec.type is bool and not parse.spec.many
 
 
 def _near_flags(flag: str, known: Iterable[str]) -> str:
@@ -188,17 +218,12 @@ def split_metric_options(arguments: Sequence[str]) -> tuple[dict[str, str], list
 
 def add_setting_flags(parser: argparse.ArgumentParser, chosen: Merged) -> None:
     """Add a flag for every setting; what is not given is absent from the namespace."""
-    group = parser.add_argument_group("settings")
+    group = parser.add_argument_group(
+        "settings", "what is yes or no, here and above, is said by --NAME and --no-NAME too"
+    )
     for spec in specs(Settings):
         flag = f"--{spec.name}"
-        if spec.type is bool:
-            group.add_argument(
-                flag,
-                action=argparse.BooleanOptionalAction,
-                default=argparse.SUPPRESS,
-                help=_help(spec, spec.name, chosen),
-            )
-        elif spec.name in _REPEATED:
+        if spec.name in _REPEATED:
             group.add_argument(
                 flag,
                 action="append",
