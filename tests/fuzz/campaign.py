@@ -98,7 +98,7 @@ def _child(start: int, count: int, seed: int, only: str) -> Iterator[tuple[int, 
             if not head:
                 break
             current, outcome, length = _REPORT.unpack(head)
-            text = _exactly(pipe, length).decode()
+            text = _exactly(pipe, length).decode(errors="replace")
             if outcome != _STARTED:
                 yield current, outcome, text
                 current += 1
