@@ -42,6 +42,8 @@ def decode_tiff_stack(raw: Raw) -> list[Decoded]:
     """Decode all images of a TIFF."""
     pages = full_size_pages(raw)
     refuse_several_axes(raw, pages)
+    if sum(sum(read_layout(page).sizes) for page in pages) > len(raw.data):
+        raise raw.damaged("TIFF", "its pages overlap")
     return [_decode(page, alone=len(pages) == 1) for page in pages]
 
 

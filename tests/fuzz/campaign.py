@@ -20,6 +20,7 @@ import numpy as np
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging import Picture, encode_picture, in_one_profile, read_picture
 from fusionkit.imaging.read import picture_from_bytes
+from fusionkit.imaging.stacks import images_in, read_stack
 
 from .mutations import mutated
 from .seeds import seeds
@@ -143,12 +144,13 @@ def _outcome(path: Path) -> tuple[int, str]:
     """Read a file and use what it holds; anything but a picture or one line is bad."""
     try:
         with _time_limit():
-            picture = read_picture(path)
-            if picture.width * picture.height <= _SMALL:
-                _use(picture)
+            several = images_in(path) > 1
+            for picture in read_stack(path) if several else [read_picture(path)]:
+                if picture.width * picture.height <= _SMALL:
+                    _use(picture)
     except ImageError as refusal:
         message = str(refusal)
-        if not message.startswith(f"{path}: ") or "\n" in message:
+        if not message.startswith((f"{path}: ", f"{path}, page ")) or "\n" in message:
             return _BAD, f"not one line that names the file: {message}"
         if "not enough memory" in message:
             return _BAD, f"it takes more than {MEMORY} bytes"

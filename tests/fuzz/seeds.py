@@ -74,6 +74,9 @@ def _tiffs() -> Iterator[tuple[str, bytes]]:
     yield "tiff-cmyk", tiff(scene(channels=4), photometric="separated", compression="zlib")
     yield "tiff-white", tiff(scene(), photometric="miniswhite")
     yield "tiff-pages", tiff(np.stack([scene()] * 3), photometric="minisblack")
+    for compression in ("zlib", "lzw"):
+        pages = tiff(np.stack([scene()] * 3), photometric="minisblack", compression=compression)
+        yield f"tiff-pages-{compression}", pages
     yield "tiff-imagej", tiff(np.stack([scene()] * 3), imagej=True)
     file = io.BytesIO()
     with tifffile.TiffWriter(file) as writer:
@@ -144,6 +147,8 @@ def _npys() -> Iterator[tuple[str, bytes]]:
     for dtype in ("uint8", "uint16", "float16", "float32", "float64"):
         for channels in (1, 3, 4):
             yield f"npy-{dtype}-{channels}", npy(scene(dtype, channels))
+    yield "npy-stack", npy(np.stack([scene("uint16")] * 3))
+    yield "npy-colour-stack", npy(np.stack([scene("float32", 3)] * 2))
     yield "npy-columns", npy(np.asfortranarray(scene("float32", 3)))
 
 

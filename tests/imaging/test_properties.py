@@ -14,6 +14,7 @@ from PIL import Image
 
 from fusionkit.errors import ImageError
 from fusionkit.imaging import Picture, read_picture, write_picture
+from fusionkit.imaging.stacks import read_stack
 
 from ..fuzz.seeds import seeds
 from .raw_files import png, tiff
@@ -148,7 +149,9 @@ def test_every_layout_of_an_npy(tmp_path, data):
 # --- damage --------------------------------------------------------------------------------------
 
 
-SEVERAL = {"tiff-pages", "tiff-imagej"}  # refused whole
+# These are refused whole, where one image is asked for.
+SEVERAL = {"tiff-pages", "tiff-pages-zlib", "tiff-pages-lzw", "tiff-imagej"}
+SEVERAL |= {"npy-stack", "npy-colour-stack"}
 
 
 @pytest.mark.parametrize("name", sorted(SEEDS.keys() - SEVERAL))
@@ -167,12 +170,19 @@ def test_a_cut_shows_or_does_no_harm(tmp_path, name, data):
 
 
 @pytest.mark.parametrize("name", sorted(SEVERAL))
-def test_several_pages_cut_anywhere(tmp_path, name):
-    """No cut makes one picture of a file of several."""
-    whole = SEEDS[name]
+def test_several_images_cut_anywhere(tmp_path, name):
+    """No cut makes one picture of a file of several, nor a shorter stack."""
+    whole, path = SEEDS[name], tmp_path / "file"
+    path.write_bytes(whole)
+    expected = [page.pixels for page in read_stack(path)]
     for length in range(8, len(whole), 7):
         with pytest.raises(ImageError):
             read(tmp_path, whole[:length])
+        try:
+            cut = read_stack(path)
+        except ImageError:
+            continue
+        np.testing.assert_array_equal([page.pixels for page in cut], expected)
 
 
 @examples

@@ -12,6 +12,8 @@ from PIL import Image
 
 from fusionkit.errors import ImageError
 from fusionkit.imaging import read_picture
+from fusionkit.imaging._raw import Raw
+from fusionkit.imaging._tiff import decode_tiff_stack
 
 from ..conftest import data_folder
 from .raw_files import encoded, next_page_at, patched_tiff, tiff, tiff_field
@@ -62,6 +64,20 @@ def test_pages_that_overlap(refusal):
         struct.pack_into("<H", data, start, 4000)
         struct.pack_into("<I", data, start + 2 + 12 * 4000, start + 4)
     assert "overlap" in refusal(bytes(data)[: 20 + 4 * pages + 12 * 4000])
+
+
+def test_pages_that_share_their_strips(make):
+    """A small file would become as many images as it has room for directories."""
+    data = bytearray(tiff(make("uint8", 1, 20, 24), metadata=None))
+    (first,) = struct.unpack_from("<I", data, 4)
+    following = next_page_at(data)
+    directory = bytes(data[first:following])
+    for _ in range(20):
+        struct.pack_into("<I", data, following, len(data))
+        following = len(data) + len(directory)
+        data += directory + bytes(4)
+    with pytest.raises(ImageError, match="its pages overlap"):
+        decode_tiff_stack(Raw("a.tif", bytes(data), 10**6))
 
 
 def test_pages_without_directories(refusal, make):
