@@ -45,7 +45,12 @@ def npy_images(raw: Raw) -> int:
 
 
 def _shape(raw: Raw) -> tuple[int, ...]:
-    """Read the header, and refuse what holds no numbers or less than it claims."""
+    """Read the shape from the header, and refuse what holds no numbers."""
+    return _header(raw)[0]
+
+
+def _header(raw: Raw) -> tuple[tuple[int, ...], int]:
+    """Read the shape, and how many bytes an array of it takes that are not there."""
     file = BytesIO(raw.data)
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
@@ -56,13 +61,14 @@ def _shape(raw: Raw) -> tuple[int, ...]:
         raise raw.error("it is of an NPY version for structured arrays: save a plain array")
     if dtype.kind not in "biuf":
         raise raw.error(f"it holds {_CONTENT.get(dtype.kind, 'records')}, not numbers: {_REMEDY}")
-    if len(raw.data) - file.tell() < math.prod(shape) * dtype.itemsize:
-        raise raw.damaged("NPY")
-    return tuple(shape)
+    missing = math.prod(shape) * dtype.itemsize - (len(raw.data) - file.tell())
+    return tuple(shape), missing
 
 
 def _load(raw: Raw, size: tuple[int, ...]) -> NDArray[Any]:
     raw.check_size(size[1], size[0])
+    if _header(raw)[1] > 0:
+        raise raw.damaged("NPY")
     samples: NDArray[Any] = np.load(BytesIO(raw.data), allow_pickle=False)
     return samples
 
