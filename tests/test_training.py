@@ -31,6 +31,7 @@ from fusionkit.training import (
     generator_for,
     split,
     stop_requested,
+    training_speed,
     training_state,
 )
 
@@ -225,3 +226,16 @@ def test_it_is_imported_by_nobody_but_trainings() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_the_speed_of_training_is_put_back() -> None:
+    tiny = torch.tensor(1e-40)
+    before = torch.get_num_threads()
+    with training_speed(before + 1):
+        assert torch.get_num_threads() == before + 1
+        assert tiny.mul(1).item() == 0
+        with training_speed(1):
+            pass
+        assert tiny.mul(1).item() == 0
+    assert torch.get_num_threads() == before
+    assert tiny.mul(1).item() > 0

@@ -7,7 +7,7 @@ examples, of weights for sources and of a diffusion prior.
 """
 
 from .plan import Plan, Progress, add_arguments, chosen_plan, find_photographs, split
-from .rounds import CHECKPOINT, LOG, Log, Round, Trainer, set_up_torch, stop_requested
+from .rounds import CHECKPOINT, LOG, Log, Round, Trainer, stop_requested, training_speed
 from .state import by_part, check_same, follow, generator_for, training_state
 
 __all__ = [
@@ -25,8 +25,8 @@ __all__ = [
     "find_photographs",
     "follow",
     "generator_for",
-    "set_up_torch",
     "split",
     "stop_requested",
+    "training_speed",
     "training_state",
 ]

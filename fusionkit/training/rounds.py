@@ -18,6 +18,7 @@ from ..imaging import write_text
 from .plan import Progress
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.csv"
+_SUBNORMAL = 1e-40  # in float32
 
 
 class Trainer(Protocol):
@@ -169,7 +170,18 @@ def stop_requested() -> Iterator[Callable[[], bool]]:
             signal.signal(caught_before, handler)
 
 
-def set_up_torch(threads: int) -> None:
-    """Choose the threads, and let numbers too small to matter be zero, which is much faster."""
+@contextmanager
+def training_speed(threads: int) -> Iterator[None]:
+    """Choose torch's threads, and let numbers too small to matter be zero, which is much faster.
+
+    Both belong to the process, so they are put back in the end.
+    """
+    before = torch.get_num_threads()
+    flushed = not torch.tensor(_SUBNORMAL).mul(1).item()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(flushed)
+        torch.set_num_threads(before)

@@ -21,8 +21,8 @@ from fusionkit.training import (
     add_arguments,
     chosen_plan,
     find_photographs,
-    set_up_torch,
     split,
+    training_speed,
     training_state,
 )
 from fusionkit.weights import checked_hash
@@ -42,7 +42,9 @@ VALIDATION_SIDE = 192
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
     try:
-        return train(parser().parse_args(arguments))
+        args = parser().parse_args(arguments)
+        with training_speed(args.threads):
+            return train(args)
     except FusionkitError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -69,7 +71,6 @@ def parser() -> argparse.ArgumentParser:
 def train(args: argparse.Namespace) -> int:
     """Train one round."""
     started = time.perf_counter()
-    set_up_torch(args.threads)
     checkpoint = args.out / CHECKPOINT
     resumed = checkpoint.exists()
     if resumed and not args.resume:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fusionkit import box_mean
 from fusionkit.errors import FusionkitError, UsageError
-from fusionkit.training import find_photographs
+from fusionkit.training import find_photographs, training_speed
 
 from .degradations import FAMILIES, degrade
 from .filters import gaussian_blur
@@ -104,7 +104,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add("--seed", type=int, default=0)
     add("--levels", default="0.05,1,20", help="noise levels s/a to weigh at (default 0.05,1,20)")
     args = parser.parse_args(arguments)
-    torch.set_flush_denormal(True)
     try:
         levels = [float(level) for level in args.levels.split(",")]
         if args.sources < 2 or args.size < 32 or min(levels) <= 0:
@@ -118,7 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FusionkitError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    print(table(learned, images, args.size, levels, args.seed, args.sources))
+    with training_speed(torch.get_num_threads()):
+        print(table(learned, images, args.size, levels, args.seed, args.sources))
     return 0
 
 

@@ -232,7 +232,9 @@ def test_empty_folders(tmp_path, folders, capsys):
     empty.mkdir()
     assert main(["evaluate", str(empty), *sources(folders), *QUICK]) == 2
     assert "there are no images" in capsys.readouterr().err
-    arguments = ["evaluate", str(folders["ours"]), "--sources", str(empty), str(empty), *QUICK]
+    other = tmp_path / "other"
+    other.mkdir()
+    arguments = ["evaluate", str(folders["ours"]), "--sources", str(empty), str(other), *QUICK]
     assert main(arguments) == 2
     assert "no scene" in capsys.readouterr().err
 
