@@ -72,7 +72,7 @@ def refuse_hidden_stack(page: Directory, layout: Layout) -> None:
     stack = re.search(rb"^images=(\d{1,9})\s*$", description, re.MULTILINE)
     if description.startswith(b"ImageJ=") and stack and int(stack[1]) > 1:
         raise page.raw.error(_SEVERAL)
-    shape = re.match(rb'\{"shape": \[([\d, ]{1,99})\]', description)
+    shape = re.match(rb'\{[^{}\[]*"shape": \[([\d, ]{1,99})\]', description)
     if shape and layout.compression == NONE:
         # The description may be left from another image, so the others must be there.
         samples = math.prod(int(side) for side in shape[1].split(b",") if side.strip())
