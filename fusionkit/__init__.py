@@ -27,6 +27,7 @@ from .components import (
     Provided,
     Registry,
 )
+from .deprecation import deprecated
 from .errors import (
     FusionkitError,
     FusionkitWarning,
@@ -135,6 +136,7 @@ __all__ = [
     "box_mean",
     "compose",
     "consistent_weights",
+    "deprecated",
     "distinct",
     "fuse",
     "hookimpl",
