@@ -59,17 +59,26 @@ ESTIMATOR = Kind(
     "noise estimator",
     ("weights_sha256", "pixels_per_pass", "pixels_per_tile", "receptive", "flops", "compiled"),
 )
+"""The kind of noise estimators: pretrained diffusion priors, or priors in closed form."""
+
 WEIGHTING = Kind(
     "weighting",
     "fusionkit_weightings",
     "weighting",
     ("uses_trajectory", "levels", "sources", "plan", "weighs_by"),
 )
+"""The kind of weightings: how much each source guides each pixel at each step."""
+
 OBJECTIVE = Kind(
     "objective", "fusionkit_objectives", "objective", ("uses_trajectory", "levels", "sources")
 )
+"""The kind of objectives: how weighted sources correct the clean estimate."""
+
 METRIC = Kind("metric", "fusionkit_metrics", "metric", ("bounds", "reference", "summed", "within"))
+"""The kind of metrics: how good a fused image is, given its sources."""
+
 KINDS = (ESTIMATOR, WEIGHTING, OBJECTIVE, METRIC)
+"""Every kind of component, in the order of their listing."""
 
 
 @dataclass(frozen=True)

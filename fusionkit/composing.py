@@ -82,8 +82,12 @@ def compose(
 
     Examples
     --------
-    >>> pipe = compose(weighting={"name": "dig", "window": 15}, start_at=0.3)  # doctest: +SKIP
-    >>> fused = pipe(sources, seed=0)                                          # doctest: +SKIP
+    >>> import torch
+    >>> dig = {"name": "dig", "window": 15}
+    >>> pipe = compose(estimator="gaussian", weighting=dig, start_at=0.3)
+    >>> fused = pipe(torch.zeros(2, 1, 1, 32, 48), seed=0)
+    >>> fused.image.shape
+    torch.Size([1, 1, 32, 48])
     """
     layers = base_layers(task, recipe)
     said: dict[str, Any] = {"estimator": estimator, "weighting": weighting, "objective": objective}

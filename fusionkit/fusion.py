@@ -323,6 +323,20 @@ def fuse(
     -----
     FusionkitWarning
         For what the person should know of a source, such as a range hardly used.
+
+    Examples
+    --------
+    Two focus settings as arrays; what comes out is of their kind:
+
+    >>> import numpy as np
+    >>> scene = np.tile(np.array([40, 200], np.uint8), (48, 24))
+    >>> near, far = scene.copy(), scene.copy()
+    >>> near[:, 24:] = far[:, :24] = 120
+    >>> result = fuse([near, far], weighting={"name": "saliency", "window": 5})
+    >>> result.image.shape, result.image.dtype
+    ((48, 48), dtype('uint8'))
+    >>> bool(np.abs(result.image.astype(int) - scene)[:, :20].max() < 30)
+    True
     """
     if more:
         raise UsageError("give the sources in one list: fuse([a, b]), not fuse(a, b)")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PROJECT = "fusionkit"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a function of a plugin as its implementation of the hook of that name."""
 
 
 @hookspec

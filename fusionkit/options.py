@@ -57,6 +57,14 @@ def option(
     only_with
         Other fields, and the values of each beside which this option matters. Beside any other
         value it changes nothing, and the person who gives it is told.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class ContrastOptions:
+    ...     window: int = option(9, "Side in pixels of the window, odd.", minimum=1)
+    >>> ContrastOptions(window=5)
+    ContrastOptions(window=5)
     """
     metadata = {
         "help": help,

@@ -22,6 +22,15 @@ def distinct(images: Tensor) -> Tensor:
     -------
     Tensor
         A view, (..., 1, H, W), if the channels are one expanded; else ``images``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> grey = torch.zeros(1, 1, 4, 6)
+    >>> distinct(grey.expand(1, 3, 4, 6)).shape
+    torch.Size([1, 1, 4, 6])
+    >>> distinct(grey.repeat(1, 3, 1, 1)).shape
+    torch.Size([1, 3, 4, 6])
     """
     return images[..., :1, :, :] if images.stride(-3) == 0 else images
 
@@ -40,6 +49,14 @@ def weighted_sum(weights: Tensor, images: Tensor) -> Tensor:
     -------
     Tensor
         (B, C, H, W): do not write to it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> weights = torch.tensor([0.25, 0.75]).view(2, 1, 1, 1, 1)
+    >>> images = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1, 1).expand(2, 1, 3, 1, 1)
+    >>> weighted_sum(weights, images).flatten().tolist()
+    [0.75, 0.75, 0.75]
     """
     ours = distinct(images)
     total = weights[0] * ours[0]

@@ -42,7 +42,7 @@ def conformance(
 
     Examples
     --------
-    >>> test_conformance = conformance("my-plugin")  # doctest: +SKIP
+    >>> test_conformance = conformance("fixed")
     """
     import pytest
 

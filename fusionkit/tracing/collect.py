@@ -40,9 +40,11 @@ class Trace:
 
     Examples
     --------
-    >>> trace = Trace()
-    >>> result = fusionkit.fuse(["ir.png", "vi.png"], on_step=trace)
-    >>> trace.summary()["totals"]["gain"]
+    >>> import fusionkit
+    >>> trace = fusionkit.Trace()
+    >>> result = fusionkit.fuse(["ir.png", "vi.png"], estimator="gaussian", on_step=trace)
+    >>> trace.summary()["totals"]["gain"] > 0
+    True
     """
 
     def __init__(self, pipeline: Pipeline | None = None, names: Sequence[str] = ()) -> None:

@@ -68,9 +68,11 @@ def trace(pipeline: Pipeline, sources: Sequence[Source], seed: int | None = None
 
     Examples
     --------
-    >>> pipe = fusionkit.compose(weighting={"name": "dig", "dynamic": True}, steps=6)
+    >>> import fusionkit
+    >>> dig = {"name": "dig", "dynamic": True}
+    >>> pipe = fusionkit.compose(estimator="gaussian", weighting=dig, steps=6)
     >>> traced = fusionkit.trace(pipe, ["ir.png", "vi.png"])
-    >>> traced.save("trace")
+    >>> traced.save("trace")  # trace.json, strip.png, curves.png
     """
     collected = Trace(pipeline, source_names(sources))
     seed = pipeline.settings.seed if seed is None else seed
