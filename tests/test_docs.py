@@ -160,6 +160,12 @@ def test_links_in_the_documentation_lead_somewhere():
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+def test_every_page_stands_in_the_navigation_of_the_site():
+    navigation = (REPOSITORY / "mkdocs.yml").read_text("utf-8")
+    for page in (REPOSITORY / "docs").glob("*.md"):
+        assert f"- {page.name}\n" in navigation, page.name
+
+
 def test_every_metric_is_documented_with_its_convention():
     page = (REPOSITORY / "docs" / "metrics.md").read_text("utf-8")
     registry = fusionkit.load_plugins()
