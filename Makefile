@@ -1,17 +1,19 @@
 # Two commands for a fresh machine: make demo, make test.
+# make docs builds the documentation in site/; make dist the sdist and the wheel in dist/, which
+# make test-dist tries in a new environment, and make test-lowest with the lowest versions allowed.
 # make fuzz reads damaged image files, 50,000 or N=...; what does harm is kept in fuzz-found/.
 PYTHON ?= python3
 BIN := .venv/bin
 N ?= 50000
 READY := .venv/ready
 
-.PHONY: setup demo test fuzz lint clean
+.PHONY: setup demo test fuzz lint docs dist test-dist test-lowest clean
 
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
 	# An oracle of the tests; its metadata ask for torchvision, which its network does not need.
 	$(BIN)/python -m pip install --quiet --no-deps azula==0.11.1
 	touch $@
@@ -33,5 +35,19 @@ test: lint
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz -n $(N)
 
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --clean
+
+dist: $(READY)
+	rm -rf dist
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m build
+
+test-dist: dist
+	PYTHON=$(PYTHON) .ci/try-dist constraints.txt
+
+test-lowest: dist
+	$(BIN)/python .ci/lowest.py > .venv/lowest.txt
+	PYTHON=$(PYTHON) .ci/try-dist .venv/lowest.txt
+
 clean:
-	rm -rf .venv build demo *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv build demo dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache
