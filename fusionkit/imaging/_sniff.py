@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 SUPPORTED = "PNG, JPEG, BMP, TIFF, WebP, NPY"
+"""The formats that are read, as messages name them."""
+
 HEAD = 512
 """How many bytes from the beginning tell the format."""
 
