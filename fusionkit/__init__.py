@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from .replicated import distinct, weighted_sum
     from .sampler import SampledStep
     from .settings import Settings
-    from .smoothing import box_mean, consistent_weights
+    from .smoothing import box_mean, consistent_weights, image_mean, raised
     from .tracing import Trace, Traced, trace
 
 # Imported when first asked for: most of these need torch, or files of the package.
@@ -88,6 +88,8 @@ _LATER = {
     "Settings": "settings",
     "box_mean": "smoothing",
     "consistent_weights": "smoothing",
+    "image_mean": "smoothing",
+    "raised": "smoothing",
     "mirrored_index": "mirror",
     "Trace": "tracing",
     "Traced": "tracing",
@@ -140,10 +142,12 @@ __all__ = [
     "distinct",
     "fuse",
     "hookimpl",
+    "image_mean",
     "load_plugins",
     "mirrored_index",
     "option",
     "proximal_weights",
+    "raised",
     "tasks",
     "trace",
     "weighted_sum",

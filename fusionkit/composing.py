@@ -6,7 +6,6 @@ import json
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -115,16 +114,11 @@ def compose(
         check_compiler(device)
     context = BuildContext(device, _precision(resolved, device), compiling)
     parts = {"estimator": part(ESTIMATOR, context)}
-    chosen = resolved.precision == "auto" and device == "cpu" and context.precision != "float32"
-    if chosen and getattr(parts["estimator"].built, "weights_sha256", None) is None:
-        # It was chosen for the sake of a network, and there is none to speed up.
-        context = replace(context, precision="float32")
-        parts["estimator"] = part(ESTIMATOR, context)
     if compiling and not getattr(parts["estimator"].built, "compiled", False):
         raise UsageError(
             f"--compile on: {parts['estimator'].label} compiles no network: leave it off"
         )
-    # The record is to make the same image again, whatever is measured then, or elsewhere.
+    # The record is to make the same image again, on another device too.
     resolved = from_mapping(
         Settings, {**to_mapping(resolved), "precision": context.precision}, "settings"
     )

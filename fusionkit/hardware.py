@@ -1,4 +1,4 @@
-"""What a device is fast in: its rate of convolutions, and the precision that follows from it."""
+"""What a device can do: its precision, how fast it convolves, whether it compiles."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ import os
 import shutil
 import sys
 import time
-from functools import cache
 
 import torch
 from torch.nn.functional import conv2d
 
 from .errors import UsageError
-
-WORTH_ROUNDING = 1.5
-"""How much faster half precision has to be, measured, to be chosen on a CPU."""
 
 
 def synchronize(device: str | torch.device) -> None:
@@ -69,18 +65,14 @@ def convolution_rate(
 
 
 def fast_precision(device: str) -> str:
-    """Return the precision that ``auto`` means for a network on this device.
+    """Return the precision that ``auto`` means on this device.
 
-    On a CPU, bfloat16 if it has the instructions, and a convolution proves to be
-    :data:`WORTH_ROUNDING` times as fast (measured once in a process, some 20 ms): emulated,
-    it is slower than float32 by far. On CUDA, bfloat16 from compute capability 8 on, which
-    is where it is not emulated, and float16 below.
+    A function of the kind of device alone, so that a command makes the same image whenever it is
+    run. On CUDA, bfloat16 from compute capability 8 on, which is where it is not emulated, and
+    float16 below. On a CPU, and elsewhere, float32: half precision is asked for by its name.
     """
-    kind = torch.device(device).type
-    if kind == "cuda":
+    if torch.device(device).type == "cuda":
         return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float16"
-    if kind == "cpu" and has_bfloat16_instructions() and _bfloat16_pays():
-        return "bfloat16"
     return "float32"
 
 
@@ -101,15 +93,10 @@ def check_compiler(device: str) -> None:
 
 
 def has_bfloat16_instructions() -> bool:
-    """Whether this CPU says that it multiplies bfloat16 itself (AMX or AVX-512 BF16)."""
+    """Whether this CPU says that it multiplies bfloat16 itself (AMX or AVX-512 BF16).
+
+    Where it does, ``--precision bfloat16`` may take half the time; elsewhere it is emulated,
+    and slower than float32 by far.
+    """
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(getattr(torch.cpu, name, lambda: False)() for name in names)
-
-
-@cache
-def _bfloat16_pays() -> bool:
-    single, half = (
-        convolution_rate(dtype, channels=64, side=128, seconds=0.005)
-        for dtype in (torch.float32, torch.bfloat16)
-    )
-    return half >= WORTH_ROUNDING * single

@@ -34,8 +34,7 @@ class Settings:
     device: str = option("auto", "Where to compute: auto, cpu, cuda, cuda:N or mps.")
     precision: Literal["auto", "float64", "float32", "bfloat16", "float16"] = option(
         "auto",
-        "What the estimator computes in; auto is half precision where the device is fast in it, "
-        "and float32 elsewhere.",
+        "What the estimator computes in; auto is half precision on CUDA and float32 elsewhere.",
     )
     tile: int = option(
         0,

@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
+
+
+def image_mean(maps: Tensor, dims: tuple[int, ...] = (-2, -1), *, keepdim: bool = False) -> Tensor:
+    """Mean over images, or over several axes of which the last is one, whatever the threads.
+
+    torch divides one long sum among threads, so that the last bits of a plain mean depend on their
+    number. Rows are summed first here, by one thread each, then their means.
+
+    Parameters
+    ----------
+    maps
+        (..., H, W), of any size.
+    dims
+        The axes to average over, the last among them.
+    keepdim
+        Whether they stay, of length one.
+    """
+    return maps.mean(-1, keepdim=True).mean(dims, keepdim=keepdim)
 
 
 def box_mean(maps: Tensor, window: int) -> Tensor:
@@ -27,7 +46,7 @@ def box_mean(maps: Tensor, window: int) -> Tensor:
         The window is even or below zero.
     """
     if window == 0:
-        return maps.mean((-2, -1), keepdim=True).expand_as(maps)
+        return image_mean(maps, keepdim=True).expand_as(maps)
     if window == 1:
         return maps
     if window < 0 or window % 2 == 0:
@@ -63,8 +82,16 @@ def consistent_weights(weights: Tensor, window: int, power: float = 4.0) -> Tens
     if window == 1:
         return weights
     shares = box_mean(weights, window)
-    sharpened = (shares / shares.amax(0)) ** power
+    sharpened = raised(shares / shares.amax(0), power)
     return sharpened / sharpened.sum(0)
+
+
+def raised(shares: Tensor, power: float) -> Tensor:
+    """Return shares (>= 0) to a power, whatever the threads; 0 to the power of 0 is 1.
+
+    By logarithms: torch's own power is rounded otherwise where a thread's part of a tensor ends.
+    """
+    return torch.xlogy(power, shares).exp_()
 
 
 def _window_sum(maps: Tensor, window: int, dim: int) -> Tensor:

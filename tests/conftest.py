@@ -63,7 +63,7 @@ def a_light_default(monkeypatch: pytest.MonkeyPatch) -> None:
     light = {
         "estimator": {"name": "gaussian"},
         "weighting": {"name": "dig", "stride": 1},
-        "objective": {"name": "increments"},
+        "objective": {"name": "increments", "strength": 0.1},
     }
     monkeypatch.setattr(
         "fusionkit.recipe.task_recipe",

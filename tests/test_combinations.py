@@ -84,7 +84,7 @@ def test_every_combination_fuses_a_real_pair(
     pipe = compose(
         estimator=estimators[estimator],
         weighting=weighting,
-        objective={"name": objective, **FEWER.get(objective, {})},
+        objective={"name": objective, "strength": 0.1, **FEWER.get(objective, {})},
         steps=3,
         start_at=0.3,
         device="cpu",
@@ -115,7 +115,7 @@ def test_bfloat16_agrees_with_float32(objective: str, built: dict[str, Part]) ->
         compose(
             estimator="compact",
             weighting="dig",
-            objective={"name": objective, **FEWER.get(objective, {})},
+            objective={"name": objective, "strength": 0.1, **FEWER.get(objective, {})},
             steps=3,
             start_at=0.3,
             device="cpu",

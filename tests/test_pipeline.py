@@ -42,6 +42,7 @@ from fusionkit.protocols import Run
 
 N = 3
 CPU: dict[str, Any] = {"device": "cpu", "steps": N}
+LED: dict[str, Any] = {"name": "mse", "strength": 0.1}  # looks at the fused trajectory
 
 pytestmark = pytest.mark.usefixtures("a_light_default")
 
@@ -389,7 +390,7 @@ def _check_message(error: pytest.ExceptionInfo[PluginError], who: str, complaint
 @pytest.mark.parametrize("bad", BAD_WEIGHTS)
 def test_a_bad_weighting_is_named_with_step_and_level(bad: str) -> None:
     make, complaint = BAD_WEIGHTS[bad]
-    pipe = compose(weighting=_weigh(make), objective="mse", **CPU)
+    pipe = compose(weighting=_weigh(make), objective=LED, **CPU)
     with pytest.raises(PluginError) as caught:
         pipe(draw(2, 1, 1, BIG, BIG))
     _check_message(caught, "weighting Bad", complaint)
@@ -466,7 +467,7 @@ def test_a_bad_estimator_is_named_with_the_noise_level(bad: str) -> None:
         def __call__(self, x: Tensor, t: Tensor) -> Any:
             return make(x) if int(t[0]) < 999 else super().__call__(x, t)
 
-    pipe = compose(estimator=Bad(), weighting="fixed", objective="mse", **CPU)
+    pipe = compose(estimator=Bad(), weighting="fixed", objective=LED, **CPU)
     with pytest.raises(PluginError) as caught:
         pipe(draw(2, 1, 1, BIG, BIG))
     _check_message(caught, "noise estimator Bad", complaint)
@@ -501,7 +502,7 @@ def test_weights_of_another_precision_do_not_change_that_of_the_run() -> None:
             return super().__call__(x, t)
 
     weighting = _weigh(lambda run, step: _even(run).double())
-    pipe = compose(estimator=Watching(), weighting=weighting, objective="mse", **CPU)
+    pipe = compose(estimator=Watching(), weighting=weighting, objective=LED, **CPU)
     try:
         images = [pipe(draw(2, 1, 1, 8, 8)).image]
     except PluginError:  # refusing them by name is as good as converting them

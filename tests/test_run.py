@@ -138,7 +138,7 @@ def test_a_weighting_sees_what_the_objective_has_announced() -> None:
             seen.append(run.announced)
             return super().start(run)
 
-    for objective in (Mse(), Increments()):
+    for objective in (Mse(0.1), Increments(0.1)):
         for _ in sample(make_run(draw(2, 1, 1, 8, 8)), Looking(), objective):
             pass
     assert seen == [frozenset(), frozenset(range(N))]
@@ -198,7 +198,7 @@ def test_estimates_of_one_source_are_shared_where_they_are_small_or_wanted_whole
 
 def test_dig_of_large_images_is_that_of_small_ones_and_estimates_nothing_twice() -> None:
     sources = draw(2, 1, 1, 8, 8)
-    for objective, nfe in ((Mse(), 3 * N), (Increments(), 3 * N)):
+    for objective, nfe in ((Mse(0.1), 3 * N), (Increments(0.1), 3 * N)):
         results = []
         for pixels in (64, 2**20):
             run = make_run(sources, filling(Counting(), pixels))
@@ -219,7 +219,7 @@ def test_a_finished_step_is_not_held_while_the_next_is_made() -> None:
     def note(done: Any) -> None:
         seen.extend([weakref.ref(done.step.x), weakref.ref(done.step.x0)])
 
-    objects: Any = {"estimator": Looking(), "weighting": ConstantWeights(), "objective": Mse()}
+    objects: Any = {"estimator": Looking(), "weighting": ConstantWeights(), "objective": Mse(0.1)}
     compose(**objects, steps=N, device="cpu")(draw(2, 1, 1, 8, 8), on_step=note)
     assert len(seen) == 2 * N
 

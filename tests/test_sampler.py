@@ -84,6 +84,9 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 def pipeline(
     estimator: Any = None, weighting: Any = "fixed", objective: Any = "mse", **settings: Any
 ) -> Pipeline:
+    """Compose it; an objective of which only the name is given looks at the trajectory."""
+    if isinstance(objective, str):
+        objective = {"name": objective, "strength": 0.1}
     settings = {"steps": N, "precision": "float64", "device": "cpu", **settings}
     return compose(
         estimator=estimator or {"name": "gaussian", "correlation": 4.0},
@@ -631,7 +634,7 @@ def test_memory_formats_of_an_estimator_do_not_matter() -> None:
 def test_inputs_and_components_are_left_as_they_were() -> None:
     sources = draw(2, 1, 1, 8, 8)
     before = sources.clone()
-    weighting, objective = Dig(), Mse()
+    weighting, objective = Dig(), Mse(0.1)
     state = dict(vars(weighting)), dict(vars(objective))
     pipeline(None, weighting, objective)(sources)
     assert torch.equal(sources, before)

@@ -225,7 +225,7 @@ def test_one_step_without_an_estimate_has_no_totals(tmp_path: Path) -> None:
 
 
 def test_what_is_said_of_the_run() -> None:
-    pipeline = composed("dig", "increments")
+    pipeline = composed("dig", {"name": "increments", "strength": 0.1})
     summary = traced(pipeline, synthetic_sources(3, 2), seed=7).summary()
     schedule = pipeline.schedule
     assert [step["index"] for step in summary["steps"]] == [0, 1, 2, 3]
@@ -250,7 +250,9 @@ def test_a_weighting_says_what_it_weighs_by(weights_by: str | None, said: str | 
 
 @pytest.mark.parametrize("weighting", ["dig", {"name": "dig", "stride": 3}, "fixed", Nearest()])
 @pytest.mark.parametrize(
-    "objective", ["increments", "mse", {"name": "mse", "strength": 0.0}], ids=str
+    "objective",
+    [{"name": "increments", "strength": 0.1}, {"name": "mse", "strength": 0.1}, "mse"],
+    ids=str,
 )
 @pytest.mark.parametrize("start_at", [1.0, 0.5])
 def test_the_run_is_what_it_would_be_without(

@@ -34,6 +34,9 @@ FEATURES = 7
 GAIN_RATE = 5.0
 """Adam moves every weight by about the learning rate; gains have further to go than kernels."""
 
+SMALL = 20480
+"""Values up to which torch convolves an image that is alone in its batch by code of its own."""
+
 PIXELWISE = ("stem", "head")
 """The modules of a network whose convolutions have pixels for inputs or outputs."""
 
@@ -107,6 +110,20 @@ def level_features(sigma: Tensor, sigma_data: float) -> Tensor:
     return torch.stack([sin, cos, place, *turns], 1)
 
 
+class Convolution(nn.Conv2d):
+    """A convolution that rounds an image alike in any batch, and with any number of threads.
+
+    On a CPU, torch gives convolutions to oneDNN, but for those that its own code is thought to be
+    faster at: those of one small image, and others (:func:`_convolution`).
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (B, C', H, W) of ``x`` (B, C, H, W)."""
+        if len(x) == 1 and x.numel() <= SMALL and x.device.type == "cpu":
+            return super().forward(torch.cat([x, x]))[:1]
+        return super().forward(x)
+
+
 class Residual(nn.Module):
     """x + conv(relu(conv(x))): no norm, no bias, no activation on the trunk."""
 
@@ -136,7 +153,8 @@ class Gain(nn.Module):
 
     def forward(self, x: Tensor, features: Tensor) -> Tensor:
         """Return ``x`` (B, C, H, W), scaled."""
-        gain = 1 + GAIN_RATE * features @ self.weight.mT
+        # Summed for each image by itself: a matrix product's rounding depends on the batch.
+        gain = 1 + GAIN_RATE * (features[:, None] * self.weight).sum(-1)
         return x * gain[:, :, None, None].to(x.dtype)
 
 
@@ -255,8 +273,13 @@ def forward_flops(arch: Architecture, height: int, width: int) -> int:
 
 def _convolution(inputs: int, outputs: int, size: int, gain: float = 1.0) -> nn.Conv2d:
     """Make a convolution without bias; a gain of 1 keeps the variance (He, arXiv 1502.01852)."""
-    layer = nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False)
-    nn.init.normal_(layer.weight, std=gain / math.sqrt(inputs * size * size))
+    # Of one pixel, a dilated kernel is the same kernel; but a plain one goes to torch's own code
+    # where there is one thread.
+    dilation = 2 if size == 1 else 1
+    layer = Convolution(inputs, outputs, size, padding=size // 2, dilation=dilation, bias=False)
+    # On meta there is nothing to draw, and torch would import its compiler for it.
+    if not layer.weight.is_meta:
+        nn.init.normal_(layer.weight, std=gain / math.sqrt(inputs * size * size))
     return layer
 
 

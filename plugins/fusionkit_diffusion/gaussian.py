@@ -7,6 +7,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from fusionkit import image_mean
+
 from .schedules import linear_alpha_bar
 
 
@@ -85,5 +87,5 @@ class GaussianEstimator:
         power: Tensor = (rows**2 + columns**2 + self._least**2) ** (-self._exponent / 2)
         # Of a mirrored image's frequencies, those of the DCT-II are the first quadrant.
         own = power[: height // 2, : width // 2] if self.border == "mirror" else power
-        power = power * (self._variance / own.mean())
+        power = power * (self._variance / image_mean(own))
         return power[:, : width // 2 + 1].to(device, dtype)

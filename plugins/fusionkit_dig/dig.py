@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from fusionkit import Run, StartedWeighting, Step, box_mean, consistent_weights
+from fusionkit import Run, StartedWeighting, Step, box_mean, consistent_weights, image_mean
 
 from .activation import simplex_weights
 from .losses import LOSSES
@@ -127,7 +127,9 @@ class Dig:
         # Whole, so that they are kept for the run: nothing is estimated twice.
         started = _StartedDig(self, run, singly=False)
         ends = self.renewals(run)
-        means = torch.stack([started.loss(level).mean() for level in ends[:-1]]).tolist()
+        means = torch.stack(
+            [image_mean(started.loss(level), (0, 1, 2, 3, 4)) for level in ends[:-1]]
+        ).tolist()
         gains = [max(0.0, here - after) for here, after in pairwise([*means, 0.0])]
         dropped = least_of(gains, self.skip)
         if not dropped:

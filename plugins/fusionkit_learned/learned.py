@@ -61,8 +61,8 @@ class Learned:
             path, sha256 if file else SHIPPED_SHA256
         )
         dtype = torch.float64 if precision == "float64" else torch.float32
-        network = network_from(tensors, path, dtype).to(device)
-        self._network = network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        # In plain layout: in channels_last, the kernels of narrow layers depend on the threads.
+        self._network = network_from(tensors, path, dtype).to(device).eval()
         self._network.requires_grad_(False)
         self._dtype = dtype
         self.sharpness = sharpness

@@ -92,8 +92,7 @@ class Network(nn.Module):
         """
         K = len(sources)
         features = level_features(sigma)
-        shown = planes(sources, x0).contiguous(memory_format=torch.channels_last)
-        x = self.stem(shown)
+        x = self.stem(planes(sources, x0))
         kept = []
         for shrink, level in zip(self.shrink, self.levels, strict=True):
             kept.append(x)
@@ -109,12 +108,17 @@ class Network(nn.Module):
 
 def fusion_weights(scores: Tensor, sharpness: float = 1.0) -> Tensor:
     """Return the softmax of the scores over the sources, the first axis."""
-    return torch.softmax(sharpness * scores, 0)
+    # By its parts: torch's own rounds otherwise where a thread's share of the image ends.
+    share = (sharpness * (scores - scores.detach().amax(0))).exp()
+    return share / share.sum(0)
 
 
 def _convolution(inputs: int, outputs: int, size: int, gain: float = 1.0) -> nn.Conv2d:
     """Make a convolution; behind a ReLU a gain of 1 keeps the variance (He, arXiv 1502.01852)."""
-    layer = nn.Conv2d(inputs, outputs, size, padding=size // 2)
+    # Of one pixel, a dilated kernel is the same kernel; but torch would give a plain one to another
+    # library where it computes with one thread, and the result's last bits with it.
+    dilation = 2 if size == 1 else 1
+    layer = nn.Conv2d(inputs, outputs, size, padding=size // 2, dilation=dilation)
     nn.init.normal_(layer.weight, std=gain * math.sqrt(2 / (inputs * size * size)))
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return layer

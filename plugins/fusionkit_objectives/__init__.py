@@ -34,7 +34,7 @@ _STRENGTH = (
 class MseOptions:
     """Options of the ``mse`` objective."""
 
-    strength: float = option(0.1, _STRENGTH, minimum=0, maximum=1e6)
+    strength: float = option(0.0, _STRENGTH, minimum=0, maximum=1e6)
 
 
 _BASE = (
@@ -47,7 +47,7 @@ _BASE = (
 class IncrementsOptions:
     """Options of the ``increments`` objective."""
 
-    strength: float = option(0.1, _STRENGTH, minimum=0, maximum=1e6)
+    strength: float = option(0.0, _STRENGTH, minimum=0, maximum=1e6)
     base: Literal["weights", "mean", "max", "exposure", "tone", "saliency"] = option(
         "weights", "How the lowest bands, what the noisiest level still shows, are fused. " + _BASE
     )
@@ -57,7 +57,7 @@ class IncrementsOptions:
 class GradientsOptions:
     """Options of the ``gradients`` objective."""
 
-    strength: float = option(0.1, _STRENGTH, minimum=0, maximum=1e6)
+    strength: float = option(0.0, _STRENGTH, minimum=0, maximum=1e6)
     psi: float = option(
         2000.0,
         "Weight of the gradients against the base, which fills in over about sqrt(psi) pixels.",
@@ -85,7 +85,7 @@ class DdfmEmOptions:
         "it or as its released code computes it.",
     )
     strength: float = option(
-        0.1,
+        0.0,
         _STRENGTH + " paper begins at the trajectory even so; released does not read it.",
         minimum=0,
         maximum=1e6,
@@ -125,7 +125,7 @@ _OWN = {"symmetric": (100.0, 4.0, 5), "paper": (0.5, 0.01, 1), "released": (0.5,
 class ConditionBankOptions:
     """Options of the ``condition-bank`` objective."""
 
-    strength: float = option(0.1, _STRENGTH, minimum=0, maximum=1e6)
+    strength: float = option(0.0, _STRENGTH, minimum=0, maximum=1e6)
     iterations: int = option(20, "Adam steps per sampling step.", minimum=1, maximum=1000)
     rate: float = option(
         0.1, "Size of the first Adam step, of values in [-1, 1].", above=0, maximum=1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fusionkit import box_mean, weighted_sum
+from fusionkit import box_mean, image_mean, weighted_sum
 
 WELL_EXPOSED = 0.4
 """Standard deviation of the well-exposedness curve, of values in [-1, 1]: 0.2 in [0, 1]
@@ -16,6 +16,9 @@ FLOOR = 1e-12
 
 HIDDEN_WINDOW = 41
 """Pixels; two means of this side smooth like a Gaussian of standard deviation 17."""
+
+NOTHING = 1e-6
+"""Contrast that is rounding and no structure, of values in [-1, 1]."""
 
 TONE_SHARE = 0.25
 """Side of the window that ``tone`` smooths over, of the shorter side of the image."""
@@ -61,15 +64,21 @@ def fused_base(bands: Tensor, weights: Tensor, rule: str) -> Tensor:
             window = int(TONE_SHARE * min(bands.shape[-2:])) // 2 * 2 + 1
             share = box_mean(box_mean(share / share.sum(0), window), window)
     else:
-        distance = bands - bands.mean((-2, -1), keepdim=True)
+        distance = bands - image_mean(bands, keepdim=True)
         share = here * (distance.square().mean(2, keepdim=True) + FLOOR)
     return weighted_sum(share, bands) / share.sum(0)
 
 
 def hidden_structure(sources: Tensor, weights: Tensor) -> Tensor:
-    """Return what the brightest source hides: the others' mean without its local mean.
+    """Return what the brightest source hides: structure of the others that it does not show.
 
-    The local mean is one over HIDDEN_WINDOW, twice: shades wider than that are not structure.
+    With d what is left of an image without its local mean (over HIDDEN_WINDOW, twice: shades wider
+    than that are not structure), b the largest value and o the mean of the others at each pixel,
+
+        d(o) - s d(b),    s = G(d(o) d(b)) / G(d(b)²), clipped to [-1, 1],
+
+    G the same local mean. s d(b) is what of d(o) the brightest source shows itself, be it inverted:
+    nothing is left where the sources agree, and all of d(o) where they show different things.
     A source whose weights are zero all over the image counts as little as in :func:`fused_base`.
 
     Parameters
@@ -85,5 +94,11 @@ def hidden_structure(sources: Tensor, weights: Tensor) -> Tensor:
     present = weights.amax((-2, -1), keepdim=True) > 0
     brightest = sources.masked_fill(~present, -torch.inf).amax(0)
     others = (sources.masked_fill(~present, 0).sum(0) - brightest) / (present.sum(0) - 1).clamp(1)
-    smooth = box_mean(box_mean(others, HIDDEN_WINDOW), HIDDEN_WINDOW)
-    return (others - smooth) * (present.sum(0) > 1)
+    hidden, shown = others - _local(others), brightest - _local(brightest)
+    power = _local(shown.square()).clamp_min(NOTHING**2)
+    common = (_local(hidden * shown) / power).clamp(-1, 1)
+    return hidden.addcmul_(common, shown, value=-1) * (present.sum(0) > 1)
+
+
+def _local(image: Tensor) -> Tensor:
+    return box_mean(box_mean(image, HIDDEN_WINDOW), HIDDEN_WINDOW)

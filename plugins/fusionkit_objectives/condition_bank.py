@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fusionkit import Run, StartedObjective, Step, proximal_weights
+from fusionkit import Run, StartedObjective, Step, image_mean, proximal_weights
 
 from .conditions import Condition, conditions
 
@@ -55,7 +55,7 @@ class ConditionBank:
         How many Adam steps per sampling step, and the size of the first; it falls to zero.
     """
 
-    def __init__(self, strength: float = 0.1, iterations: int = 20, rate: float = 0.1) -> None:
+    def __init__(self, strength: float = 0.0, iterations: int = 20, rate: float = 0.1) -> None:
         self.strength = strength
         self.iterations = iterations
         self.rate = rate
@@ -109,7 +109,7 @@ class _StartedConditionBank:
         if self._first is None:
             self._first = losses
         # Root mean square over pixels, so that the size of the image does not matter.
-        size = slopes.square().mean((2, 3, 4)).sqrt()
+        size = image_mean(slopes.square(), (2, 3, 4)).sqrt()
         kept = size >= size.topk(KEPT, dim=0).values[-1]
         remaining = losses / (self._first + 1e-6)
         mean = torch.where(kept, size, 0.0).sum(0) / kept.sum(0)

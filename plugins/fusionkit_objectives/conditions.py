@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from fusionkit import box_mean
+from fusionkit import box_mean, image_mean
 
 from .differences import gradient
 
@@ -45,7 +45,7 @@ def conditions(sources: Tensor, weights: Tensor) -> tuple[Condition, ...]:
     # Nearly choose-max where one source has the detail, and no matter which comes first.
     energy = coarse.unsqueeze(-4) * (high.square() + SOFTNESS**4)
     detail = (energy * high).sum(0) / energy.sum(0)
-    share = weights.mean((2, 3, 4))
+    share = image_mean(weights, (2, 3, 4))
     share = share / share.amax(0)
     similar = similarity(sources, weights)
 
@@ -58,7 +58,7 @@ def conditions(sources: Tensor, weights: Tensor) -> tuple[Condition, ...]:
         lambda f: _mean((weights * (f - sources).square()).sum(0)) / 2,
         lambda f: _mean((edge_strength(f) - edges).square()) / 2,
         lambda f: _mean((coarse * (haar(f)[..., 0, :, :, :] - low).square()).sum(0)) / 2,
-        lambda f: (haar(f)[:, 1:] - detail).square().sum(1).mean((1, 2, 3)) / 2,
+        lambda f: _mean((haar(f)[:, 1:] - detail).square().sum(1)) / 2,
         best(spatial_frequency),
         best(edge_intensity),
         best(standard_deviation),
@@ -97,7 +97,8 @@ def edge_intensity(image: Tensor) -> Tensor:
 
 def standard_deviation(image: Tensor) -> Tensor:
     """Root mean square distance of all values of an image to their mean: SD."""
-    middle = image.mean((-3, -2, -1), keepdim=True)
+    # Its slope is zero, whatever the mean's: distances to the mean sum to nothing.
+    middle = image_mean(image.detach(), (-3, -2, -1), keepdim=True)
     return (_mean((image - middle).square()) + SOFTNESS**2).sqrt()
 
 
@@ -135,4 +136,4 @@ def _extend(image: Tensor, by: int) -> Tensor:
 
 
 def _mean(maps: Tensor) -> Tensor:
-    return maps.mean((-3, -2, -1))
+    return image_mean(maps, (-3, -2, -1))

@@ -55,7 +55,7 @@ class DdfmEm:
 
     def __init__(
         self,
-        strength: float = 0.1,
+        strength: float = 0.0,
         psi: float = 100.0,
         eta: float = 4.0,
         iterations: int = 5,

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from fusionkit import Run, StartedObjective, Step, proximal_weights
+from fusionkit import Run, StartedObjective, Step, image_mean, proximal_weights
 
 from .differences import Gradient, gradient, gradient_transposed, solve_screened
 
@@ -23,7 +23,7 @@ class _Published:
     uses_trajectory = True
 
     def __init__(
-        self, strength: float = 0.1, psi: float = 0.5, eta: float = 0.01, iterations: int = 1
+        self, strength: float = 0.0, psi: float = 0.5, eta: float = 0.01, iterations: int = 1
     ) -> None:
         self.strength = strength
         self.psi = psi
@@ -109,8 +109,8 @@ class _StartedPublished(ABC):
 
     def renew_scales(self, m: Tensor, n: Tensor) -> None:
         """Set gamma and rho to the mean of the expected variances, image by image."""
-        self.gamma = (1 / (m + 1e-10) + self.gamma / 2).mean((1, 2, 3), keepdim=True)
-        self.rho = (1 / (n + 1e-10) + self.rho / 2).mean((1, 2, 3), keepdim=True)
+        self.gamma = image_mean(1 / (m + 1e-10) + self.gamma / 2, (1, 2, 3), keepdim=True)
+        self.rho = image_mean(1 / (n + 1e-10) + self.rho / 2, (1, 2, 3), keepdim=True)
 
 
 class _StartedPaper(_StartedPublished):

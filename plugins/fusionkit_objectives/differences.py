@@ -93,10 +93,10 @@ def cosine_transform(signals: Tensor) -> Tensor:
     """
     N = signals.shape[-1]
     order = torch.cat([signals[..., ::2], signals[..., 1::2].flip(-1)], -1)
-    turned = torch.fft.rfft(order) * _quarter_turn(signals, -1)
+    spectrum = torch.fft.rfft(order)
+    real, imaginary = _turned(spectrum.real, spectrum.imag, -N)
     # The other half: X_{N-k} = -Im of what X_k is the real part of.
-    rest = turned.imag[..., 1 : N - N // 2].flip(-1).neg()
-    return torch.cat([turned.real, rest], -1)
+    return torch.cat([real, imaginary[..., 1 : N - N // 2].flip(-1).neg_()], -1)
 
 
 def inverse_cosine_transform(spectrum: Tensor) -> Tensor:
@@ -105,19 +105,24 @@ def inverse_cosine_transform(spectrum: Tensor) -> Tensor:
     half = N // 2 + 1
     mirrored = spectrum[..., N - half + 1 :].flip(-1)  # X_{N-1} ... for k = 1 ... N/2
     imaginary = torch.cat([torch.zeros_like(spectrum[..., :1]), mirrored], -1).neg_()
-    turned = torch.complex(spectrum[..., :half].contiguous(), imaginary)
-    order = torch.fft.irfft(turned * _quarter_turn(spectrum, 1), n=N)
+    turned = torch.complex(*_turned(spectrum[..., :half], imaginary, N))
+    order = torch.fft.irfft(turned, n=N)
     signals = torch.empty_like(order)
     signals[..., ::2] = order[..., : N - N // 2]
     signals[..., 1::2] = order[..., N - N // 2 :].flip(-1)
     return signals
 
 
-def _quarter_turn(like: Tensor, sign: int) -> Tensor:
-    """Return exp(± i π k / 2N), k = 0 ... N/2."""
-    N = like.shape[-1]
-    k = torch.arange(N // 2 + 1, dtype=like.dtype, device=like.device)
-    return torch.polar(torch.ones_like(k), sign * math.pi / (2 * N) * k)
+def _turned(real: Tensor, imaginary: Tensor, N: int) -> tuple[Tensor, Tensor]:
+    """Multiply complex numbers, k = 0, 1 ... along the last axis, by exp(i π k / 2N).
+
+    In real numbers: torch rounds a complex product otherwise where a thread's share of it ends,
+    so that the last bits would depend on the number of threads.
+    """
+    k = torch.arange(real.shape[-1], dtype=real.dtype, device=real.device)
+    angle = math.pi / (2 * N) * k
+    cos, sin = angle.cos(), angle.sin()
+    return real * cos - imaginary * sin, real * sin + imaginary * cos
 
 
 def _eigenvalues(size: int, like: Tensor) -> Tensor:

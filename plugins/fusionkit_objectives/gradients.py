@@ -43,7 +43,7 @@ class Gradients:
 
     def __init__(
         self,
-        strength: float = 0.1,
+        strength: float = 0.0,
         psi: float = 2000.0,
         base: str = "weights",
         hidden: float = 0.0,

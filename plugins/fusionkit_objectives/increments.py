@@ -31,7 +31,7 @@ class Increments:
         ``weights``.
     """
 
-    def __init__(self, strength: float = 0.1, base: str = "weights") -> None:
+    def __init__(self, strength: float = 0.0, base: str = "weights") -> None:
         self.strength = strength
         self.base = base
         self.uses_trajectory = strength > 0

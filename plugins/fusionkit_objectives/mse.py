@@ -20,7 +20,7 @@ class Mse:
         lambda, see :func:`fusionkit.proximal_weights`.
     """
 
-    def __init__(self, strength: float = 0.1) -> None:
+    def __init__(self, strength: float = 0.0) -> None:
         self.strength = strength
         self.uses_trajectory = strength > 0
         self.levels = "all" if strength > 0 else "none"

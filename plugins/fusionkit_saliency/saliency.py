@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from fusionkit import Run, StartedWeighting, box_mean, consistent_weights
+from fusionkit import Run, StartedWeighting, box_mean, consistent_weights, image_mean, raised
 
 FLOOR = 1e-3
 """Counts as no saliency, of values in [-1, 1]: an eighth of a grey level of 8 bits."""
@@ -65,7 +65,7 @@ class Saliency:
         """Weigh the sources once; every step gets the same (K, B, 1, H, W)."""
         salient = self.saliency(run.sources)
         # Relative to the largest, so that no power underflows for all sources.
-        share = (salient / salient.amax(0)) ** self.sharpness
+        share = raised(salient / salient.amax(0), self.sharpness)
         weights = consistent_weights(share / share.sum(0), self.consistency)
         return lambda step: weights
 
@@ -78,7 +78,7 @@ class Saliency:
         if self.measure == "intensity":
             return box_mean(intensity(sources), self.window) + FLOOR
         parts = (box_mean(m(sources), self.window) + FLOOR for m in (contrast, intensity))
-        first, second = (part / part.mean((0, -2, -1), keepdim=True) for part in parts)
+        first, second = (part / image_mean(part, (0, -2, -1), keepdim=True) for part in parts)
         return first + second
 
 
@@ -103,7 +103,7 @@ def intensity(sources: Tensor) -> Tensor:
     for _ in range(2):  # 1 2 1 twice is 1 4 6 4 1
         rows = (blurred[..., :-2, :] + 2 * blurred[..., 1:-1, :] + blurred[..., 2:, :]) / 4
         blurred = (rows[..., :-2] + 2 * rows[..., 1:-1] + rows[..., 2:]) / 4
-    distance = blurred - sources.mean((-2, -1), keepdim=True)
+    distance = blurred - image_mean(sources, keepdim=True)
     return distance.square().mean(-3, keepdim=True).sqrt()
 
 

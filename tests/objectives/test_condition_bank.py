@@ -198,7 +198,7 @@ def test_each_image_takes_the_step_that_is_written_down(H: int, W: int) -> None:
     contrast = torch.tensor([1.0, 0.2]).double().view(2, 1, 1, 1)
     sources = draw(3, 2, 1, H, W) * contrast
     run = run_of(sources)
-    started = ConditionBank(iterations=1, rate=0.03).start(run)
+    started = ConditionBank(0.1, iterations=1, rate=0.03).start(run)
     weights = some_weights(3, 2, H, W)
     begin = conditions(sources, weights)
     first = None

@@ -183,19 +183,40 @@ def test_increments_take_their_lowest_band_by_the_rule() -> None:
     assert 0.1 < (images["max"] - images["mean"]).mean() < 0.35
 
 
-def test_what_a_brighter_source_hides_is_the_others_without_their_shade() -> None:
-    dark, bright = 0.3 * draw(1, 1, 60, 90) - 0.6, 0.1 * draw(1, 1, 60, 90, seed=1) + 0.5
+def detail(image: Tensor) -> Tensor:
+    return image - box_mean(box_mean(image, 41), 41)
+
+
+def test_what_a_plain_brighter_source_hides_is_the_others_without_their_shade() -> None:
+    dark, bright = 0.3 * draw(1, 1, 60, 90) - 0.6, torch.full((1, 1, 60, 90), 0.5).double()
     sources = torch.stack([dark, bright])
     hidden = hidden_structure(sources, some_weights(2, 1, 60, 90))
-    shade = box_mean(box_mean(dark, 41), 41)
-    assert (hidden - (dark - shade)).abs().max() < 1e-12
+    assert (hidden - detail(dark)).abs().max() < 1e-12
     turned = hidden_structure(sources.flip(0), some_weights(2, 1, 60, 90))
     assert (turned - hidden).abs().max() < 1e-12
     # Of three, the mean of the two darker ones.
     three = torch.cat([sources, dark[None].flip(-1)])
-    others = (dark + dark.flip(-1)) / 2
     found = hidden_structure(three, some_weights(3, 1, 60, 90))
-    assert (found - (others - box_mean(box_mean(others, 41), 41))).abs().max() < 1e-12
+    assert (found - detail((dark + dark.flip(-1)) / 2)).abs().max() < 1e-12
+
+
+def test_what_a_brighter_source_shows_too_is_not_hidden() -> None:
+    bright = 0.3 * draw(1, 1, 60, 90) + 0.6
+    for dark in (bright, 0.5 * bright - 0.8, -0.7 * bright - 0.4):  # the last one inverted
+        hidden = hidden_structure(torch.stack([dark, bright]), some_weights(2, 1, 60, 90))
+        assert hidden.abs().max() < 1e-12
+    # Beside it, what it does not show: all of that is.
+    own = 0.1 * draw(1, 1, 60, 90, seed=1)
+    dark = 0.5 * bright - 0.8 + own
+    hidden = hidden_structure(torch.stack([dark, bright]), some_weights(2, 1, 60, 90))
+    assert (hidden - detail(own)).abs().mean() < 0.1 * detail(own).abs().mean()
+
+
+def test_what_hardly_differs_hides_hardly_anything() -> None:
+    image = 0.8 * draw(1, 1, 60, 90)
+    noise = 0.01 * draw(1, 1, 60, 90, seed=1)
+    hidden = hidden_structure(torch.stack([image, image + noise]), some_weights(2, 1, 60, 90))
+    assert hidden.abs().max() < 0.02
 
 
 def test_a_source_without_weight_hides_nothing_and_shows_nothing() -> None:

@@ -51,7 +51,7 @@ def run_with(sources: Tensor, weighting: object, **settings: object) -> list[Sam
     pipe = compose(
         estimator={"name": "gaussian", "channels": sources.shape[2], "correlation": 4.0},
         weighting=weighting,
-        objective="mse",
+        objective={"name": "mse", "strength": 0.1},
         steps=N,
         precision="float64",
         device="cpu",
