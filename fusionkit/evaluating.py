@@ -56,6 +56,8 @@ class Evaluator:
         H W of every image evaluated so far, padding and overlaps not included, summed.
     tiled
         The side of the smallest tiles that were used; 0 as long as every image went whole.
+    retries
+        How often memory ran out, so that less went through at once from then on.
     pixels_per_pass
         How many pixels go through the estimator at once: at least one image, or tile, does.
     """
@@ -71,6 +73,7 @@ class Evaluator:
         self.checks = checks
         self.pixels = 0
         self.tiled = 0
+        self.retries = 0
         self._estimator = estimator
         self._name = name
         self._tile = tile
@@ -89,6 +92,7 @@ class Evaluator:
             except torch.OutOfMemoryError:
                 if not self._asks_for_less(x):
                     raise
+            self.retries += 1
             # Here and not above: the exception keeps alive what filled the memory.
             if x.is_cuda:
                 torch.cuda.empty_cache()

@@ -45,7 +45,7 @@ from .settings import Settings, SettingsDict
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .pipeline import Pipeline
+    from .pipeline import Denoised, Pipeline
     from .protocols import NoiseEstimator, Objective, Weighting
     from .sampler import SampledStep
 
@@ -198,7 +198,12 @@ class Scene:
         luma = torch.from_numpy(self.plan.luma)[:, None, None].mul(2).sub_(1)
         plan, spent = self._quiet_colour(pipeline, seed, on_pixels)
         fused = pipeline(luma, seed, on_step, self.luma_noise, on_pixels)
-        fused = replace(fused, nfe=fused.nfe + spent)
+        fused = replace(
+            fused,
+            nfe=fused.nfe + sum(quiet.nfe for quiet in spent),
+            tiled=min(filter(None, [fused.tiled, *(quiet.tiled for quiet in spent)]), default=0),
+            retries=fused.retries + sum(quiet.retries for quiet in spent),
+        )
         image = ((fused.image[0, 0] + 1) / 2).cpu().numpy()
         weights = fused.weights[:, 0, 0].cpu().numpy()
         pixels = self._coloured(plan, image, weights)
@@ -230,19 +235,20 @@ class Scene:
         pipeline: Pipeline,
         seed: int | None,
         on_pixels: Callable[[float], None] | None,
-    ) -> tuple[ColourPlan, int]:
-        """Return the plan with chroma from denoised sources, and the evaluations it took."""
+    ) -> tuple[ColourPlan, list[Denoised]]:
+        """Return the plan with chroma from denoised sources, and what was denoised for it."""
         import torch
 
         offsets = dict(self.plan.offsets)
-        noisy = [source for source in offsets if self.noise[source].channel > 0]
-        for source in noisy:
+        spent: list[Denoised] = []
+        for source in [source for source in offsets if self.noise[source].channel > 0]:
             unit = torch.from_numpy(self.pictures[source].unit(self.stretched))
             planes = unit.movedim(-1, 0)[None] * 2 - 1
             sigma = self.noise[source].channel / 127.5
-            quiet = ((pipeline.denoise(planes, sigma, seed, on_pixels)[0] + 1) / 2).clamp(0, 1)
+            spent.append(pipeline.denoise(planes, sigma, seed, on_pixels))
+            quiet = ((spent[-1].images[0] + 1) / 2).clamp(0, 1)
             offsets[source] = chroma_offset(quiet.movedim(0, -1).cpu().numpy())
-        return replace(self.plan, offsets=offsets), len(noisy) * 3 // pipeline.channels
+        return replace(self.plan, offsets=offsets), spent
 
     def _coloured(
         self, plan: ColourPlan, luma: NDArray[Any], weights: NDArray[Any]

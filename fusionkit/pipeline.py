@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -82,6 +82,8 @@ class Fused:
         Whether the fused trajectory was left out, since nothing depended on it.
     tiled
         The side of the smallest tiles that images were evaluated in; 0 if all went whole.
+    retries
+        How often memory ran out, so that batches, or tiles, were halved.
     """
 
     image: Tensor
@@ -91,6 +93,16 @@ class Fused:
     target_only: bool
     cached: float = 0.0
     tiled: int = 0
+    retries: int = 0
+
+
+class Denoised(NamedTuple):
+    """What :meth:`Pipeline.denoise` returns: images (M, C, H, W), and as of :class:`Fused`."""
+
+    images: Tensor
+    nfe: float
+    tiled: int
+    retries: int
 
 
 class Pipeline:
@@ -214,6 +226,7 @@ class Pipeline:
             target_only=self.target_only,
             cached=run.cached / sources.shape[1],
             tiled=run.tiled,
+            retries=run.retries,
         )
 
     def steps(
@@ -244,7 +257,7 @@ class Pipeline:
         sigma: float,
         seed: int | None = None,
         on_pixels: OnPixels | None = None,
-    ) -> Tensor:
+    ) -> Denoised:
         """Return clean estimates of images (M, C, H, W) at a known noise level, by the prior.
 
         One evaluation for each image; for each channel where the prior is one for grey and the
@@ -257,9 +270,11 @@ class Pipeline:
         checks = Checks()
         seeds = self._seeds(seed, 1) * len(y)
         fresh = standard_normal((self.channels, H, W), seeds, "fusionkit/split").to(y)
-        clean = self._denoiser(self._evaluator(checks, on_pixels))(y, (sigma,) * len(y), fresh)
+        evaluator = self._evaluator(checks, on_pixels)
+        clean = self._denoiser(evaluator)(y, (sigma,) * len(y), fresh)
         checks.verify()
-        return clean.reshape(M, C, H, W)
+        nfe = evaluator.pixels / (H * W)
+        return Denoised(clean.reshape(M, C, H, W), nfe, evaluator.tiled, evaluator.retries)
 
     def _one_by_one(
         self,
@@ -282,6 +297,7 @@ class Pipeline:
             target_only=self.target_only,
             cached=sum(one.cached for one in fused) / len(fused),
             tiled=min((one.tiled for one in fused if one.tiled), default=0),
+            retries=sum(one.retries for one in fused),
         )
 
     def _sample(

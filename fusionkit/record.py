@@ -48,6 +48,7 @@ def make_record(
             "cached": _count(fused.cached),
             "target_only": fused.target_only,
             "tiled": fused.tiled,
+            "retries": fused.retries,
             "seconds": round(seconds, 3),
         },
         "environment": environment(pipeline.context.device, pipeline.context.precision),

@@ -100,6 +100,11 @@ class Run:
         return self._evaluator.tiled
 
     @property
+    def retries(self) -> int:
+        """How often memory ran out, so that the estimator was asked for less at once."""
+        return self._evaluator.retries
+
+    @property
     def announced(self) -> frozenset[int]:
         """The levels that have been announced and not been passed."""
         return frozenset(i for i, t in enumerate(self.timesteps) if t in self._announced)

@@ -70,22 +70,22 @@ def test_what_is_put_is_got(tmp_path: Path) -> None:
 )
 def test_a_damaged_file_is_warned_of_and_made_anew(damage: Any, tmp_path: Path) -> None:
     sources = draw(2, 1, 1, 9, 8)
-    # Equal weights: those of gains may magnify what another batch rounds otherwise.
-    pipe = pipeline(tmp_path, weighting="fixed")
-    cold = pipe(sources)
+    cold = pipeline(tmp_path, weighting="fixed")(sources)
     victim = files(tmp_path)[0]
     whole = victim.read_bytes()
     victim.write_bytes(damage(whole))
     with pytest.warns(FusionkitWarning, match="is damaged") as caught:
-        mended = pipe(sources)
+        mended = pipeline(tmp_path, weighting="fixed")(sources)
     (message,) = (str(warning.message) for warning in caught)
     assert str(victim) in message
     assert "\n" not in message
-    assert (mended.image - cold.image).abs().max() < 1e-5  # made in another batch
+    assert (
+        mended.image - cold.image
+    ).abs().max() < 1e-5  # made in another batch, and weighed alike
     assert mended.nfe == N + 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert pipe(sources).nfe == N
+        assert pipeline(tmp_path, weighting="fixed")(sources).nfe == N
 
 
 def test_a_file_of_another_shape_is_damaged(tmp_path: Path) -> None:
@@ -93,6 +93,20 @@ def test_a_file_of_another_shape_is_damaged(tmp_path: Path) -> None:
     cache.put("ab", draw(1, 4, 4).numpy())
     with pytest.warns(FusionkitWarning, match=r"it holds float32 \(1, 4, 4\)"):
         assert cache.get("ab", (1, 4, 5), np.dtype("float32")) is None
+
+
+def test_files_that_have_changed_names_are_damaged(tmp_path: Path) -> None:
+    sources = draw(2, 1, 1, 9, 8)
+    cold = pipeline(tmp_path, weighting="fixed")(sources)
+    first, second = files(tmp_path)[:2]
+    whole = first.read_bytes()
+    first.write_bytes(second.read_bytes())  # sound by itself, and of the same shape
+    second.write_bytes(whole)
+    with pytest.warns(FusionkitWarning, match="that of another estimate") as caught:
+        mended = pipeline(tmp_path, weighting="fixed")(sources)
+    assert len(caught) == 2
+    assert (mended.image - cold.image).abs().max() < 1e-5
+    assert mended.nfe == N + 2
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
@@ -246,6 +260,14 @@ def test_weights_and_version_are_part_of_the_key(
     sources = draw(2, 1, 1, 9, 8)
     pipeline(tmp_path, estimator="toy", registry=Plugin().registry)(sources)
     assert pipeline(tmp_path, estimator="toy", registry=plugin.registry)(sources).cached == found
+
+
+def test_so_is_the_code_of_the_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sources = draw(2, 1, 1, 9, 8)
+    pipeline(tmp_path)(sources)
+    assert pipeline(tmp_path)(sources).cached == 2 * N
+    monkeypatch.setattr("fusionkit.pipeline.code_of_plugin", lambda plugin: plugin.name + "other")
+    assert pipeline(tmp_path)(sources).cached == 0
 
 
 def test_an_estimator_that_is_an_object_has_no_key(tmp_path: Path) -> None:

@@ -222,7 +222,7 @@ def test_memory_that_runs_out_halves_the_batch_and_then_the_tile() -> None:
     assert (found - expected).abs().max() < 1e-12
     assert hungry.calls[0] == (3, 1, 300, 420)
     assert hungry.calls[1] == (1, 1, 300, 420)
-    assert evaluator.tiled == 210
+    assert (evaluator.tiled, evaluator.retries) == (210, 3)
     assert evaluator.pixels == 3 * 300 * 420  # counted once
 
 
@@ -276,6 +276,20 @@ def test_the_record_says_tiles(tmp_path) -> None:
     assert first.record["run"]["tiled"] == 128
     again = fusionkit.fuse(sources, recipe=first.record["recipe"])
     assert np.array_equal(first.image, again.image)
+
+
+def test_the_record_says_that_memory_ran_out() -> None:
+    generator = np.random.default_rng(0)
+    grey = (generator.random((260, 300)) * 255).astype(np.uint8)
+    colour = (generator.random((260, 300, 3)) * 255).astype(np.uint8)
+    settings = {"weighting": "fixed", "objective": {"strength": 0.02}, "steps": 1, "device": "cpu"}
+    ran_out, in_tiles = (
+        fusionkit.fuse([grey, colour], estimator=estimator, noise=["2:20"], tile=tile, **settings)
+        for estimator, tile in ((Hungry(200 * 200), 0), (WhiteGaussian(), 150))
+    )
+    assert ran_out.record["run"]["tiled"] == 150 == in_tiles.record["run"]["tiled"]
+    assert ran_out.record["run"]["retries"] > 0 == in_tiles.record["run"]["retries"]
+    assert ran_out.record["run"]["nfe"] == in_tiles.record["run"]["nfe"]
 
 
 def test_tiles_too_small_are_refused() -> None:

@@ -61,7 +61,11 @@ def _device() -> int:
         import torch
     except (ImportError, OSError) as error:
         return _line(False, f"torch cannot be imported: {error}")
+    from ..hardware import has_bfloat16_instructions
+
     found = [f"cpu, {torch.get_num_threads()} threads"]
+    if has_bfloat16_instructions():
+        found[0] += ", multiplies bfloat16 itself: --precision bfloat16 may take half the time"
     if torch.cuda.is_available():
         found += [
             f"cuda:{n} {torch.cuda.get_device_name(n)}" for n in range(torch.cuda.device_count())
