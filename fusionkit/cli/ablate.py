@@ -197,6 +197,8 @@ def _study(
         name.replace("/", "-"): [str(path) for path in sources]
         for name, sources in scenes.found.items()
     }
+    if len(paths) < len(scenes.found):
+        raise UsageError("two scenes differ in / and - alone: rename one of them")
     settings = resolve_settings(variants[0].recipe)
     study = Study(
         scenes=paths,

@@ -234,6 +234,63 @@ def test_a_folder_of_another_study_is_left_alone(scenes, tmp_path, capsys):
     assert (study / "results.jsonl").read_bytes() == before
 
 
+def test_rows_are_compared_with_their_options_matched_or_it_is_said(scenes, tmp_path, capsys):
+    arguments = ["ablate", str(scenes), *QUICK, "--steps", "2", "--baseline", "none"]
+    arguments += ["--task", "infrared-visible", "--weighting", "dig,saliency"]
+    assert main([*arguments, "-o", str(tmp_path / "own")]) == 0
+    shown = capsys.readouterr().out
+    assert "1 row differs from gaussian, dig, increments in more than the axes" in shown
+    assert "weighting.window" in shown
+    assert "weighting.consistency" in shown
+    assert "weighting.window 11, not 9" in (tmp_path / "own" / "report.md").read_text()
+    assert main([*arguments, "-o", str(tmp_path / "matched"), "--match"]) == 0
+    assert "more than the axes" not in capsys.readouterr().out
+    windows = {
+        cell.recipe["weighting"]["window"] for cell in read_study(tmp_path / "matched").cells
+    }
+    assert windows == {9}
+
+
+def test_rows_with_the_same_images_are_said(scenes, tmp_path, capsys):
+    arguments = ["ablate", str(scenes), "-o", str(tmp_path / "study"), *QUICK, "--steps", "2"]
+    assert (
+        main([*arguments, "--weighting", "fixed", "--depth", "8,auto", "--baseline", "none"]) == 0
+    )
+    shown = capsys.readouterr().out
+    assert "depth auto has the same images as" in shown
+    assert "depth 8: counted once." in shown
+
+
+def test_deep_sources_are_measured_in_the_range_that_they_are_fused_in(scenes, tmp_path, capsys):
+    for path in scenes.iterdir():
+        deep = np.rint(np.asarray(Image.open(path)) * (4095 / 255)).astype(np.uint16)
+        (tmp_path / "deep").mkdir(exist_ok=True)
+        Image.fromarray(deep).save(tmp_path / "deep" / path.name)
+    rest = [*QUICK, "--steps", "2", "--weighting", "fixed", "--baseline", "trivial"]
+    assert main(["ablate", str(tmp_path / "deep"), "-o", str(tmp_path / "no"), *rest]) == 1
+    assert "give --range 1:LO,HI" in capsys.readouterr().err
+    ranges = ["--range", "1:0,4095", "--range", "2:0,4095"]
+    deep, plain = tmp_path / "d", tmp_path / "p"
+    assert main(["ablate", str(tmp_path / "deep"), "-o", str(deep), *rest, *ranges]) == 0
+    assert main(["ablate", str(scenes), "-o", str(plain), *rest]) == 0
+    labels = {cell.key: cell.label for cell in read_study(deep).cells}
+    labels |= {cell.key: cell.label for cell in read_study(plain).cells}
+    found = {(labels[c], s): v for c, s, v in table(deep)}
+    for cell, scene, values in table(plain):
+        assert found[labels[cell], scene] == pytest.approx(values, rel=0.01)
+
+
+def test_metrics_have_their_options_in_a_study_too(scenes, tmp_path, capsys):
+    study = tmp_path / "study"
+    arguments = ["ablate", str(scenes), "-o", str(study), *QUICK[:4], "--quiet", "--steps", "2"]
+    arguments += ["--baseline", "none", "--metric", "qabf"]
+    assert main([*arguments, "--metric.orientation", "wrapped"]) == 0
+    assert "wrapped" in (study / "report.md").read_text()
+    assert read_study(study).options == {"qabf": {"orientation": "wrapped"}}
+    assert main(arguments) == 2
+    assert "other metrics" in capsys.readouterr().err
+
+
 def test_the_cost_of_a_study_is_in_its_lines(scenes, tmp_path):
     study = tmp_path / "study"
     assert main(["ablate", str(scenes), "-o", str(study), *QUICK, "--steps", "2"]) == 0
