@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar
 
 from .errors import UsageError
 from .optionspec import OptionSpec as OptionSpec  # who asks for specs, names them
+from .optionspec import Scalar
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ def option(
     maximum: float | None = None,
     above: float | None = None,
     only_with: Mapping[str, Iterable[Any]] | None = None,
+    switch: Scalar | None = None,
 ) -> Any:
     """Declare one option: a dataclass field with its default, help and bounds.
 
@@ -57,6 +59,9 @@ def option(
     only_with
         Other fields, and the values of each beside which this option matters. Beside any other
         value it changes nothing, and the person who gives it is told.
+    switch
+        Of a tuple: the element that the flag alone stands for, and yes, or True in Python;
+        no, or False, is the empty tuple.
 
     Examples
     --------
@@ -72,6 +77,7 @@ def option(
         "minimum": minimum,
         "maximum": maximum,
         "above": above,
+        "switch": switch,
         "only_with": {name: tuple(values) for name, values in (only_with or {}).items()},
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -173,6 +179,7 @@ def _spec(field: dataclasses.Field[Any], annotation: Any, where: str) -> OptionS
         maximum=field.metadata.get("maximum"),
         above=field.metadata.get("above"),
         only_with=field.metadata.get("only_with", {}),
+        switch=field.metadata.get("switch"),
     )
     try:
         checked = spec.check(field.default)

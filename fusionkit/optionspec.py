@@ -32,6 +32,7 @@ class OptionSpec:
     maximum: float | None
     above: float | None
     only_with: Mapping[str, tuple[Any, ...]]
+    switch: Scalar | None = None
 
     @property
     def name(self) -> str:
@@ -70,6 +71,8 @@ class OptionSpec:
         """Turn the text of a flag into a value; raise ValueError saying what is wrong."""
         if text.strip() == "none" and (self.many or self.type is Path):  # as help texts show it
             return () if self.many else None
+        if self.switch is not None and text.strip() in ("yes", "no"):
+            return self.check(text.strip() == "yes")
         if self.many:
             return self.check([self._parse_one(part) for part in text.split(",") if part.strip()])
         return self.check(self._parse_one(text))
@@ -78,6 +81,8 @@ class OptionSpec:
         """Validate a value from TOML, JSON or Python; raise ValueError saying what is wrong."""
         if not self.many:
             return self._check_one(value)
+        if self.switch is not None and isinstance(value, bool):
+            value = [self.switch] if value else []
         if isinstance(value, str) or not isinstance(value, (list, tuple)):
             raise ValueError(f"expects a list, not {value!r}")
         return tuple(self._check_one(item) for item in value)

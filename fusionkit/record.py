@@ -94,4 +94,5 @@ def _input(picture: Picture) -> dict[str, Any]:
         "dtype": picture.dtype.name,
         "orientation": picture.orientation,
         "range": [picture.low, picture.high],
+        "masked": 0 if picture.mask is None else int((~picture.mask).sum()),
     }

@@ -60,7 +60,13 @@ class Settings:
     range: tuple[str, ...] = option(
         (), "Value range of a source, K:LO,HI: 1:0,4095 for 12-bit data; may be repeated."
     )
-    stretch: bool = option(False, "Take each source's own minimum and maximum as its range.")
+    stretch: tuple[int, ...] = option(
+        (),
+        "Take these sources' own minimum and maximum as their range, 1 or 1,2; alone, that of "
+        "every source that has no --range.",
+        minimum=0,
+        switch=0,
+    )
     depth: Literal["auto", "8", "16", "float"] = option(
         "auto", "Depth of the output; auto is the deepest of the sources."
     )
@@ -92,7 +98,7 @@ class SettingsDict(TypedDict, total=False):
     compile: Literal["off", "on"]
     chroma: str
     range: Sequence[str]
-    stretch: bool
+    stretch: bool | Sequence[int]
     depth: Literal["auto", "8", "16", "float"]
     quality: int
     metadata: bool

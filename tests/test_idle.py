@@ -32,7 +32,7 @@ SETTINGS: dict[str, Any] = {
     "noise": ["1:10"],
     "chroma": "none",
     "range": ["1:0,200"],
-    "stretch": True,
+    "stretch": [1],
     "depth": "16",
 }
 """Another value of every setting than a recipe has."""

@@ -370,5 +370,19 @@ def test_settings_keywords_are_exactly_the_settings() -> None:
     for name, annotation in settings.items():
         if typing.get_origin(annotation) is tuple:  # callers may pass lists too
             annotation = Sequence[typing.get_args(annotation)[0]]  # type: ignore[misc]
+            if name == "stretch":  # which True and False stand for too
+                annotation = bool | annotation
         assert keywords[name] == annotation, name
     assert not SettingsDict.__required_keys__
+
+
+def test_a_switch_is_a_list_that_can_be_said_in_one_word() -> None:
+    (spec,) = (spec for spec in specs(Settings) if spec.name == "stretch")
+    assert spec.default == ()
+    assert spec.parse("yes") == spec.check(True) == (0,)
+    assert spec.parse("no") == spec.parse("none") == spec.check(False) == ()
+    assert spec.parse("1,2") == spec.check([1, 2]) == (1, 2)
+    assert spec.parse("1") == (1,)
+    for wrong in (1, -1, ["a"], [True], "1"):
+        with pytest.raises(ValueError, match=r"expects|must be"):
+            spec.check(wrong)

@@ -211,7 +211,7 @@ def _study(
         stretch=settings.stretch,
         hashes={name: origins.of_sources(sources) for name, sources in paths.items()},
         measured=key_of(
-            origins.of_measuring(metrics, of_metrics), list(settings.range), settings.stretch
+            origins.of_measuring(metrics, of_metrics), list(settings.range), list(settings.stretch)
         ),
     )
     return study, [f"{name}: {why}" for name, why in scenes.problems.items()]

@@ -6,6 +6,7 @@ import argparse
 import difflib
 import sys
 from collections.abc import Collection, Iterable, Sequence
+from itertools import pairwise
 from typing import Any, NoReturn
 
 from ..components import Kind, Provided, Registry
@@ -50,6 +51,17 @@ class Parser(argparse.ArgumentParser):
             near = _near_flags(unknown[0].split("=")[0], self._option_string_actions)
             self.error(f"unknown argument {unknown[0]!r}.{near}")
         return given
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; a flag that can stand alone takes the next word only if that is a value of it."""
+        words = list(sys.argv[1:] if args is None else args)
+        for at, (word, following) in enumerate(pairwise(words)):
+            action = self._option_string_actions.get(word)
+            if action is None or action.nargs != "?" or not isinstance(action.type, _Value):
+                continue
+            if not action.type.accepts(following):
+                words[at] = f"{word}={action.type.spec.as_text(action.const)}"
+        return super().parse_known_args(words, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError."""
@@ -97,6 +109,14 @@ class _Value:
             return self.spec.parse(text)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
+
+    def accepts(self, text: str) -> bool:
+        """Whether a text is a value."""
+        try:
+            self.spec.parse(text)
+        except ValueError:
+            return False
+        return True
 
 
 def add_plugin_flags(parser: argparse.ArgumentParser) -> None:
@@ -168,10 +188,15 @@ def add_range_flags(parser: argparse.ArgumentParser, help: str) -> None:
         metavar=_REPEATED["range"],
         help=f"{help}. What the record of a run beside a file tells need not be said",
     )
+    (spec,) = (spec for spec in specs(Settings) if spec.name == "stretch")
     parser.add_argument(
         "--stretch",
-        action="store_true",
-        help="take each source's own minimum and maximum as its range",
+        nargs="?",
+        const=(spec.switch,),
+        type=_Value(spec),
+        default=(),
+        metavar="K",
+        help=spec.help,
     )
 
 
@@ -223,7 +248,9 @@ def add_setting_flags(parser: argparse.ArgumentParser, chosen: Merged) -> None:
     )
     for spec in specs(Settings):
         flag = f"--{spec.name}"
-        if spec.name in _REPEATED:
+        if spec.switch is not None:
+            _add_switch(group, flag, spec, chosen)
+        elif spec.name in _REPEATED:
             group.add_argument(
                 flag,
                 action="append",
@@ -298,6 +325,26 @@ def _add_value(group: Any, flag: str, spec: OptionSpec, chosen: Merged) -> None:
         dest=flag.removeprefix("--") if "." in flag else spec.field,
         metavar=spec.kind,
         help=_help(spec, flag.removeprefix("--"), chosen),
+    )
+
+
+def _add_switch(group: Any, flag: str, spec: OptionSpec, chosen: Merged) -> None:
+    group.add_argument(
+        flag,
+        nargs="?",
+        const=(spec.switch,),
+        type=_Value(spec),
+        default=argparse.SUPPRESS,
+        metavar="K",
+        help=_help(spec, spec.name, chosen),
+    )
+    group.add_argument(
+        f"--no-{spec.name}",
+        dest=spec.field,
+        action="store_const",
+        const=(),
+        default=argparse.SUPPRESS,
+        help=f"take back a recipe's {flag}",
     )
 
 

@@ -17,17 +17,16 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import ImageError, UsageError
 from ..imaging import Picture, full_scale, parse_bounds, parse_range, read_picture
+from ..imaging.values import OWN, ValueRange
 from ..saving import file_sha256, record_of
 
 Range = tuple[float, float]
-Span = Range | None
-"""A range, or None for what the file itself spans, from its least value to its greatest."""
 
 REFERENCE = "reference"
 """What ``--range`` calls a ground truth."""
@@ -39,7 +38,7 @@ class Recorded:
 
     dtype: str
     output: Range
-    inputs: Mapping[str, Span]
+    inputs: Mapping[str, ValueRange]
 
 
 @dataclass
@@ -52,13 +51,13 @@ class Ranges:
         Ranges by what ``--range`` calls an image: a source by its number, from ``"1"`` on, a
         result by its name.
     stretch
-        Take every source's own least and greatest value as its range.
+        The sources, from 1, whose own least and greatest value are their range; 0 is all.
     notes
         What a person should know of the images read so far, one line each.
     """
 
     said: Mapping[str, Range] = field(default_factory=dict)
-    stretch: bool = False
+    stretch: Sequence[int] = ()
     notes: dict[str, None] = field(default_factory=dict)
 
     def sources(
@@ -74,8 +73,12 @@ class Ranges:
         records = [record for path in results if (record := recorded(path)) is not None]
         pictures = []
         for number, path in enumerate(paths, start=1):
-            read = _stretched if self.stretch and str(number) not in self.said else self._read
-            pictures.append(self._noted(read(str(number), path, records)))
+            name = str(number)
+            if name not in self.said and not {0, number}.isdisjoint(self.stretch):
+                picture = read_picture(path, OWN, name)
+            else:
+                picture = self._read(name, path, records)
+            pictures.append(self._noted(picture))
         return pictures
 
     def result(
@@ -110,8 +113,7 @@ class Ranges:
                 f"{path}: records tell different ranges of it: say --range {name}:LO,HI"
             )
         if told:
-            (span,) = told
-            return _stretched(name, path) if span is None else read_picture(path, span, name)
+            return read_picture(path, told.pop(), name)
         picture = read_picture(path, None, name)
         if not _by_convention(picture):
             return picture
@@ -163,12 +165,12 @@ def recorded(path: str | os.PathLike[str]) -> Recorded | None:
         output = content["output"]
         if output.get("sha256", "") not in ("", file_sha256(path)):
             return None
-        own = bool(content["recipe"].get("stretch", False))
+        own = content["recipe"].get("stretch") is True  # a record of before ranges were its own
         return Recorded(
             str(output["dtype"]),
             _range(output["range"]),
             {
-                str(entry["sha256"]): None if own else _range(entry["range"])
+                str(entry["sha256"]): OWN if own else _range(entry["range"])
                 for entry in content["inputs"]
             },
         )
@@ -183,7 +185,7 @@ def _range(bounds: Any) -> Range:
     return low, high
 
 
-def _told(path: str | os.PathLike[str], records: Sequence[Recorded]) -> set[Span]:
+def _told(path: str | os.PathLike[str], records: Sequence[Recorded]) -> set[ValueRange]:
     """Return what the records of results tell of a source."""
     if not records:
         return set()
@@ -210,12 +212,3 @@ def _shared(picture: Picture, sources: Sequence[Picture]) -> Range | None:
     least, greatest = picture.extremes
     fits = dtype == picture.dtype and low <= least and greatest <= high
     return (low, high) if fits and (low, high) != full_scale(dtype) else None
-
-
-def _stretched(
-    name: str, path: str | os.PathLike[str], records: Sequence[Recorded] = ()
-) -> Picture:
-    """Read a picture whose range is what it holds; that of a constant one is black."""
-    picture = read_picture(path, None, name)
-    low, high = picture.extremes
-    return replace(picture, low=low, high=high if high > low else low + 1, explicit_range=True)

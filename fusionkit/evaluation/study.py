@@ -63,7 +63,7 @@ class Study:
     axes: Sequence[str] = ()
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     ranges: Sequence[str] = ()
-    stretch: bool = False
+    stretch: Sequence[int] = ()
     hashes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     measured: str = ""
 

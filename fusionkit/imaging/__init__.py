@@ -2,15 +2,17 @@
 
 from fusionkit.imaging._encode import FORMATS
 from fusionkit.imaging._sniff import SUPPORTED
+from fusionkit.imaging.alpha import common_alpha
 from fusionkit.imaging.colour import (
     CHROMA_RULES,
     ColourPlan,
     chroma_offset,
-    common_alpha,
     plan_colour,
 )
 from fusionkit.imaging.files import atomic_write, check_destination, write_text
 from fusionkit.imaging.geometry import check_same_size, orientation_notes
+from fusionkit.imaging.making import picture_from_array
+from fusionkit.imaging.masks import left_to_one, shown_by
 from fusionkit.imaging.noise import (
     LEAST_NOISE,
     SourceNoise,
@@ -18,7 +20,7 @@ from fusionkit.imaging.noise import (
     parse_noise,
     source_noise,
 )
-from fusionkit.imaging.picture import Picture, picture_from_array
+from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.profiles import in_one_profile
 from fusionkit.imaging.read import DEFAULT_MAX_PIXELS, read_picture
 from fusionkit.imaging.values import (
@@ -30,6 +32,7 @@ from fusionkit.imaging.values import (
     output_format,
     parse_bounds,
     parse_range,
+    value_ranges,
 )
 from fusionkit.imaging.write import check_fits, check_output, encode_picture, held, write_picture
 
@@ -58,6 +61,7 @@ __all__ = [
     "full_scale",
     "held",
     "in_one_profile",
+    "left_to_one",
     "orientation_notes",
     "output_format",
     "parse_bounds",
@@ -66,7 +70,9 @@ __all__ = [
     "picture_from_array",
     "plan_colour",
     "read_picture",
+    "shown_by",
     "source_noise",
+    "value_ranges",
     "write_picture",
     "write_text",
 ]

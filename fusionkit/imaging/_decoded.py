@@ -23,3 +23,4 @@ class Decoded:
     notes: tuple[str, ...] = ()
     stored_range: tuple[float, float] | None = None
     metadata: Metadata = NO_METADATA
+    no_data: float | None = None

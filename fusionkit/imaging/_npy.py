@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fusionkit.imaging._decoded import Decoded
 from fusionkit.imaging._raw import Raw
-from fusionkit.imaging.picture import split_alpha
+from fusionkit.imaging.making import split_alpha
 
 SIGNATURE = b"\x93NUMPY"
 

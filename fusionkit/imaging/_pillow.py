@@ -16,8 +16,8 @@ import numpy as np
 from fusionkit.imaging._decoded import Decoded
 from fusionkit.imaging._jpeg import read_frame
 from fusionkit.imaging._raw import Raw
+from fusionkit.imaging.making import split_alpha
 from fusionkit.imaging.metadata import Tags, from_exif, resolution_of
-from fusionkit.imaging.picture import split_alpha
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile

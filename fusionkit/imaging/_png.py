@@ -7,8 +7,8 @@ import zlib
 
 from fusionkit.imaging._decoded import Decoded
 from fusionkit.imaging._raw import Raw
+from fusionkit.imaging.making import split_alpha
 from fusionkit.imaging.metadata import Metadata, from_exif, resolution_of
-from fusionkit.imaging.picture import split_alpha
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _ESSENTIAL = ("IHDR", "PLTE", "tRNS", "IDAT", "IEND")

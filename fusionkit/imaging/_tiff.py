@@ -25,7 +25,7 @@ from fusionkit.imaging.values import bands
 
 # Fields, and values of PhotometricInterpretation and ExtraSamples (TIFF 6.0).
 _PHOTOMETRIC, _COLOUR_MAP, _EXTRA_SAMPLES = 262, 320, 338
-_SUBSAMPLING, _IMAGE_DEPTH, _ICC_PROFILE = 530, 32997, 34675
+_SUBSAMPLING, _IMAGE_DEPTH, _ICC_PROFILE, _GDAL_NO_DATA = 530, 32997, 34675, 42113
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _NAMES = {4: "mask", 8: "Lab", 9: "Lab", 10: "Lab"}
 _ASSOCIATED, _UNASSOCIATED = 1, 2
@@ -106,8 +106,21 @@ def _to_picture(
         colour = _unpremultiplied(colour, alpha, stored_range)
         notes.append("its colours were stored multiplied by alpha, and have been divided by it")
 
+    no_data = _no_data(page, notes) if photometric in (_BLACK_IS_ZERO, _RGB) and bits >= 8 else None
     pixels = colour[..., 0] if colour.shape[-1] == 1 else colour
-    return Decoded(pixels, alpha, icc, tuple(notes), stored_range, from_tiff(page))
+    return Decoded(pixels, alpha, icc, tuple(notes), stored_range, from_tiff(page), no_data)
+
+
+def _no_data(page: Directory, notes: list[str]) -> float | None:
+    """Return the value that GDAL declares to mean that there is none."""
+    declared = page.octets(_GDAL_NO_DATA)
+    if declared is None:
+        return None
+    try:
+        return float(declared.split(b"\0")[0])
+    except ValueError:
+        notes.append("it declares a no-data value that is no number, which is ignored")
+        return None
 
 
 def _alpha(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,10 @@ from numpy.typing import NDArray
 
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging.geometry import check_same_size
+from fusionkit.imaging.masks import filled
 from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.profiles import described, icc_channels
-from fusionkit.imaging.values import bands, full_scale, to_unit
+from fusionkit.imaging.values import bands
 
 CHROMA_RULES = ("auto", "weights", "distance", "none")
 """What ``--chroma`` accepts beside a source number."""
@@ -27,6 +27,7 @@ CHROMA_RULES = ("auto", "weights", "distance", "none")
 # Where a channel begins to count less, and where it counts as clipped: the ringing of a JPEG
 # around white stays above. A clipped channel keeps a little say, for where all are clipped.
 _BRIGHT, _CLIPPED, _LEAST_SAY = 0.9, 0.98, 1e-3
+_LEAST_WEIGHT = 1e-9  # of a source that shows the scene, beside those that do not
 _EXPOSURES = 0.9  # frames of one exposure differ by a few percent, a third of a stop by more
 
 
@@ -51,6 +52,8 @@ class ColourPlan:
         RGB - Y of the sources, counted from 0, that give chroma.
     exposures : bool
         Whether these differ in exposure: in mean luma, by more than a tenth.
+    shown : array of bool, (K, H, W), or None
+        Where each source shows the scene; None where all do everywhere.
     """
 
     luma: NDArray[np.float32]
@@ -60,6 +63,7 @@ class ColourPlan:
     icc: bytes | None
     offsets: Mapping[int, NDArray[np.float32]]
     exposures: bool = False
+    shown: NDArray[np.bool_] | None = None
 
     def attach(
         self, luma: NDArray[Any], weights: NDArray[Any] | None = None
@@ -95,7 +99,8 @@ class ColourPlan:
     def part(self, rows: slice) -> ColourPlan:
         """Return the plan for these rows alone, in views of this one's arrays."""
         offsets = {source: offset[rows] for source, offset in self.offsets.items()}
-        return replace(self, luma=self.luma[:, rows], offsets=offsets)
+        shown = None if self.shown is None else self.shown[:, rows]
+        return replace(self, luma=self.luma[:, rows], offsets=offsets, shown=shown)
 
     def record(self) -> dict[str, Any]:
         """Colour decisions for the run record, JSON-able; sources count from 1."""
@@ -123,13 +128,18 @@ class ColourPlan:
         if len(givers) == 1:
             return np.ones(offsets.shape[:3])
         say = headroom(self.luma[givers][..., np.newaxis] + offsets)
+        if self.shown is not None:
+            say = say * self.shown[givers]
         distance = np.stack([chroma_distance(offset) for offset in offsets])
         by_distance = _normalised(say * distance)
         if self.chroma == "distance":
             return by_distance
         if weights is None or weights.shape != self.luma.shape:
             raise ValueError(f"chroma by weights needs weights of shape {self.luma.shape}")
-        by_weights = _normalised(weights[givers].astype(np.float64))
+        weighed = weights[givers].astype(np.float64)
+        if self.shown is not None:
+            weighed = np.maximum(weighed, _LEAST_WEIGHT) * self.shown[givers]
+        by_weights = _normalised(weighed)
         if not self.exposures:
             return by_weights
         kept = say * by_weights
@@ -138,7 +148,7 @@ class ColourPlan:
 
 
 def plan_colour(
-    pictures: Sequence[Picture], chroma: str = "auto", stretch: bool = False
+    pictures: Sequence[Picture], chroma: str = "auto", shown: NDArray[np.bool_] | None = None
 ) -> ColourPlan:
     """Decide what is fused and where the colour of the result comes from.
 
@@ -154,8 +164,9 @@ def plan_colour(
         For the first two, a source that is only tinted (`Picture.is_tinted`) counts as grey,
         unless all are.
         With grey content only, the first three fuse grey and keep the richest stored layout.
-    stretch : bool
-        Map each source's own minimum and maximum to 0 and 1.
+    shown : array of bool, (K, H, W), optional
+        Where each source shows the scene; all do everywhere by default. Elsewhere its luma is
+        filled by :func:`.masks.filled`, and it gives no chroma.
 
     Raises
     ------
@@ -176,7 +187,7 @@ def plan_colour(
     offsets = {source: np.empty((*size, 3), np.float32) for source in givers}
     for source, picture in enumerate(pictures):
         for rows in bands(*size):
-            unit = picture.unit(stretch, rows)
+            unit = picture.unit(rows)
             if picture.is_colour:
                 luma[source, rows] = luma_of(unit)
                 if source in offsets:
@@ -184,11 +195,15 @@ def plan_colour(
             else:
                 # Equal channels are their own luma.
                 luma[source, rows] = unit if unit.ndim == 2 else unit[..., 0]
+    if shown is not None:
+        luma = filled(luma, shown)
+        for source, offset in offsets.items():
+            offset[~shown[source]] = 0
     described_by = [pictures[source] for source in givers] or list(pictures)
     means = [float(luma[source].mean()) for source in givers]
     exposures = bool(means) and min(means) < _EXPOSURES * max(means)
     icc = _shared_icc(described_by, layout)
-    return ColourPlan(luma, kind, rule, layout, icc, offsets, exposures)
+    return ColourPlan(luma, kind, rule, layout, icc, offsets, exposures, shown)
 
 
 def _resolve(
@@ -295,48 +310,3 @@ def into_gamut(luma: NDArray[np.float64], offset: NDArray[np.float64]) -> NDArra
     result: NDArray[np.float64] = luma + gain.min(axis=-1, keepdims=True) * offset
     # Rounding only: the gain keeps every channel inside up to the last bit.
     return np.clip(result, 0.0, 1.0, out=result)
-
-
-def common_alpha(pictures: Sequence[Picture]) -> NDArray[np.float64] | None:
-    """Alpha of the result: the one that all sources agree on.
-
-    A source without alpha counts as opaque. Two sources agree where their alphas differ by
-    no more than half a level of the coarser one.
-
-    Returns
-    -------
-    array of float64, (H, W), or None
-        In [0, 1], from the deepest source; None where no source stores alpha.
-
-    Raises
-    ------
-    ImageError
-        If two sources disagree; it names them.
-    """
-    check_same_size(pictures)
-    if all(picture.alpha is None for picture in pictures):
-        return None
-    # From coarse to fine: the last that stores alpha is the most exact.
-    ordered = sorted(pictures, key=_alpha_step, reverse=True)
-    alphas = [_unit_alpha(picture) for picture in ordered]
-    for (coarse, coarse_alpha), (fine, fine_alpha) in pairwise(zip(ordered, alphas, strict=True)):
-        allowed = _alpha_step(coarse) / 2 * (1 + 1e-9)
-        if np.abs(coarse_alpha - fine_alpha).max() > allowed:
-            raise ImageError(
-                f"{coarse.name} and {fine.name} differ in transparency: "
-                "give sources with the same alpha channel, or none"
-            )
-    stored = [alpha for p, alpha in zip(ordered, alphas, strict=True) if p.alpha is not None]
-    return stored[-1]
-
-
-def _unit_alpha(picture: Picture) -> NDArray[np.float64]:
-    if picture.alpha is None:
-        return np.ones(picture.shape)
-    return to_unit(picture.alpha, *full_scale(picture.alpha.dtype))
-
-
-def _alpha_step(picture: Picture) -> float:
-    """One level of a source's alpha in [0, 1] units; floats count as 16-bit levels."""
-    top = full_scale(picture.dtype)[1] if picture.dtype.kind != "f" else 65535.0
-    return 1.0 / top

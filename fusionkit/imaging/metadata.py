@@ -32,8 +32,10 @@ _GEO = {
     34736: "GeoDoubleParams",
     34737: "GeoAsciiParams",
     42112: "GDAL_METADATA",
+    42113: "GDAL_NODATA",
 }
-_GDAL, _OF_A_BAND = 42112, b"sample="  # what GDAL says of one band does not hold of the fused one
+_GDAL, _NO_DATA = 42112, 42113
+_OF_A_BAND = b"sample="  # what GDAL says of one band does not hold of the fused one
 
 EXIF_PARTS = ("image", "exif", "gps", "resolution")
 """The parts of `Metadata` that an Exif block holds."""
@@ -93,6 +95,18 @@ class Metadata:
         dropped: dict[str, Any] = {p: getattr(self, p) for p in PARTS if p not in parts}
         nothing: dict[str, Any] = {part: {} for part in dropped}
         return replace(self, left_out=(*self.left_out, *Metadata(**dropped).names), **nothing)
+
+    @property
+    def declares_no_data(self) -> bool:
+        """Whether a value means that there is none."""
+        return _NO_DATA in self.geo
+
+    def without_no_data(self) -> Metadata:
+        """Return it for an image in which no value means that there is none."""
+        if not self.declares_no_data:
+            return self
+        geo = {code: tag for code, tag in self.geo.items() if code != _NO_DATA}
+        return replace(self, geo=geo, left_out=(*self.left_out, _GEO[_NO_DATA]))
 
     def upright(self) -> Metadata:
         """Return what holds of the pixels once they are turned upright."""

@@ -17,6 +17,9 @@ from fusionkit.imaging.picture import Picture
 LEAST_NOISE = 4.5
 """An estimate below this, of 255, counts as no noise: the finest texture looks like as much."""
 
+Read = Callable[[slice], NDArray[Any]]
+"""Makes rows of an image, (H, W) or (H, W, 3), in [0, 1]."""
+
 _BLOCK = 32
 _SHARE = 0.05  # of the blocks: those with the least structure
 _BIAS = 0.93  # of this quantile: a block's root mean square varies by 4.3%
@@ -94,7 +97,10 @@ class SourceNoise:
 
 
 def source_noise(
-    pictures: Sequence[Picture], luma: NDArray[Any], texts: Sequence[str], stretch: bool = False
+    pictures: Sequence[Picture],
+    luma: NDArray[Any],
+    texts: Sequence[str],
+    shown: NDArray[np.bool_] | None = None,
 ) -> tuple[SourceNoise, ...]:
     """Say what noise every source has, and what of it is to be taken off.
 
@@ -104,8 +110,10 @@ def source_noise(
         The K sources.
     luma
         (K, H, W) of them, in [0, 1].
-    texts, stretch
-        The settings ``noise`` and ``stretch``.
+    texts
+        The setting ``noise``.
+    shown
+        (K, H, W), where each source shows the scene; all do everywhere by default.
 
     Raises
     ------
@@ -117,11 +125,11 @@ def source_noise(
     found = []
     for source, (picture, level) in enumerate(zip(pictures, given, strict=True)):
         colour = picture.is_colour
-        if colour:
-            # Of a large image only the rows that are looked at are made.
-            seen = _estimated(partial(picture.unit, stretch), picture.shape)
-        else:
-            seen = estimated_noise(luma[source])
+        # Of a large image only the rows that are looked at are made.
+        read = picture.unit if colour else luma[source].__getitem__
+        if shown is not None:
+            read = partial(_only, read, shown[source])
+        seen = _estimated(read, picture.shape)
         seen = seen if seen >= LEAST_NOISE else 0.0
         asked = "auto" in named or str(source + 1) in named
         channel = seen if level is None else level
@@ -131,6 +139,13 @@ def source_noise(
             of_luma = estimated_noise(luma[source]) if level is None else level * _LUMA_SHARE
         found.append(SourceNoise(channel, of_luma, seen, asked, level is None and channel > 0))
     return tuple(found)
+
+
+def _only(read: Read, shown: NDArray[np.bool_], rows: slice) -> NDArray[Any]:
+    """Read rows, what is not shown as if it were clipped, so that it does not count."""
+    values = read(rows).copy()
+    values[~shown[rows]] = 1.0
+    return values
 
 
 def estimated_noise(unit: NDArray[Any]) -> float:
@@ -156,7 +171,7 @@ def estimated_noise(unit: NDArray[Any]) -> float:
     return _estimated(lambda rows: unit[rows], unit.shape[:2])
 
 
-def _estimated(read: Callable[[slice], NDArray[Any]], size: tuple[int, ...]) -> float:
+def _estimated(read: Read, size: tuple[int, ...]) -> float:
     """Estimate as :func:`estimated_noise` does, of an image (H, W) that is read by rows."""
     if min(size) < 3:
         return 0.0

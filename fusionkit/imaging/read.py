@@ -18,7 +18,9 @@ from fusionkit.imaging._raw import MAX_PIXELS_VARIABLE, Raw
 from fusionkit.imaging._sniff import HEAD, SUPPORTED, other_format
 from fusionkit.imaging._tiff import decode_tiff
 from fusionkit.imaging._tiff_file import SIGNATURES as TIFF_SIGNATURES
-from fusionkit.imaging.picture import Picture, checked_picture
+from fusionkit.imaging.making import checked_picture
+from fusionkit.imaging.picture import Picture
+from fusionkit.imaging.values import ValueRange
 
 DEFAULT_MAX_PIXELS = 2**28
 """Size limit unless the environment variable FUSIONKIT_MAX_PIXELS sets another."""
@@ -40,9 +42,10 @@ _METADATA_BYTES = 2**28
 
 def read_picture(
     path: str | os.PathLike[str],
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange | None = None,
     index: int | str | None = None,
     max_pixels: int | None = None,
+    masks: bool = False,
 ) -> Picture:
     """Read one source image.
 
@@ -54,15 +57,19 @@ def read_picture(
     ----------
     path : path
         The file; messages name it as given here.
-    value_range : (float, float), optional
-        The stored values that stand for 0 and 1. By default that is the full scale of uint8
-        and uint16, 0 to 1 for floats, and 0 to 2**bits - 1 for a TIFF of 10, 12 or 14 bits.
+    value_range : (float, float) or "own", optional
+        The stored values that stand for 0 and 1, or those that it spans itself. By default
+        that is the full scale of uint8 and uint16, 0 to 1 for floats, and 0 to 2**bits - 1 for
+        a TIFF of 10, 12 or 14 bits.
     index : int or str, optional
         Position among the sources, counted from 0, or what else `--range` calls it; messages
         name the option by it.
     max_pixels : int, optional
         Refuse larger images before decoding them. By default the environment variable
         FUSIONKIT_MAX_PIXELS, or 2**28.
+    masks : bool
+        Whether pixels may hold NaN or what the file declares to be no data, and are masked;
+        otherwise that is an error.
 
     Returns
     -------
@@ -77,7 +84,7 @@ def read_picture(
         If LO of the range is not below HI, or FUSIONKIT_MAX_PIXELS is no positive integer.
     """
     raw = load(path, max_pixels)
-    return picture_from_bytes(raw.data, raw.name, value_range, index, raw.max_pixels)
+    return picture_from_bytes(raw.data, raw.name, value_range, index, raw.max_pixels, masks)
 
 
 def load(path: str | os.PathLike[str], max_pixels: int | None = None) -> Raw:
@@ -90,9 +97,10 @@ def load(path: str | os.PathLike[str], max_pixels: int | None = None) -> Raw:
 def picture_from_bytes(
     data: bytes,
     name: str,
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange | None = None,
     index: int | str | None = None,
     max_pixels: int | None = None,
+    masks: bool = False,
 ) -> Picture:
     """Read one source image from the bytes of its file, as `read_picture` does from a path."""
     format_name, decode = _decoder(name, data[:HEAD])
@@ -107,6 +115,8 @@ def picture_from_bytes(
             value_range=value_range,
             stored_range=decoded.stored_range,
             index=index,
+            masks=masks,
+            no_data=decoded.no_data,
             notes=decoded.notes,
             icc=decoded.icc,
             metadata=decoded.metadata,

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.errors import ImageError, UsageError
+from fusionkit.imaging.making import checked_picture, picture_from_array, split_alpha
 from fusionkit.imaging.metadata import Metadata, from_exif
-from fusionkit.imaging.picture import Picture, checked_picture, picture_from_array, split_alpha
+from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.read import picture_from_bytes, read_picture
 from fusionkit.imaging.stacks import read_stack
-from fusionkit.imaging.values import parse_range
+from fusionkit.imaging.values import ValueRange, value_ranges
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,15 +33,17 @@ _CONVERTED = {"1": "L", "P": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA", "R
 _CONVERTED |= {"CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
 
 
-def source_pictures(sources: Sequence[Source], ranges: Sequence[str] = ()) -> tuple[Picture, ...]:
+def source_pictures(
+    sources: Sequence[Source], ranges: Sequence[str] = (), stretch: Sequence[int] = ()
+) -> tuple[Picture, ...]:
     """Read the sources of one scene: two or more, or one file that is a stack of them.
 
     Parameters
     ----------
     sources
         See :data:`Source`.
-    ranges
-        The setting ``range``.
+    ranges, stretch
+        The settings ``range`` and ``stretch``.
 
     Raises
     ------
@@ -52,17 +55,15 @@ def source_pictures(sources: Sequence[Source], ranges: Sequence[str] = ()) -> tu
     if len(sources) == 1 and isinstance(sources[0], (str, os.PathLike)):
         path = os.fspath(sources[0])
         if os.path.exists(path):
-            return read_stack(path, ranges)
+            return read_stack(path, ranges, stretch)
         raise UsageError(f"{path}: there is no such file, and fusion needs at least two images")
     if len(sources) < 2:
         raise UsageError("one source only: fusion needs at least two images of one scene")
-    given = dict(parse_range(text, len(sources)) for text in ranges)
+    given = value_ranges(ranges, stretch, len(sources))
     return tuple(source_picture(source, k, given.get(k)) for k, source in enumerate(sources))
 
 
-def source_picture(
-    source: Source, index: int, value_range: tuple[float, float] | None = None
-) -> Picture:
+def source_picture(source: Source, index: int, value_range: ValueRange | None = None) -> Picture:
     """Read one source, whatever it is given as.
 
     Parameters
@@ -83,13 +84,13 @@ def source_picture(
     """
     name = f"source {index + 1}"
     if isinstance(source, (str, os.PathLike)):
-        return read_picture(source, value_range, index)
+        return read_picture(source, value_range, index, masks=True)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return picture_from_bytes(bytes(source), name, value_range, index)
+        return picture_from_bytes(bytes(source), name, value_range, index, masks=True)
     if _is_image(source):
         return _picture_from_image(source, name, value_range, index)
     if hasattr(source, "read"):
-        return picture_from_bytes(_content(source, name), name, value_range, index)
+        return picture_from_bytes(_content(source, name), name, value_range, index, masks=True)
     tensor = is_tensor(source)
     array = source.detach().cpu().numpy() if is_tensor(source) else source
     if not hasattr(array, "__array__") and not isinstance(array, (list, tuple)):
@@ -97,7 +98,7 @@ def source_picture(
             f"{name}: {type(source).__name__} is no source: give a path, bytes, an open file, "
             "a PIL image, an array or a tensor"
         )
-    return picture_from_array(array, name, value_range, channels_first=tensor, index=index)
+    return picture_from_array(array, name, value_range, tensor, index, masks=True)
 
 
 def is_tensor(source: object) -> TypeGuard[Tensor]:
@@ -125,7 +126,7 @@ def _content(file: Any, name: str) -> bytes:
 
 
 def _picture_from_image(
-    image: Image, name: str, value_range: tuple[float, float] | None, index: int
+    image: Image, name: str, value_range: ValueRange | None, index: int
 ) -> Picture:
     """Make a source of a PIL image, turned upright as its file would be."""
     notes: tuple[str, ...] = ()
@@ -152,6 +153,7 @@ def _picture_from_image(
         notes=notes,
         icc=icc,
         metadata=_metadata(image),
+        masks=True,
     )
 
 

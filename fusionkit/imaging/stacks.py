@@ -15,9 +15,10 @@ from fusionkit.imaging._npy import decode_npy_stack, npy_images
 from fusionkit.imaging._raw import Raw
 from fusionkit.imaging._tiff import decode_tiff_stack, tiff_images
 from fusionkit.imaging._tiff_file import SIGNATURES as TIFF_SIGNATURES
-from fusionkit.imaging.picture import Picture, checked_picture
+from fusionkit.imaging.making import checked_picture
+from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.read import default_max_pixels, enough_memory, load
-from fusionkit.imaging.values import parse_range
+from fusionkit.imaging.values import value_ranges
 
 _FORMATS: tuple[
     tuple[tuple[bytes, ...], str, Callable[[Raw], int], Callable[[Raw], list[Decoded]]], ...
@@ -49,15 +50,17 @@ def images_in(path: str | os.PathLike[str]) -> int:
     return 1
 
 
-def read_stack(path: str | os.PathLike[str], ranges: Sequence[str] = ()) -> tuple[Picture, ...]:
+def read_stack(
+    path: str | os.PathLike[str], ranges: Sequence[str] = (), stretch: Sequence[int] = ()
+) -> tuple[Picture, ...]:
     """Read every image of a file as a source of its own.
 
     Parameters
     ----------
     path
         Of a TIFF with pages, or an NPY array (K, H, W) or (K, H, W, C).
-    ranges
-        The setting ``range``, whose K counts the images.
+    ranges, stretch
+        The settings ``range`` and ``stretch``, whose K counts the images.
 
     Returns
     -------
@@ -79,7 +82,7 @@ def read_stack(path: str | os.PathLike[str], ranges: Sequence[str] = ()) -> tupl
                 decoded = decode(raw)
     if len(decoded) < 2:
         raise ImageError(f"{raw.name}: one image only: fusion needs at least two of one scene")
-    given = dict(parse_range(text, len(decoded)) for text in ranges)
+    given = value_ranges(ranges, stretch, len(decoded))
     digest = hashlib.sha256(raw.data).hexdigest()
     return tuple(
         checked_picture(
@@ -89,6 +92,8 @@ def read_stack(path: str | os.PathLike[str], ranges: Sequence[str] = ()) -> tupl
             value_range=given.get(k),
             stored_range=page.stored_range,
             index=k,
+            masks=True,
+            no_data=page.no_data,
             notes=page.notes,
             icc=page.icc,
             metadata=page.metadata,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -14,6 +14,12 @@ from fusionkit.errors import UsageError
 
 if TYPE_CHECKING:
     from fusionkit.imaging.picture import Picture
+
+OWN: Final = "own"
+"""The range of an image from its own least value to its greatest."""
+
+ValueRange: TypeAlias = tuple[float, float] | Literal["own"]
+"""The stored values that stand for 0 and 1."""
 
 DEPTHS = ("auto", "8", "16", "float")
 """What ``--depth`` accepts."""
@@ -99,8 +105,9 @@ def output_format(pictures: Sequence[Picture], depth: str = "auto") -> OutputFor
     depth : {"auto", "8", "16", "float"}
         ``"8"``, ``"16"`` and ``"float"`` force uint8, uint16 and float32 at full scale.
         ``"auto"`` keeps dtype and range where all sources agree on both (12-bit data in,
-        12-bit data out); otherwise it takes the deepest dtype among them, at full scale, an
-        integer type other than uint8 and uint16 counting as uint16.
+        12-bit data out); otherwise, and where one is stretched, it takes the deepest dtype
+        among them, at full scale, an integer type other than uint8 and uint16 counting as
+        uint16.
 
     Raises
     ------
@@ -112,7 +119,7 @@ def output_format(pictures: Sequence[Picture], depth: str = "auto") -> OutputFor
     if depth in _FORCED:
         return OutputFormat(np.dtype(_FORCED[depth]), *full_scale(_FORCED[depth]))
     stored = {(picture.dtype, picture.low, picture.high) for picture in pictures}
-    if len(stored) == 1:
+    if len(stored) == 1 and not any(picture.stretched for picture in pictures):
         return OutputFormat(*stored.pop())
     names = {name if name in _SHALLOW_TO_DEEP else "uint16" for name in _dtype_names(pictures)}
     dtype = np.dtype(max(names, key=_SHALLOW_TO_DEEP.index))
@@ -121,6 +128,35 @@ def output_format(pictures: Sequence[Picture], depth: str = "auto") -> OutputFor
 
 def _dtype_names(pictures: Sequence[Picture]) -> set[str]:
     return {picture.dtype.name for picture in pictures}
+
+
+def value_ranges(
+    ranges: Sequence[str], stretch: Sequence[int], count: int
+) -> dict[int, ValueRange]:
+    """Read the settings ``range`` and ``stretch``: the value ranges of sources, from 0.
+
+    Parameters
+    ----------
+    ranges : sequence of str
+        See `parse_range`.
+    stretch : sequence of int
+        The sources whose own values are their range, from 1; 0 is every one that has no other.
+    count : int
+        How many sources there are.
+
+    Raises
+    ------
+    UsageError
+        If a range cannot be read, there is no such source, or one has both.
+    """
+    given: dict[int, ValueRange] = dict(parse_range(text, count) for text in ranges)
+    for number in stretch:
+        if number > count:
+            raise UsageError(f"--stretch {number}: there is no source {number}; there are {count}")
+        if number - 1 in given:
+            raise UsageError(f"source {number} is given --range and --stretch: give one of them")
+    stretched = range(count) if 0 in stretch else [number - 1 for number in stretch]
+    return {**dict.fromkeys(stretched, OWN), **given}
 
 
 def parse_range(text: str, count: int) -> tuple[int, tuple[float, float]]:

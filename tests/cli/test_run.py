@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from fusionkit.cli import main
+from fusionkit.imaging import read_picture
 from tests.conftest import real_scenes
 
 BROKEN = {
@@ -168,7 +169,7 @@ def test_bad_sources(pair, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_not_finite_are_refused(tmp_path, capsys, value):
+def test_values_that_are_not_finite_are_left_to_the_other_source(tmp_path, capsys, value):
     import tifffile
 
     image = np.full((16, 16), 0.5, np.float32)
@@ -176,7 +177,11 @@ def test_values_that_are_not_finite_are_refused(tmp_path, capsys, value):
     image[3, 4] = value
     tifffile.imwrite(tmp_path / "b.tif", image)
     paths = [str(tmp_path / name) for name in ("a.tif", "b.tif")]
-    assert "b.tif" in fails(capsys, 2, "run", *paths, "-o", str(tmp_path / "out.tif"))
+    assert main(["run", *paths, "-o", str(tmp_path / "out.tif")]) == 0
+    assert "b.tif: 1 pixels are NaN or infinite" in capsys.readouterr().err
+    assert np.abs(tifffile.imread(tmp_path / "out.tif") - 0.5).max() < 1e-3
+    tifffile.imwrite(tmp_path / "b.tif", np.full_like(image, value))
+    assert "b.tif" in fails(capsys, 2, "run", *paths, "-o", str(tmp_path / "p.tif"))
 
 
 def test_bad_outputs(pair, tmp_path, capsys):
@@ -339,3 +344,53 @@ def test_one_scene_of_every_real_set(name, tmp_path, capsys):
     assert fused.size == first.size
     if any(Image.open(path).mode == "RGB" for path in sources):
         assert fused.mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    ("flags", "stretched"),
+    [
+        (["--stretch"], [0]),
+        (["--stretch", "1"], [1]),
+        (["--stretch=1,2"], [1, 2]),
+        (["--stretch", "1", "--no-stretch"], []),
+        ([], []),
+    ],
+)
+@pytest.mark.parametrize("first", [False, True])
+def test_stretch_of_all_or_some(pair, tmp_path, flags, stretched, first):
+    """The flag alone does not swallow the source behind it."""
+    out = str(tmp_path / "o.png")
+    files = [*pair, "-o", out, "--quiet"]
+    assert main(["run", *flags, *files] if first else ["run", *files, *flags]) == 0
+    assert json.loads(Path(f"{out}.json").read_text())["recipe"]["stretch"] == stretched
+
+
+def test_degrees_are_fused_once_they_are_stretched(pair, tmp_path, capsys):
+    counts = np.asarray(Image.open(pair[0])).astype(float)
+    counts = counts.mean(-1) if counts.ndim == 3 else counts
+    expected = tmp_path / "expected.png"
+    span = counts.min(), np.ptp(counts)
+    eight = tmp_path / "eight.png"
+    Image.fromarray(np.rint((counts - span[0]) / span[1] * 255).astype(np.uint8)).save(eight)
+    assert main(["run", str(eight), pair[1], "-o", str(expected), "--quiet"]) == 0
+    for name, dtype in (("c.npy", "float32"), ("k.npy", "float64"), ("s.npy", "int16")):
+        path = tmp_path / name
+        np.save(
+            path,
+            (-40 + 10 * counts / 255 if dtype != "int16" else 40 * counts - 9000).astype(dtype),
+        )
+        fails(capsys, 2, "run", str(path), pair[1], "-o", str(tmp_path / "x.tif"))
+        out = tmp_path / f"{dtype}.tif"
+        assert main(["run", str(path), pair[1], "-o", str(out), "--quiet", "--stretch", "1"]) == 0
+        picture = read_picture(out)
+        assert picture.dtype.name == ("uint16" if dtype == "int16" else dtype)
+        difference = picture.unit() * 255 - np.asarray(Image.open(expected))
+        assert np.abs(difference).max() <= 3
+        assert np.abs(difference).mean() < 0.6
+
+
+def test_stretch_of_what_is_not_there(pair, tmp_path, capsys):
+    out = str(tmp_path / "o.png")
+    assert "there is no source 3" in fails(capsys, 2, "run", *pair, "-o", out, "--stretch", "3")
+    both = ["--stretch", "1", "--range", "1:0,200"]
+    assert "--range and --stretch" in fails(capsys, 2, "run", *pair, "-o", out, *both)

@@ -104,7 +104,7 @@ def test_a_stretched_run_is_measured_as_it_was_fused(tmp_path):
     sources = [tmp_path / "ir.tif", tmp_path / "vi.tif"]
     fused = tmp_path / "o.tif"
     assert main(["run", *map(str, sources), "-o", str(fused), *QUICK, "--stretch"]) == 0
-    for ranges, results in ((Ranges(), [fused]), (Ranges(stretch=True), [])):
+    for ranges, results in ((Ranges(), [fused]), (Ranges(stretch=(0,)), [])):
         first, second = ranges.sources(sources, results)
         assert (first.low, first.high) == (narrow.min(), narrow.max())
         assert luma_of_picture(first).max() == luma_of_picture(second).max() == 255

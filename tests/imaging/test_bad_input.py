@@ -330,7 +330,7 @@ def test_not_finite(refusal, rng, bad, encode):
     samples = rng.random((8, 8)).astype(np.float32)
     samples[1, :3] = bad
     message = refusal(encode(samples))
-    assert "3 values are NaN or infinite" in message
+    assert "3 pixels are NaN or infinite" in message
 
 
 @pytest.mark.parametrize("shape", [(1, 9), (9, 1)])

@@ -13,9 +13,7 @@ from skimage import data
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging import (
     check_same_size,
-    common_alpha,
     from_unit,
-    full_scale,
     picture_from_array,
     plan_colour,
     read_picture,
@@ -74,7 +72,7 @@ def test_luma_stays_in_range():
 def test_stretch_comes_first():
     samples = np.full((4, 4, 3), 100, np.uint8)
     samples[0, 0], samples[0, 1] = (50, 50, 50), (150, 100, 50)
-    plan = plan_colour([picture(samples)], stretch=True)
+    plan = plan_colour([picture_from_array(samples, "a", "own")])
     np.testing.assert_allclose(plan.luma[0, 0, 0], 0, atol=1e-7)
     np.testing.assert_allclose(plan.luma[0, 0, 1], np.array([1, 0.5, 0]) @ LUMA, atol=1e-6)
     np.testing.assert_allclose(plan.attach(plan.luma[0])[0, 1], [1, 0.5, 0], atol=1e-6)
@@ -378,64 +376,18 @@ def test_colour_is_desaturated_not_clipped(rng):
     assert (gain < 0.99).any()
 
 
-# --- sizes, alpha, profile -------------------------------------------------------------------
+# --- sizes, profile --------------------------------------------------------------------------
 
 
 def test_same_size():
     one, two = np.zeros((4, 6), np.uint8), np.zeros((5, 6), np.uint8)
     check_same_size([picture(one), picture(np.dstack([one] * 3))])
-    for check in (check_same_size, plan_colour, common_alpha):
+    for check in (check_same_size, plan_colour):
         with pytest.raises(ImageError) as caught:
             check([picture(one, "a.png"), picture(two, "b.png"), picture(one, "c.png")])
         message = str(caught.value)
         assert "a.png is 6x4, b.png is 6x5, c.png is 6x4" in message
         assert "registered images of one size" in message
-
-
-def with_alpha(grey, alpha, name="a"):
-    return picture(np.dstack([grey, alpha.astype(grey.dtype)]), name)
-
-
-def test_no_alpha(make):
-    assert common_alpha([picture(make()), picture(make())]) is None
-
-
-def test_opaque_alpha_counts_as_none_and_is_kept(make):
-    grey = make()
-    alpha = common_alpha([picture(grey), with_alpha(grey, np.full_like(grey, 255))])
-    np.testing.assert_array_equal(alpha, np.ones((7, 9)))
-
-
-def test_alpha_is_kept_where_all_agree_at_every_depth(make):
-    shallow, deep = make("uint8"), make("uint16")
-    alpha = make("uint8")
-    pictures = [with_alpha(shallow, alpha), with_alpha(deep, alpha.astype(np.uint16) * 257)]
-    for order in (pictures, pictures[::-1]):
-        unit = common_alpha(order)
-        np.testing.assert_array_equal(
-            from_unit(unit, "uint16", *full_scale("uint16")), alpha.astype(np.uint16) * 257
-        )
-        np.testing.assert_array_equal(from_unit(unit, "uint8", 0, 255), alpha)
-
-
-def test_alpha_reduced_to_eight_bits_agrees_with_its_origin(make):
-    fine = make("uint16")
-    coarse = np.rint(fine / 257).astype(np.uint8)
-    pictures = [with_alpha(make("uint8"), coarse), with_alpha(make("uint16"), fine)]
-    np.testing.assert_array_equal(from_unit(common_alpha(pictures), "uint16", 0, 65535), fine)
-
-
-@pytest.mark.parametrize("opaque", [False, True])
-def test_alphas_that_differ(make, opaque):
-    alpha = np.full((7, 9), 255)
-    other = alpha.copy()
-    other[3, 3] = 254
-    second = picture(make(), "b.png") if opaque else with_alpha(make(), alpha, "b.png")
-    with pytest.raises(ImageError) as caught:
-        common_alpha([with_alpha(make(), other, "a.png"), second])
-    assert "a.png" in str(caught.value)
-    assert "b.png" in str(caught.value)
-    assert "transparency" in str(caught.value)
 
 
 def test_profile_of_the_result(tmp_path, make):
@@ -450,14 +402,14 @@ def test_profile_of_the_result(tmp_path, make):
 
 def test_bands_make_up_an_image_and_change_nothing(make, rng, monkeypatch):
     sources = [make(channels=n, height=9, width=7) for n in (3, 1, 3)]
-    pictures = [picture(samples) for samples in sources]
+    pictures = [picture_from_array(samples, "a", "own") for samples in sources]
     shares = rng.random((3, 9, 7))
-    whole = plan_colour(pictures, stretch=True)
+    whole = plan_colour(pictures)
     expected = whole.attach(whole.luma[1], shares)
     monkeypatch.setattr(values, "BAND", 15)
     rows = list(values.bands(9, 7))
     assert [band.stop - band.start for band in rows] == [2, 2, 2, 2, 1]
-    plan = plan_colour(pictures, stretch=True)
+    plan = plan_colour(pictures)
     assert np.array_equal(plan.luma, whole.luma)
     parts = [plan.part(band).attach(plan.luma[1, band], shares[:, band]) for band in rows]
     assert np.array_equal(np.concatenate(parts), expected)

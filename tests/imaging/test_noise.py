@@ -82,7 +82,7 @@ def test_luma_of_independent_channels_has_less_noise():
     picture = picture_from_array(rgb, "one")
     luma = np.stack([rgb @ [0.299, 0.587, 0.114] / 255] * 2)
     given, estimated = (
-        source_noise([picture, picture], luma, (text, "2:0"), False)[0] for text in ("1:10", "auto")
+        source_noise([picture, picture], luma, (text, "2:0"))[0] for text in ("1:10", "auto")
     )
     share = np.sqrt(0.299**2 + 0.587**2 + 0.114**2)
     assert given.luma == pytest.approx(10 * share)

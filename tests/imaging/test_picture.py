@@ -112,7 +112,7 @@ def test_low_use_of_the_range_is_noted(span, noted):
     note = picture_from_array(samples, "a", index=0).narrow_note
     assert (note is not None) == noted
     if note is not None:
-        assert "--range 1:LO,HI or --stretch" in note
+        assert "--range 1:LO,HI, or --stretch 1" in note
 
 
 def test_twelve_bits_taken_for_sixteen_are_noted():
@@ -122,10 +122,23 @@ def test_twelve_bits_taken_for_sixteen_are_noted():
 
 def test_stretch(make):
     samples = (make("uint16", 3) // 64 + 100).astype(np.uint16)
-    unit = picture_from_array(samples, "a").unit(stretch=True)
+    picture = picture_from_array(samples, "a", "own")
+    assert picture.stretched
+    unit = picture.unit()
     assert (unit.min(), unit.max()) == (0, 1)
-    flat = picture_from_array(np.full((4, 4), 7, np.uint8), "a").unit(stretch=True)
+    assert (picture.low, picture.high) == (samples.min(), samples.max())
+    assert picture.narrow_note is None
+    flat = picture_from_array(np.full((4, 4), 7, np.uint8), "a", "own").unit()
     assert (flat == 0).all()
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int8", "uint32", "float32", "float64"])
+def test_stretch_needs_no_convention(dtype):
+    samples = np.linspace(-20, 100, 64).reshape(8, 8)
+    samples = (samples + 20 if dtype == "uint32" else samples).astype(dtype)
+    unit = picture_from_array(samples, "degrees", "own").unit()
+    expected = (samples - samples.min()) / np.ptp(samples.astype(float))
+    np.testing.assert_allclose(unit, expected, atol=1e-6)
 
 
 def test_colour_is_a_matter_of_content(make):

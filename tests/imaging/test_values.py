@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from fusionkit.errors import UsageError
-from fusionkit.imaging import from_unit, full_scale, output_format, parse_range, picture_from_array
+from fusionkit.imaging import (
+    OutputFormat,
+    from_unit,
+    full_scale,
+    output_format,
+    parse_range,
+    picture_from_array,
+    value_ranges,
+)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
@@ -128,3 +136,26 @@ def test_parse_range_refuses(text, reason):
         parse_range(text, 2)
     assert reason in str(caught.value)
     assert f"--range {text}: " in str(caught.value)
+
+
+def test_ranges_and_stretching_go_by_source():
+    assert value_ranges([], (), 2) == {}
+    assert value_ranges(["2:0,4095"], (), 2) == {1: (0, 4095)}
+    assert value_ranges([], (0,), 3) == {0: "own", 1: "own", 2: "own"}
+    assert value_ranges([], (3, 1), 3) == {0: "own", 2: "own"}
+    # What is said of one source wins over what is said of all.
+    assert value_ranges(["2:0,4095"], (0,), 2) == {0: "own", 1: (0, 4095)}
+    with pytest.raises(UsageError, match="source 2 is given --range and --stretch"):
+        value_ranges(["2:0,4095"], (2,), 2)
+    with pytest.raises(UsageError, match="--stretch 3: there is no source 3"):
+        value_ranges([], (3,), 2)
+
+
+def test_what_is_stretched_is_stored_at_full_scale():
+    one, two = (np.arange(n, n + 16, dtype=np.uint8).reshape(4, 4) for n in (10, 10))
+    stretched = [picture_from_array(samples, "a", "own") for samples in (one, two)]
+    assert output_format(stretched) == OutputFormat(np.dtype("uint8"), 0, 255)
+    degrees = [picture_from_array(one.astype("float32"), "a", "own"), picture_from_array(two, "b")]
+    assert output_format(degrees) == OutputFormat(np.dtype("float32"), 0, 1)
+    counts = [picture_from_array(one.astype("int16"), "a", "own"), picture_from_array(two, "b")]
+    assert output_format(counts) == OutputFormat(np.dtype("uint16"), 0, 65535)
