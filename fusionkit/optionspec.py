@@ -40,6 +40,11 @@ class OptionSpec:
         return self.field.replace("_", "-")
 
     @property
+    def is_switch(self) -> bool:
+        """Whether its flag can stand alone, and has a ``--no-`` form."""
+        return (self.type is bool and not self.many) or self.switch is not None
+
+    @property
     def condition(self) -> str:
         """What it matters with only, for example ``granularity region``; empty if always."""
         return " and ".join(
@@ -59,6 +64,8 @@ class OptionSpec:
             return "|".join(str(choice) for choice in self.choices)
         words = {bool: "yes|no", int: "INT", float: "NUMBER", str: "TEXT", Path: "PATH"}
         word = words[self.type]
+        if self.switch is not None:
+            return f"yes|no|{word},..."
         return f"{word}[,{word}...]" if self.many else word
 
     def as_text(self, value: Any) -> str:
@@ -76,6 +83,14 @@ class OptionSpec:
         if self.many:
             return self.check([self._parse_one(part) for part in text.split(",") if part.strip()])
         return self.check(self._parse_one(text))
+
+    def accepts(self, text: str) -> bool:
+        """Whether a text that is not empty is a value."""
+        try:
+            self.parse(text)
+        except ValueError:
+            return False
+        return bool(text.strip())
 
     def check(self, value: Any) -> Any:
         """Validate a value from TOML, JSON or Python; raise ValueError saying what is wrong."""

@@ -138,7 +138,7 @@ def _split_axes(arguments: Sequence[str], parser: Parser) -> tuple[dict[str, lis
     """Take out what is no flag of ours, as axes: ``--NAME A,B`` or ``--NAME=A,B``."""
     axes: dict[str, list[str]] = {}
     rest: list[str] = []
-    switches = {f"--{spec.name}" for spec in specs(Settings) if spec.type is bool}
+    switches = {f"--{spec.name}": spec for spec in specs(Settings) if spec.is_switch}
     words = iter(spelled_out(arguments, switches))
     for word in words:
         flag, equals, value = word.partition("=")

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from collections.abc import Collection, Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from ..components import Kind, Provided, Registry
 from ..errors import UsageError
 from ..options import OptionSpec, specs, suggest
-from ..optionspec import SWITCH
 from ..plugins import load_plugins
 from ..recipe import Merged
 from ..settings import Settings
@@ -38,11 +36,15 @@ class Parser(argparse.ArgumentParser):
         return flag in self._option_string_actions
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse what is known; of options that are yes or no, ``--NAME`` and ``--no-NAME`` too."""
-        actions = self._option_string_actions.items()
-        switches = {flag for flag, action in actions if _is_switch(action.type)}
+        """Parse what is known; of options that can stand alone, ``--NAME``, ``--no-NAME`` too."""
         words = sys.argv[1:] if args is None else args
-        return super().parse_known_args(spelled_out(words, switches), namespace)
+        return super().parse_known_args(spelled_out(words, self._switches()), namespace)
+
+    def _switches(self) -> dict[str, OptionSpec]:
+        """Return the options that can stand alone, by flag."""
+        kinds = {flag: action.type for flag, action in self._option_string_actions.items()}
+        found = {flag: kind.spec for flag, kind in kinds.items() if isinstance(kind, _Value)}
+        return {flag: spec for flag, spec in found.items() if spec.is_switch}
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse, and suggest the nearest flag for one that is unknown."""
@@ -52,41 +54,26 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unknown argument {unknown[0]!r}.{near}")
         return given
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse; a flag that can stand alone takes the next word only if that is a value of it."""
-        words = list(sys.argv[1:] if args is None else args)
-        for at, (word, following) in enumerate(pairwise(words)):
-            action = self._option_string_actions.get(word)
-            if action is None or action.nargs != "?" or not isinstance(action.type, _Value):
-                continue
-            if not action.type.accepts(following):
-                words[at] = f"{word}={action.type.spec.as_text(action.const)}"
-        return super().parse_known_args(words, namespace)
-
     def error(self, message: str) -> NoReturn:
         """Raise UsageError."""
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
-def spelled_out(arguments: Sequence[str], switches: Collection[str]) -> list[str]:
-    """Write ``--NAME`` and ``--no-NAME`` of options that are yes or no as ``--NAME=yes``, ``=no``.
+def spelled_out(arguments: Sequence[str], switches: Mapping[str, OptionSpec]) -> list[str]:
+    """Write ``--NAME``, ``--no-NAME`` of what can be yes or no as ``--NAME=yes``, ``--NAME=no``.
 
-    A yes or no that follows, or several separated by commas, stays what it says.
+    A value that follows, or several separated by commas, stays what it says.
     """
     words = []
     for word, after in zip(arguments, [*arguments, ""][1:], strict=True):
         positive = f"--{word.removeprefix('--no-')}"
-        if word in switches and not all(part in SWITCH for part in after.lower().split(",")):
+        if word in switches and not all(map(switches[word].accepts, after.split(","))):
             words.append(f"{word}=yes")
         elif word.startswith("--no-") and positive in switches:
             words.append(f"{positive}=no")
         else:
             words.append(word)
     return words
-
-
-def _is_switch(parse: Any) -> bool:
-    return isinstance(parse, _Value) and parse.spec.type is bool and not parse.spec.many
 
 
 def _near_flags(flag: str, known: Iterable[str]) -> str:
@@ -109,14 +96,6 @@ class _Value:
             return self.spec.parse(text)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
-
-    def accepts(self, text: str) -> bool:
-        """Whether a text is a value."""
-        try:
-            self.spec.parse(text)
-        except ValueError:
-            return False
-        return True
 
 
 def add_plugin_flags(parser: argparse.ArgumentParser) -> None:
@@ -248,9 +227,7 @@ def add_setting_flags(parser: argparse.ArgumentParser, chosen: Merged) -> None:
     )
     for spec in specs(Settings):
         flag = f"--{spec.name}"
-        if spec.switch is not None:
-            _add_switch(group, flag, spec, chosen)
-        elif spec.name in _REPEATED:
+        if spec.name in _REPEATED:
             group.add_argument(
                 flag,
                 action="append",
@@ -325,26 +302,6 @@ def _add_value(group: Any, flag: str, spec: OptionSpec, chosen: Merged) -> None:
         dest=flag.removeprefix("--") if "." in flag else spec.field,
         metavar=spec.kind,
         help=_help(spec, flag.removeprefix("--"), chosen),
-    )
-
-
-def _add_switch(group: Any, flag: str, spec: OptionSpec, chosen: Merged) -> None:
-    group.add_argument(
-        flag,
-        nargs="?",
-        const=(spec.switch,),
-        type=_Value(spec),
-        default=argparse.SUPPRESS,
-        metavar="K",
-        help=_help(spec, spec.name, chosen),
-    )
-    group.add_argument(
-        f"--no-{spec.name}",
-        dest=spec.field,
-        action="store_const",
-        const=(),
-        default=argparse.SUPPRESS,
-        help=f"take back a recipe's {flag}",
     )
 
 
