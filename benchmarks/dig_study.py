@@ -26,9 +26,9 @@ from torch import Tensor
 from fusionkit import Trace, compose
 from fusionkit.evaluation.measure import Meter
 from fusionkit.evaluation.statistics import paired_bootstrap
-from fusionkit.fusion import Scene
-from fusionkit.plugins import load_plugins
-from fusionkit.settings import Settings
+from fusionkit.host.plugins import load_plugins
+from fusionkit.host.scene import Scene
+from fusionkit.recipes.settings import Settings
 
 SETS = {"tno": 5, "lytro": 7, "mefb": 4, "ct-mri": 12, "lytro3": 2, "classic": 5}
 """Of each set every n-th scene, beginning with the second."""

@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # seconds are those of one thread
 import numpy as np
 import torch
 
-from fusionkit.components import Registry
+from fusionkit.contract.registry import Registry
 from fusionkit.evaluation.measure import Meter
 from fusionkit.evaluation.photographs import Pixels, bundled_photographs, grey, read_pixels
 from fusionkit.evaluation.presets import PRESETS
@@ -29,9 +29,9 @@ from fusionkit.evaluation.quality.recipes import Recipe
 from fusionkit.evaluation.quality.scenes import BenchScene, Made, truth_scenes
 from fusionkit.evaluation.statistics import paired_bootstrap
 from fusionkit.evaluation.truth import Defocus
-from fusionkit.pipeline import Part
-from fusionkit.plugins import load_plugins
-from fusionkit.recipe import task_recipe
+from fusionkit.host.parts import Part
+from fusionkit.host.plugins import load_plugins
+from fusionkit.recipes.layers import task_recipe
 
 SCENES = {
     "tno": ("03", "10", "20", "36"),

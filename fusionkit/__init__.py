@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
-from .components import (
+from .contract.component import (
     ESTIMATOR,
     IDENTITY_PRESERVING,
     KINDS,
@@ -23,10 +23,10 @@ from .components import (
     BuildContext,
     Component,
     Kind,
-    PluginInfo,
-    Provided,
-    Registry,
 )
+from .contract.hooks import hookimpl
+from .contract.options import NoOptions, option
+from .contract.registry import PluginInfo, Provided, Registry
 from .deprecation import deprecated
 from .errors import (
     FusionkitError,
@@ -36,17 +36,11 @@ from .errors import (
     PluginLoadError,
     UsageError,
 )
-from .hookspecs import hookimpl
-from .options import NoOptions, option
-from .plugins import load_plugins
+from .host.plugins import load_plugins
 
 if TYPE_CHECKING:
-    from .bases import StartedEnergy, StartedTarget, proximal_weights
-    from .composing import compose
-    from .fusion import Result, fuse
-    from .mirror import mirrored_index
-    from .pipeline import Fused, Pipeline
-    from .protocols import (
+    from .contract.bases import StartedEnergy, StartedTarget, proximal_weights
+    from .contract.protocols import (
         Metric,
         NoiseEstimator,
         Objective,
@@ -56,41 +50,47 @@ if TYPE_CHECKING:
         Step,
         Weighting,
     )
-    from .recipe import tasks
-    from .replicated import distinct, weighted_sum
-    from .sampler import SampledStep
-    from .settings import Settings
-    from .smoothing import box_mean, consistent_weights, image_mean, raised
+    from .host.composing import compose
+    from .host.fusion import fuse
+    from .host.parts import Fused
+    from .host.pipeline import Pipeline
+    from .host.result import Result
+    from .ops.borders import mirrored_index
+    from .ops.channels import distinct, weighted_sum
+    from .ops.windows import box_mean, consistent_weights, image_mean, raised
+    from .recipes.layers import tasks
+    from .recipes.settings import Settings
+    from .sampling.sampler import SampledStep
     from .tracing import Trace, Traced, trace
 
 # Imported when first asked for: most of these need torch, or files of the package.
 _LATER = {
-    "StartedEnergy": "bases",
-    "StartedTarget": "bases",
-    "proximal_weights": "bases",
-    "Result": "fusion",
-    "fuse": "fusion",
-    "Fused": "pipeline",
-    "Pipeline": "pipeline",
-    "compose": "composing",
-    "Metric": "protocols",
-    "NoiseEstimator": "protocols",
-    "Objective": "protocols",
-    "StartedObjective": "protocols",
-    "StartedWeighting": "protocols",
-    "Step": "protocols",
-    "Weighting": "protocols",
-    "tasks": "recipe",
-    "distinct": "replicated",
-    "weighted_sum": "replicated",
-    "Run": "protocols",
-    "SampledStep": "sampler",
-    "Settings": "settings",
-    "box_mean": "smoothing",
-    "consistent_weights": "smoothing",
-    "image_mean": "smoothing",
-    "raised": "smoothing",
-    "mirrored_index": "mirror",
+    "StartedEnergy": "contract.bases",
+    "StartedTarget": "contract.bases",
+    "proximal_weights": "contract.bases",
+    "Result": "host.result",
+    "fuse": "host.fusion",
+    "Fused": "host.parts",
+    "Pipeline": "host.pipeline",
+    "compose": "host.composing",
+    "Metric": "contract.protocols",
+    "NoiseEstimator": "contract.protocols",
+    "Objective": "contract.protocols",
+    "StartedObjective": "contract.protocols",
+    "StartedWeighting": "contract.protocols",
+    "Step": "contract.protocols",
+    "Weighting": "contract.protocols",
+    "tasks": "recipes.layers",
+    "distinct": "ops.channels",
+    "weighted_sum": "ops.channels",
+    "Run": "contract.protocols",
+    "SampledStep": "sampling.sampler",
+    "Settings": "recipes.settings",
+    "box_mean": "ops.windows",
+    "consistent_weights": "ops.windows",
+    "image_mean": "ops.windows",
+    "raised": "ops.windows",
+    "mirrored_index": "ops.borders",
     "Trace": "tracing",
     "Traced": "tracing",
     "trace": "tracing",

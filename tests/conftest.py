@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionkit.recipe import task_recipe
+from fusionkit.recipes.layers import task_recipe
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -66,6 +66,6 @@ def a_light_default(monkeypatch: pytest.MonkeyPatch) -> None:
         "objective": {"name": "increments", "strength": 0.1},
     }
     monkeypatch.setattr(
-        "fusionkit.recipe.task_recipe",
+        "fusionkit.recipes.layers.task_recipe",
         lambda task: light if task == "general" else task_recipe(task),
     )

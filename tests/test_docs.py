@@ -17,9 +17,11 @@ import tifffile
 from PIL import Image
 
 import fusionkit
-from fusionkit import BuildContext, hookspecs, protocols
+from fusionkit import BuildContext
 from fusionkit.cli import main
-from fusionkit.components import KINDS
+from fusionkit.contract import hooks as hookspecs
+from fusionkit.contract import protocols
+from fusionkit.contract.component import KINDS
 from tests.conftest import REPOSITORY
 
 BLOCK = re.compile(r"^```(\w+)(?: ([^\n]*))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -12,7 +12,15 @@ import pytest
 import fusionkit
 from fusionkit import OBJECTIVE, WEIGHTING, PluginError, UsageError, compose, load_plugins
 from fusionkit.cli import main
-from fusionkit.recipe import GIVEN, RECIPE_KINDS, Said, base_layers, merged, task_recipe, tasks
+from fusionkit.recipes.layers import (
+    GIVEN,
+    RECIPE_KINDS,
+    Said,
+    base_layers,
+    merged,
+    task_recipe,
+    tasks,
+)
 
 OTHER_DIG = """
 from dataclasses import dataclass

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..contract.protocols import Objective, StartedWeighting, Step, uses_trajectory
+from ..contract.protocols import Run as RunProtocol
 from ..errors import UsageError
-from ..hardware import cost_clock
-from ..pipeline import Part, Pipeline
-from ..protocols import Objective, StartedWeighting, Step, uses_trajectory
-from ..protocols import Run as RunProtocol
-from ..record import environment
-from ..run import Run
+from ..host.hardware import cost_clock
+from ..host.parts import Part
+from ..host.pipeline import Pipeline
+from ..host.record import environment
+from ..sampling.run import Run
 from ..testing.doubles import synthetic_sources
 
 

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..components import Registry
-from ..composing import compose
-from ..hardware import cost_clock
-from ..pipeline import Fused, Part, Pipeline
-from ..recipe import Layer
-from ..record import environment
+from ..contract.registry import Registry
+from ..host.composing import compose
+from ..host.hardware import cost_clock
+from ..host.parts import Fused, Part
+from ..host.pipeline import Pipeline
+from ..host.record import environment
+from ..recipes.layers import Layer
 from ..testing.doubles import WeightedMean, synthetic_sources
 
 SIDES = (1, 2, 4, 8)

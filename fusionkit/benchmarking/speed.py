@@ -14,14 +14,14 @@ from typing import Any
 
 import torch
 
-from ..components import Registry
-from ..composing import compose
-from ..fusion import Scene
-from ..hardware import convolution_rate
+from ..contract.registry import Registry
+from ..host.composing import compose
+from ..host.hardware import convolution_rate
+from ..host.pipeline import Pipeline
+from ..host.record import environment
+from ..host.scene import Scene
 from ..imaging import write_picture
-from ..pipeline import Pipeline
-from ..recipe import Layer, resolve_settings
-from ..record import environment
+from ..recipes.layers import Layer, resolve_settings
 from ..testing.doubles import synthetic_sources
 from .timing import LOOP, Stopwatch, TimedPipeline
 

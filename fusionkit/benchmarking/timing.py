@@ -12,11 +12,12 @@ from unittest.mock import patch
 
 from torch import Tensor
 
-from ..hardware import synchronize
-from ..pipeline import Fused, Pipeline
-from ..protocols import Run as RunProtocol
-from ..protocols import StartedObjective, StartedWeighting, Step
-from ..run import Run
+from ..contract.protocols import Run as RunProtocol
+from ..contract.protocols import StartedObjective, StartedWeighting, Step
+from ..host.hardware import synchronize
+from ..host.parts import Fused
+from ..host.pipeline import Pipeline
+from ..sampling.run import Run
 
 LOOP = "loop"
 """What the host does itself: noise, padding, checks, DDIM steps."""
@@ -81,7 +82,7 @@ class TimedPipeline(Pipeline):
         self._watch = watch
 
     def __call__(self, *args: Any, **kwargs: Any) -> Fused:
-        """Fuse a batch; see :class:`fusionkit.pipeline.Pipeline`."""
+        """Fuse a batch; see :class:`fusionkit.host.pipeline.Pipeline`."""
         with self._watch.part(LOOP), _host_counts_as_loop(self._watch):
             return super().__call__(*args, **kwargs)
 

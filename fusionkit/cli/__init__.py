@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from .._version import __version__
+from ..contract.options import suggest
 from ..errors import FusionkitError, FusionkitWarning
-from ..options import suggest
 
 COMMANDS = {
     "run": "fuse registered images of one scene, or folders of them",

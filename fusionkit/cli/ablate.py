@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..batch import find_scenes, holds_scenes
-from ..components import Registry
+from ..contract.options import specs
+from ..contract.registry import Registry
 from ..errors import UsageError
-from ..listing import expanded
-from ..options import specs
-from ..recipe import base_layers, merge, resolve_settings
-from ..settings import Settings
+from ..host.batch import find_scenes, holds_scenes
+from ..host.listing import expanded
+from ..recipes.layers import base_layers, merge, resolve_settings
+from ..recipes.settings import Settings
 from . import complain
 from .arguments import (
     Parser,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ..evaluation.origins import Origins
     from ..evaluation.plan import Variant
     from ..evaluation.study import Study
-    from ..pipeline import Part
+    from ..host.parts import Part
 
 _EXAMPLES = """\
 Any flag of "fusionkit run" that names a component, a setting or an option may be given several

@@ -8,12 +8,13 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from ..components import Kind, Provided, Registry
+from ..contract.component import Kind
+from ..contract.options import OptionSpec, specs, suggest
+from ..contract.registry import Provided, Registry
 from ..errors import UsageError
-from ..options import OptionSpec, specs, suggest
-from ..plugins import load_plugins
-from ..recipe import Merged
-from ..settings import Settings
+from ..host.plugins import load_plugins
+from ..recipes.layers import Merged
+from ..recipes.settings import Settings
 
 _NEAR = 0.75  # of 1, as difflib compares words
 

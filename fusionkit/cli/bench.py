@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 
-from ..options import suggest
+from ..contract.options import suggest
 from . import complain
 
 # A subcommand is a module beside this one with a function main(arguments) -> exit code.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
-from ..recipe import Layer, read_recipe, task_recipe, tasks
+from ..recipes.layers import Layer, read_recipe, task_recipe, tasks
 from . import complain
 from .arguments import Parser, add_plugin_flags, load_plugins_from
 

@@ -47,13 +47,8 @@ def main(arguments: Sequence[str]) -> int:
     from ..benchmarking.overhead import overhead
     from ..benchmarking.scaling import scaling
     from ..benchmarking.speed import compare, measure
-    from ..benchmarking.text import (
-        as_text,
-        comparison_as_text,
-        overhead_as_text,
-        scaling_as_text,
-    )
-    from ..composing import compose
+    from ..benchmarking.text import as_text, comparison_as_text, overhead_as_text, scaling_as_text
+    from ..host.composing import compose
 
     imported = time.perf_counter() - began
     set_threads(given.threads)

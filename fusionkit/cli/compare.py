@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ImageError, UsageError
-from ..saving import Kept
+from ..host.saving import Kept
 from .arguments import Parser, add_range_flags
 
 if TYPE_CHECKING:

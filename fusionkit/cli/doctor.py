@@ -7,7 +7,7 @@ import platform
 from collections.abc import Callable, Sequence
 
 from .._version import __version__
-from ..components import PluginInfo, Provided, Registry
+from ..contract.registry import PluginInfo, Provided, Registry
 from .arguments import Parser, add_plugin_flags, load_plugins_from
 
 _LIBRARIES = ("torch", "numpy", "pillow", "tifffile", "imagecodecs", "pluggy", "tqdm")
@@ -61,7 +61,7 @@ def _device() -> int:
         import torch
     except (ImportError, OSError) as error:
         return _line(False, f"torch cannot be imported: {error}")
-    from ..hardware import has_bfloat16_instructions
+    from ..host.hardware import has_bfloat16_instructions
 
     found = [f"cpu, {torch.get_num_threads()} threads"]
     if has_bfloat16_instructions():

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..batch import doubled_stem, find_scenes, holds_scenes, images_by_stem
-from ..components import Registry
+from ..contract.registry import Registry
 from ..errors import UsageError
-from ..listing import expanded
+from ..host.batch import doubled_stem, find_scenes, holds_scenes, images_by_stem
+from ..host.listing import expanded
 from . import complain
 from .arguments import (
     Parser,

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..batch import Scenes, Stacking, find_scenes, holds_scenes
 from ..errors import UsageError
-from ..imaging import FORMATS
-from ..saving import (
+from ..host.batch import Scenes, Stacking, find_scenes, holds_scenes
+from ..host.saving import (
     TRACE_FILES,
     Kept,
     check_folder,
@@ -20,6 +19,7 @@ from ..saving import (
     finished,
     record_path_of,
 )
+from ..imaging import FORMATS
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def order_of(
     Parameters
     ----------
     sources
-        Files of one scene, or what :func:`fusionkit.batch.find_scenes` takes.
+        Files of one scene, or what :func:`fusionkit.host.batch.find_scenes` takes.
     output
         A file, or a folder where there are several scenes.
     how

@@ -7,9 +7,9 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from ..components import PluginInfo, Provided, Registry
+from ..contract.options import specs, suggest
+from ..contract.registry import PluginInfo, Provided, Registry
 from ..errors import UsageError
-from ..options import specs, suggest
 from .arguments import Parser, add_plugin_flags, load_plugins_from
 
 _EXAMPLES = """\

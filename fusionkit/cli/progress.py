@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 from . import print_line, say, silence_stdout
 
 if TYPE_CHECKING:
-    from ..fusion import Scene
-    from ..pipeline import Pipeline
+    from ..host.pipeline import Pipeline
+    from ..host.scene import Scene
 
 _FORM = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
 _MOST = 0.99  # of a scene, until it is written

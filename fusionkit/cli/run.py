@@ -7,15 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UsageError
+from ..host.listing import expanded
 from ..imaging import FORMATS
-from ..listing import expanded
-from ..recipe import GIVEN
-from .arguments import (
-    Parser,
-    add_cache_flag,
-    add_plugin_flags,
-    add_threads_flag,
-)
+from ..recipes.layers import GIVEN
+from .arguments import Parser, add_cache_flag, add_plugin_flags, add_threads_flag
 from .jobs import Order, order_of
 from .running import Runner
 from .selection import Selection, select

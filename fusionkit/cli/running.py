@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..contract.options import to_mapping
 from ..errors import PluginError, UsageError
+from ..host.saving import TRACE_FILES, check_folder, is_result, made_of, make_folder
 from ..imaging.files import sweep
-from ..options import to_mapping
-from ..recipe import DEFAULT_TASK, RECIPE_KINDS, choose, resolve_settings
-from ..saving import TRACE_FILES, check_folder, is_result, made_of, make_folder
+from ..recipes.layers import DEFAULT_TASK, RECIPE_KINDS, choose, resolve_settings
 from . import complain, explain, say
 from .arguments import set_threads
 from .jobs import Job, Order, check_kept
@@ -22,8 +22,8 @@ from .progress import Progress
 from .selection import Selection
 
 if TYPE_CHECKING:
-    from ..fusion import Scene
-    from ..pipeline import Pipeline
+    from ..host.pipeline import Pipeline
+    from ..host.scene import Scene
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Runner:
 
     def _read(self, job: Job, order: Order, progress: Progress) -> Ready:
         """Read a scene, and check that its result can be written."""
-        from ..fusion import Scene
+        from ..host.scene import Scene
 
         began = time.perf_counter()
         progress.begin(job.name or Path(job.output).name)
@@ -178,7 +178,7 @@ class Runner:
     def _loaded(self) -> Pipeline:
         """Return the pipeline, composed when it is first wanted."""
         if self._pipeline is None:
-            from ..composing import compose
+            from ..host.composing import compose
 
             given, selection = self._given, self._selection
             set_threads(given.threads)

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..components import Provided, Registry
+from ..contract.options import specs, suggest
+from ..contract.registry import Provided, Registry
 from ..errors import UsageError
-from ..options import specs, suggest
-from ..recipe import (
+from ..recipes.layers import (
     DEFAULT_TASK,
     GIVEN,
     RECIPE_KINDS,
@@ -33,7 +33,7 @@ from .arguments import (
 )
 
 if TYPE_CHECKING:
-    from ..pipeline import Pipeline
+    from ..host.pipeline import Pipeline
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Selection:
         UsageError
             There is something, and ``strict`` is true.
         """
-        from ..idle import complaints
+        from ..host.idle import complaints
 
         found = complaints(pipeline, self.merged.origins)
         if strict and found:

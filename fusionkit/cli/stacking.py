@@ -6,7 +6,7 @@ import argparse
 import math
 
 from ..errors import UsageError
-from ..grouping import Stacking
+from ..host.grouping import Stacking
 
 
 def add_stacking_flags(parser: argparse.ArgumentParser) -> None:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..components import Registry
+from ..contract.registry import Registry
 from ..errors import FusionkitWarning, UsageError
 from .folder import held, is_there, prepare, read_results, sealed, valid_lines
 from .study import Cell, Loading, Study
 
 if TYPE_CHECKING:  # what imports torch waits until there is something to do
-    from ..pipeline import Part
+    from ..host.parts import Part
 
 
 def run_study(
@@ -73,7 +73,7 @@ def run_study(
         if not todo:
             return problems
         if cache is not None:
-            from ..cache import EstimateCache
+            from ..sampling.cache import EstimateCache
 
             EstimateCache(cache)  # refused once, and not by every cell
         from .idle_axes import idle_axes

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..mirror import mirrored_index
+from ..ops.borders import mirrored_index
 from .presets import TRIVIAL, source_names
 
 # Fusions of luma (K, H, W) in [0, 255], float64, to (H, W).

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..components import Registry
-from ..composing import compose
-from ..pipeline import Part, Pipeline
-from ..protocols import NoiseEstimator
-from ..recipe import merge
+from ..contract.protocols import NoiseEstimator
+from ..contract.registry import Registry
+from ..host.composing import compose
+from ..host.parts import Part
+from ..host.pipeline import Pipeline
+from ..recipes.layers import merge
 from .plan import Variant
 
 _SIDE = 128

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..components import Registry
-from ..composing import compose
+from ..contract.registry import Registry
 from ..errors import FusionkitError
-from ..idle import idle
-from ..pipeline import Part
+from ..host.composing import compose
+from ..host.idle import idle
+from ..host.parts import Part
 from .study import Study
 
 

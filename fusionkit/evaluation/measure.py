@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..components import METRIC, BuildContext, Registry
+from ..contract.component import METRIC, BuildContext
+from ..contract.protocols import Metric
+from ..contract.registry import Registry
+from ..contract.stray import prints_on_stderr
 from ..errors import FusionkitError, ImageError
 from ..imaging import Picture
 from ..imaging.colour import luma_of
 from ..imaging.values import to_unit
-from ..protocols import Metric
-from ..stray import prints_on_stderr
 from .baselines import trivial_fusion
 from .presets import REFERENCE_METRICS, own_metrics, trivial_names
 from .ranges import REFERENCE, Ranges

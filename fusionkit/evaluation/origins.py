@@ -14,16 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from ..components import METRIC, Kind, Provided, Registry
-from ..fingerprint import (
-    code_of_modules,
-    code_of_plugin,
-    core_code,
-    hash_of_file,
-    hash_of_folder,
-)
-from ..options import specs
-from ..recipe import RECIPE_KINDS
+from ..contract.component import METRIC, Kind
+from ..contract.hashes import hash_of_file, hash_of_folder
+from ..contract.options import specs
+from ..contract.registry import Provided, Registry
+from ..host.fingerprint import code_of_modules, code_of_plugin, core_code
+from ..recipes.layers import RECIPE_KINDS
 
 LARGE = 2**25
 """Bytes from which on a file is not read again while its size and time are what they were."""

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batch import images_by_stem
 from ..errors import UsageError
+from ..host.batch import images_by_stem
 from ..imaging import read_picture
 from ..imaging.colour import luma_of
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..components import Provided, Registry
+from ..contract.options import OptionSpec, specs, suggest, to_mapping
+from ..contract.registry import Provided, Registry
 from ..errors import UsageError
-from ..options import OptionSpec, specs, suggest, to_mapping
-from ..recipe import RECIPE_KINDS, Layer, choose, merge, resolve_settings
-from ..settings import Settings
+from ..recipes.layers import RECIPE_KINDS, Layer, choose, merge, resolve_settings
+from ..recipes.settings import Settings
 
 _GROUPS = {kind.group: kind for kind in RECIPE_KINDS}
 _SETTINGS = {spec.name: spec for spec in specs(Settings)}

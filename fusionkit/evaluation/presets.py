@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..components import METRIC, Registry
+from ..contract.component import METRIC
+from ..contract.options import OptionSpec, specs, suggest
+from ..contract.registry import Registry
 from ..errors import UsageError
-from ..options import OptionSpec, specs, suggest
 
 _FUSION = ("en", "sd", "sf", "ag", "mi", "scd", "vif", "qabf", "ssim", "cc", "nabf")
 

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ImageError, UsageError
+from ..host.saving import file_sha256, record_of
 from ..imaging import Picture, full_scale, parse_bounds, parse_range, read_picture
 from ..imaging.values import OWN, ValueRange
-from ..saving import file_sha256, record_of
 
 Range = tuple[float, float]
 

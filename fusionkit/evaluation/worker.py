@@ -13,16 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..components import Registry
-from ..composing import compose
+from ..contract.hashes import hash_of_file
+from ..contract.registry import Registry
 from ..errors import FusionkitError
-from ..fingerprint import hash_of_file
-from ..fusion import Scene
+from ..host.composing import compose
+from ..host.parts import Part
+from ..host.pipeline import Pipeline
+from ..host.plugins import load_plugins
+from ..host.scene import Scene
 from ..imaging import from_unit, write_picture
-from ..pipeline import Part, Pipeline
-from ..plugins import load_plugins
-from ..recipe import resolve_settings
-from ..sampler import SampledStep
+from ..recipes.layers import resolve_settings
+from ..sampling.sampler import SampledStep
 from .baselines import trivial_fusion
 from .measure import Meter, luma_of_picture
 from .ranges import Ranges, parse_ranges

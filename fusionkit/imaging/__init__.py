@@ -3,12 +3,7 @@
 from fusionkit.imaging._encode import FORMATS
 from fusionkit.imaging._sniff import SUPPORTED
 from fusionkit.imaging.alpha import common_alpha
-from fusionkit.imaging.colour import (
-    CHROMA_RULES,
-    ColourPlan,
-    chroma_offset,
-    plan_colour,
-)
+from fusionkit.imaging.colour import CHROMA_RULES, ColourPlan, chroma_offset, plan_colour
 from fusionkit.imaging.files import atomic_write, check_destination, write_text
 from fusionkit.imaging.geometry import check_same_size, orientation_notes
 from fusionkit.imaging.making import picture_from_array

@@ -8,7 +8,7 @@ A plugin's whole conformance test is two lines::
 
 which pytest runs as one named case per promise and component, for example
 ``weighting-sharpest-on_the_simplex``. The promises are those of
-:mod:`fusionkit.protocols`, and the traits that a component declares.
+:mod:`fusionkit.contract.protocols`, and the traits that a component declares.
 
 For tests of one's own: :func:`make_run` with :func:`synthetic_sources` and
 :class:`WhiteGaussian` gives a run whose estimates are known in closed form, and
@@ -22,8 +22,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .checks import Check, CheckSkipped, ConformanceError, Outcome, checks_for, run_checks
+from .checks import Check, CheckSkipped, ConformanceError, Outcome
 from .collect import conformance
+from .running import checks_for, run_checks
 
 if TYPE_CHECKING:
     from .doubles import ConstantWeights, WeightedMean, WhiteGaussian, make_run, synthetic_sources

@@ -8,8 +8,8 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any
 
-from fusionkit import protocols
-from fusionkit.components import (
+from fusionkit.contract import protocols
+from fusionkit.contract.component import (
     ESTIMATOR,
     IDENTITY_PRESERVING,
     METRIC,
@@ -17,7 +17,7 @@ from fusionkit.components import (
     SOURCE_SYMMETRIC,
     WEIGHTING,
 )
-from fusionkit.options import OptionSpec, specs, to_mapping
+from fusionkit.contract.options import OptionSpec, specs, to_mapping
 
 from .checks import CheckSkipped, Subject
 
@@ -85,7 +85,7 @@ def builds(subject: Subject) -> None:
     missing = sorted(name for name in public if not hasattr(built, name))
     subject.require(
         isinstance(built, protocol),
-        f"build must return what fusionkit.protocols.{protocol.__name__} says, but its "
+        f"build must return what fusionkit.contract.protocols.{protocol.__name__} says, but its "
         f"{type(built).__name__} lacks {', '.join(missing)}",
     )
 

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusionkit.components import WEIGHTING
+from fusionkit.contract.component import WEIGHTING
+from fusionkit.contract.protocols import Step, planned_steps, uses_trajectory
 from fusionkit.errors import PluginError
-from fusionkit.protocols import Step, planned_steps, uses_trajectory
-from fusionkit.run import Run
-from fusionkit.sampler import SampledStep, sample
+from fusionkit.sampling.run import Run
+from fusionkit.sampling.sampler import SampledStep, sample
 
 from .checks import ConformanceError, Subject
 from .doubles import ConstantWeights, WeightedMean, WhiteGaussian, make_run, synthetic_sources

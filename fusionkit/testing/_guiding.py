@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusionkit.components import OBJECTIVE, SOURCE_SYMMETRIC, WEIGHTING
+from fusionkit.contract.component import OBJECTIVE, SOURCE_SYMMETRIC, WEIGHTING
 from fusionkit.errors import UsageError
 
 from ._common import skip_if_all_refused, variants

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from fusionkit.contract.options import OptionSpec, specs
+from fusionkit.contract.protocols import levels
 from fusionkit.errors import UsageError
-from fusionkit.options import OptionSpec, specs
-from fusionkit.protocols import levels
 
 from ._common import values, variants
 from ._drive import STEPS, Outputs, drive, scene

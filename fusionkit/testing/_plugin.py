@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-from fusionkit.components import PluginInfo
+from fusionkit.contract.registry import PluginInfo
 
 from .checks import ConformanceError
 
@@ -15,8 +15,8 @@ from .checks import ConformanceError
 # that leads to torch, since sys.modules alone would not tell.
 _IMPORT = """
 import importlib.metadata, json, sys, traceback
-from fusionkit import plugins
-from fusionkit.plugins import GROUP, load_plugins
+from fusionkit.host import plugins
+from fusionkit.host.plugins import GROUP, load_plugins
 
 class Watch:
     asked = None

@@ -1,25 +1,13 @@
-"""What a conformance check is, which ones a plugin or component gets, and running them.
-
-Nothing in here needs pytest, so that ``fusionkit doctor`` runs the same checks.
-"""
+"""What a conformance check is, what it is put to, and what may become of it."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from fusionkit.components import ESTIMATOR, METRIC, OBJECTIVE, WEIGHTING, PluginInfo, Provided
+from fusionkit.contract.registry import Provided
 from fusionkit.errors import UsageError
-
-# Modules, in the order in which their CHECKS are run, for each kind of component.
-_MODULES = {
-    ESTIMATOR: ("_common", "_estimator"),
-    WEIGHTING: ("_common", "_guiding", "_levels", "_weighting"),
-    OBJECTIVE: ("_common", "_guiding", "_levels", "_objective"),
-    METRIC: ("_common", "_metric"),
-}
 
 
 class ConformanceError(AssertionError):
@@ -91,7 +79,7 @@ class Subject:
         UsageError
             It refuses the ``changes`` to them.
         """
-        from fusionkit.components import BuildContext
+        from fusionkit.contract.component import BuildContext
 
         options = self.provided.make_options({**self.values, **(changes or {})})
         try:
@@ -106,60 +94,3 @@ class Subject:
         __tracebackhide__ = True
         if not holds:
             raise ConformanceError(f"{self.name}: {message}")
-
-
-def checks_for(
-    subject: Provided | PluginInfo, options: Mapping[str, Any] | None = None
-) -> Iterator[Check]:
-    """Yield the checks of a component, or those of a plugin as a whole.
-
-    Parameters
-    ----------
-    subject
-        A component of a registry (``registry.all()``), or a plugin (``registry.plugins``).
-    options
-        Options to build the component with, where its defaults do not suffice.
-    """
-    if isinstance(subject, PluginInfo):
-        from ._plugin import CHECKS
-
-        for plugin_check in CHECKS:
-            yield Check(plugin_check.__name__, _one_line(plugin_check, subject, subject.name))
-        return
-    component = Subject(subject, options or {})
-    for module in _MODULES[subject.kind]:
-        for check in importlib.import_module(f".{module}", __package__).CHECKS:
-            yield Check(check.__name__, _one_line(check, component, component.name))
-
-
-def run_checks(
-    subject: Provided | PluginInfo, options: Mapping[str, Any] | None = None
-) -> list[Outcome]:
-    """Make all checks of a component or plugin; parameters as for :func:`checks_for`."""
-    outcomes = []
-    for check in checks_for(subject, options):
-        try:
-            check.run()
-        except CheckSkipped as skipped:
-            outcomes.append(Outcome(check.name, "skipped", str(skipped)))
-        except ConformanceError as error:
-            outcomes.append(Outcome(check.name, "failed", str(error)))
-        else:
-            outcomes.append(Outcome(check.name, "passed", None))
-    return outcomes
-
-
-def _one_line(check: Callable[[Any], None], subject: Any, name: str) -> Callable[[], None]:
-    """Let a check raise nothing but its two exceptions, whatever the plugin raises."""
-
-    def run() -> None:
-        __tracebackhide__ = True  # pytest: show the plugin's frames, not the kit's
-        try:
-            check(subject)
-        except (CheckSkipped, ConformanceError):
-            raise
-        except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise ConformanceError(f"{name}: it failed: {reason}") from error
-
-    return run

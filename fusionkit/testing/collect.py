@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fusionkit.components import PluginInfo, Registry
+from fusionkit.contract.registry import PluginInfo, Registry
 from fusionkit.errors import FusionkitError
-from fusionkit.plugins import load_plugins
+from fusionkit.host.plugins import load_plugins
 
-from .checks import Check, CheckSkipped, ConformanceError, checks_for
+from .checks import Check, CheckSkipped, ConformanceError
+from .running import checks_for
 
 
 def conformance(

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fusionkit.bases import StartedTarget
-from fusionkit.protocols import NoiseEstimator, StartedObjective, StartedWeighting, Step
-from fusionkit.run import Run
-from fusionkit.schedule import Schedule, choose_timesteps
+from fusionkit.contract.bases import StartedTarget
+from fusionkit.contract.protocols import NoiseEstimator, StartedObjective, StartedWeighting, Step
+from fusionkit.sampling.levels import Schedule, choose_timesteps
+from fusionkit.sampling.run import Run
 
 
 class WhiteGaussian:

@@ -1,6 +1,6 @@
 """Traces: what each source had to do with a fused image, step by step, as numbers and pictures."""
 
-from ..saving import check_folder
+from ..host.saving import check_folder
 from .collect import Trace
 from .maps import Maps
 from .traced import Traced, source_names, trace

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import UsageError
-from ..run import Run
-from ..sampler import SampledStep
+from ..sampling.run import Run
+from ..sampling.sampler import SampledStep
 from . import diagnostics
 from .maps import KeptMaps, Maps
 from .summary import summarise
 
 if TYPE_CHECKING:
-    from ..pipeline import Pipeline
+    from ..host.pipeline import Pipeline
 
 
 class Trace:

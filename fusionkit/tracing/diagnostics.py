@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional
 
-from ..mirror import mirrored_index
-from ..run import Run
-from ..smoothing import box_mean
+from ..ops.borders import mirrored_index
+from ..ops.windows import box_mean
+from ..sampling.run import Run
 
 WINDOW = 11
 """Side of the averaging window in pixels; that of the weighting ``dig`` by default."""
@@ -58,7 +58,7 @@ def source_error(run: Run, level: int) -> tuple[Tensor, float]:
     Tensor
         (K, B, 1, H, W): |ĉ_k - c_k|², mean over channels and window.
     float
-        The evaluations that only this needed, in images (:meth:`fusionkit.run.Run.look_at`).
+        The evaluations that only this needed, in images (``Run.look_at``).
     """
     estimate, extra = run.look_at(level)
     difference = estimate - run.sources

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..host.saving import check_folder, make_folder
 from ..imaging import atomic_write, write_text
-from ..saving import check_folder, make_folder
 from .summary import summary_text
 
 if TYPE_CHECKING:

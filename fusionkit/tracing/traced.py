@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..fusion import Result, fuse
+from ..host.fusion import fuse
+from ..host.pipeline import Pipeline
+from ..host.result import Result
 from ..imaging.sources import Source
-from ..pipeline import Pipeline
 from .collect import Trace
 
 

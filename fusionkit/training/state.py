@@ -1,6 +1,6 @@
 """The state of a training: its checkpoint, the average of its weights, and its randomness.
 
-A checkpoint is a file of :func:`fusionkit.weights.write_safetensors` whose metadata have an entry
+A checkpoint is a file of ``write_safetensors`` whose metadata have an entry
 ``training``: a table as JSON, with the ``plan`` and whatever else a training needs to go on.
 """
 

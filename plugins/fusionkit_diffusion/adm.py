@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.errors import UsageError
-from fusionkit.weights import checked_file, checked_hash
+from fusionkit.host.weights import checked_file, checked_hash
 
 from .adm_network import GROUPS, ADMNetwork, Architecture
 from .schedules import linear_alpha_bar

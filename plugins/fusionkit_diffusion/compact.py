@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fusionkit import mirrored_index
-from fusionkit.weights import checked_file, checked_hash
+from fusionkit.host.weights import checked_file, checked_hash
 
 from .compact_file import architecture_of, check_weights, read_file
 from .compact_network import Denoiser, column, forward_flops, rotation

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.errors import UsageError
-from fusionkit.weights import check_tensors, checked_file, read_safetensors
+from fusionkit.host.weights import check_tensors, checked_file, read_safetensors
 
 from .compact_network import Architecture, Network
 

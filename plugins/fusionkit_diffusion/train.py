@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fusionkit import __version__
 from fusionkit.errors import FusionkitError, UsageError
+from fusionkit.host.weights import checked_hash
 from fusionkit.training import (
     CHECKPOINT,
     add_arguments,
@@ -25,7 +26,6 @@ from fusionkit.training import (
     training_speed,
     training_state,
 )
-from fusionkit.weights import checked_hash
 
 from . import photographs as variety
 from .compact_file import architecture_of, read_file

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from fusionkit import training
 from fusionkit.errors import UsageError
+from fusionkit.host.weights import write_safetensors
 from fusionkit.training import by_part, check_same, follow, generator_for, training_state
-from fusionkit.weights import write_safetensors
 
 from .compact_file import architecture_of, describe, read_file
 from .compact_network import PIXELWISE, Architecture, Denoiser, column, rotation

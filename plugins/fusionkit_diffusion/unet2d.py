@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionkit.errors import UsageError
-from fusionkit.weights import checked_hash
+from fusionkit.host.weights import checked_hash
 
 from .unet2d_config import ModelFolder, read_folder
 

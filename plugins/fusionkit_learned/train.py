@@ -13,6 +13,7 @@ import torch
 
 from fusionkit import __version__, training
 from fusionkit.errors import FusionkitError, UsageError
+from fusionkit.host.weights import checked_hash
 from fusionkit.training import (
     CHECKPOINT,
     add_arguments,
@@ -21,7 +22,6 @@ from fusionkit.training import (
     split,
     training_speed,
 )
-from fusionkit.weights import checked_hash
 
 from .degradations import FAMILIES
 from .evaluate import BASELINES, degraded, psnr, read_images

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.errors import UsageError
-from fusionkit.weights import (
+from fusionkit.host.weights import (
     check_tensors,
     checked_file,
     checked_hash,

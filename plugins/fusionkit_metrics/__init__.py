@@ -11,15 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from fusionkit import (
-    SOURCE_SYMMETRIC,
-    BuildContext,
-    Component,
-    Metric,
-    NoOptions,
-    hookimpl,
-    option,
-)
+from fusionkit import SOURCE_SYMMETRIC, BuildContext, Component, Metric, NoOptions, hookimpl, option
 
 if TYPE_CHECKING:
     from .edges import EdgeTransfer

@@ -16,7 +16,7 @@ from fusionkit.benchmarking import speed
 from fusionkit.benchmarking.timing import LOOP, Stopwatch, TimedPipeline
 from fusionkit.cli import main
 from fusionkit.testing.doubles import ConstantWeights, WeightedMean, WhiteGaussian
-from tests.compact.tiny import weights_file
+from tests.plugins.diffusion.compact.tiny import weights_file
 
 SAMPLED = ["--recipe", str(Path(__file__).with_name("sampled.toml"))]
 SMALL = ["bench", "speed", "--size", "40x24", *SAMPLED, "--repeats", "2"]
@@ -74,7 +74,7 @@ def test_timing_changes_nothing():
     assert torch.equal(TimedPipeline(plain, watch)(sources).image, plain(sources).image)
     assert set(watch.seconds) == {"estimator", "weighting", "objective", LOOP}
     assert watch.flops == 3 * 100 * 16 * 16  # three steps of the trajectory
-    assert fusionkit.run.Run.noise.__name__ == "noise"  # nothing is left wrapped
+    assert fusionkit.sampling.run.Run.noise.__name__ == "noise"  # nothing is left wrapped
 
 
 def test_no_time_is_counted_twice(monkeypatch):

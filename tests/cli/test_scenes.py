@@ -406,7 +406,7 @@ def test_a_plugin_that_ends_the_program_is_an_error(folders, pair, tmp_path, cap
 
 
 def test_whatever_one_scene_does_the_others_are_fused(folders, tmp_path, capsys, monkeypatch):
-    from fusionkit.fusion import Scene
+    from fusionkit.host.scene import Scene
 
     real = Scene.load.__func__
 

@@ -20,7 +20,7 @@ from fusionkit.evaluation.pool import Pool
 from fusionkit.evaluation.quality.parts import variants
 from fusionkit.evaluation.quality.recipes import Recipe
 from fusionkit.evaluation.statistics import Difference
-from fusionkit.recipe import merge, task_recipe
+from fusionkit.recipes.layers import merge, task_recipe
 
 from .benches import bench, mean, missing_tools
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 import fusionkit
-from fusionkit import fingerprint
 from fusionkit.cli import main
 from fusionkit.evaluation import tools
 from fusionkit.evaluation.quality import methods
 from fusionkit.evaluation.quality.denoised import split_noise
 from fusionkit.evaluation.quality.methods import alike
 from fusionkit.evaluation.quality.views import psnr_after_fit
+from fusionkit.host import fingerprint
 
 from .benches import QUICK, bench, mean, missing_tools
 

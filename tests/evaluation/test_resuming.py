@@ -20,7 +20,7 @@ from fusionkit.cli import main
 from fusionkit.evaluation.folder import Known, held, read_results, read_study, sealed, valid_lines
 from fusionkit.evaluation.origins import Origins
 from fusionkit.evaluation.report import write_report
-from fusionkit.plugins import load_plugins
+from fusionkit.host.plugins import load_plugins
 
 QUICK = ["--estimator", "gaussian", "--objective", "increments", "--steps", "2", "--quiet"]
 PLUGIN = """

@@ -11,12 +11,7 @@ import pytest
 from scipy import stats
 
 from fusionkit.evaluation.scores import Column, Scores
-from fusionkit.evaluation.statistics import (
-    holm,
-    least_scenes,
-    paired_bootstrap,
-    randomisation_test,
-)
+from fusionkit.evaluation.statistics import holm, least_scenes, paired_bootstrap, randomisation_test
 from fusionkit.evaluation.tables import (
     as_csv,
     as_json,

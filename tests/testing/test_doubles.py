@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fusionkit import NoiseEstimator, Objective, Weighting
-from fusionkit.sampler import sample
+from fusionkit.sampling.sampler import sample
 from fusionkit.testing import (
     ConstantWeights,
     WeightedMean,

@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...components import Registry
-from ...composing import compose
-from ...fingerprint import code_of_class, code_of_modules, combined, core_code
-from ...pipeline import Part, Pipeline
-from ...protocols import Step
+from ...contract.protocols import Step
+from ...contract.registry import Registry
+from ...host.composing import compose
+from ...host.fingerprint import code_of_class, code_of_modules, combined, core_code
+from ...host.parts import Part
+from ...host.pipeline import Pipeline
 from ..photographs import Pixels, luma_of_pixels
 from ..truth_scene import Array, generator_of
 from .methods import Fusion, Method

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ...errors import FusionkitError, ImageError
-from ...fingerprint import code_of_modules
+from ...host.fingerprint import code_of_modules
 from ..baselines import trivial_fusion
 from ..photographs import Pixels, luma_of_pixels, read_pixels
 from ..tools import Tool

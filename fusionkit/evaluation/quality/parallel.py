@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ...plugins import load_plugins
+from ...host.plugins import load_plugins
 from ..pool import Pool
 from ..study import Loading
 from .runner import Result, Runner, Table

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...components import WEIGHTING, Registry
+from ...contract.component import WEIGHTING
+from ...contract.registry import Registry
 from ...errors import UsageError
-from ...recipe import Layer, merge
+from ...recipes.layers import Layer, merge
 from ..cost import nearest_steps, nfe_of
 from ..plan import Variant, matched, resolve, rungs
 from .methods import Fusion, Method, Row

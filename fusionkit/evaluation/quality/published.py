@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...batch import find_scenes, images_by_stem
+from ...contract.options import suggest
 from ...errors import UsageError
-from ...options import suggest
-from ...recipe import DEFAULT_TASK, tasks
+from ...host.batch import find_scenes, images_by_stem
+from ...recipes.layers import DEFAULT_TASK, tasks
 from ..photographs import read_pixels
 from ..truth import part_of
 from .scenes import BenchScene, Made

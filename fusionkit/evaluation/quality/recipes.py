@@ -6,12 +6,13 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from ...components import Registry
-from ...composing import compose
-from ...fingerprint import code_of_class, combined, core_code
-from ...fusion import Scene
-from ...pipeline import Part, Pipeline
-from ...recipe import Layer, base_layers, merge
+from ...contract.registry import Registry
+from ...host.composing import compose
+from ...host.fingerprint import code_of_class, combined, core_code
+from ...host.parts import Part
+from ...host.pipeline import Pipeline
+from ...host.scene import Scene
+from ...recipes.layers import Layer, base_layers, merge
 from ..plan import resolve
 from .methods import Fusion, Row
 from .scenes import BenchScene, Made

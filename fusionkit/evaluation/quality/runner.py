@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ...errors import FusionkitError
-from ...fingerprint import combined
+from ...host.fingerprint import combined
 from ..photographs import Pixels, luma_of_pixels
 from ..scores import Column, Scores
 from .methods import Method

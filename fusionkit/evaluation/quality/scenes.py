@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...fingerprint import code_of_modules
+from ...host.fingerprint import code_of_modules
 from ..photographs import Photograph, Pixels, grey, luma_of_pixels
 from ..truth import Defocus, Noise, TruthScene, noisy, noisy_scene, oracle, part_of, truth_scene
 

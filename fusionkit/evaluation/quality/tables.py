@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...components import Registry
-from ...pipeline import Part
-from ...recipe import DEFAULT_TASK, task_recipe
+from ...contract.registry import Registry
+from ...host.parts import Part
+from ...recipes.layers import DEFAULT_TASK, task_recipe
 from ..photographs import Photograph
 from ..presets import RANKINGS, TRIVIAL, source_names
 from ..tools import TOOLS

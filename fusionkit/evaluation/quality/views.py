@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...components import Registry
-from ...fingerprint import code_of_class, code_of_modules, combined
+from ...contract.registry import Registry
+from ...host.fingerprint import code_of_class, code_of_modules, combined
 from ..measure import Meter, ground_column
 from ..photographs import Pixels, luma_of_pixels
 from ..presets import REFERENCE_METRICS, own_metrics

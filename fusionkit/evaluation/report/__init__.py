@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...components import METRIC, Registry
-from ...fingerprint import hash_of_file, hash_of_folder
+from ...contract.component import METRIC
+from ...contract.hashes import hash_of_file, hash_of_folder
+from ...contract.registry import Registry
+from ...host.plugins import load_plugins
 from ...imaging import write_text
-from ...plugins import load_plugins
 from ..origins import key_of
 from .page import page
 from .summary import summarise

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...components import Registry
+from ...contract.registry import Registry
 from ...errors import FusionkitError
-from ...plugins import load_plugins
+from ...host.plugins import load_plugins
 from ..departures import Departure
 from ..folder import read_results, read_study, valid_lines
 from ..presets import RANKINGS

@@ -1,0 +1,1 @@
+"""What plugins are written against: protocols, bases, options, component records, hook specs."""

@@ -1,0 +1,1 @@
+"""Loading plugins, composing them, fusing scenes, and the records of it."""

@@ -1,0 +1,255 @@
+"""Many scenes: folders paired by name, folders of stacks, one folder of all, or a manifest."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UsageError
+from ..imaging import SUPPORTED
+from ..imaging.stacks import images_in
+from .grouping import Groups, Stacking, group, names_say_scenes
+from .listing import (
+    by_stem,
+    composed,
+    folders_of,
+    holds_sources,
+    ignores_case,
+    images_by_stem,
+    other_kinds,
+    sources_of,
+)
+from .manifest import SUFFIXES, read_manifest
+
+__all__ = ["Scenes", "Stacking", "doubled_stem", "find_scenes", "holds_scenes", "images_by_stem"]
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """The scenes that were found, and what could not be made one.
+
+    Attributes
+    ----------
+    found
+        Name to the paths of its sources, sorted by name. A name is a file's name without
+        its extension, below folders where the sources are. One path alone is a stack.
+    problems
+        Name to why it is not a scene.
+    notes
+        What was left out, and why.
+    """
+
+    found: dict[str, tuple[Path, ...]]
+    problems: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> list[Path]:
+        """Every source of every scene."""
+        return [path for paths in self.found.values() for path in paths]
+
+    def of_files(self) -> Scenes:
+        """Return those whose sources are files of their own, for who reads no stacks.
+
+        Raises
+        ------
+        UsageError
+            There are none.
+        """
+        found = {name: paths for name, paths in self.found.items() if len(paths) > 1}
+        stacks = {
+            name: f"{paths[0]} holds several images: only run takes these, save them as files"
+            for name, paths in self.found.items()
+            if len(paths) == 1
+        }
+        if not found:
+            raise UsageError(next(iter(stacks.values())))
+        return Scenes(found, dict(sorted({**self.problems, **stacks}.items())), self.notes)
+
+
+def holds_scenes(sources: Sequence[str | Path]) -> bool:
+    """Whether the sources name many scenes (folders, a manifest) and not the images of one.
+
+    Raises
+    ------
+    UsageError
+        Some are folders and some are not.
+    """
+    folders = [Path(source).is_dir() for source in sources]
+    if any(folders) and not all(folders):
+        raise UsageError("sources are all files, or all folders, not some of each")
+    return any(folders) or (len(sources) == 1 and Path(sources[0]).suffix.lower() in SUFFIXES)
+
+
+def find_scenes(sources: Sequence[str | Path], how: Stacking = Stacking()) -> Scenes:  # noqa: B008
+    """Find the scenes of folders, of a manifest, or of files that are to be grouped.
+
+    Several folders hold one source of each scene, under one stem (``ir/07.png`` and
+    ``vi/07.jpg``), in them or in folders below that are in all of them. One folder of folders
+    holds a stack in each. One folder of images holds scenes named ``SCENE_ROLE``
+    (``07_ir.png``, ``07_vi.png``), or one stack; see :func:`fusionkit.host.grouping.group`. A
+    manifest names scenes and sources; see :func:`fusionkit.host.manifest.read_manifest`.
+    What fusionkit made is no source in a folder.
+
+    Raises
+    ------
+    UsageError
+        A folder or manifest cannot be read, nothing in it makes a scene, or the images of a
+        folder could be grouped in several ways.
+    """
+    paths = [Path(source) for source in sources]
+    notes: list[str] = []
+    problems: dict[str, str] = {}
+    if how.said and (len(paths) > 1 or not paths[0].is_dir()) and holds_scenes(paths):
+        raise UsageError("--stack-by and --stack-gap group the images of one folder, or of a list")
+    if not holds_scenes(paths):
+        groups = group(paths, "stack", how)
+    elif len(paths) > 1:
+        groups = _paired(paths, problems, notes)
+    elif paths[0].is_dir():
+        groups = _of_folder(paths[0], how, problems, notes)
+    else:
+        groups, problems = read_manifest(paths[0])
+    found: Groups = {}
+    for name in sorted(groups):
+        why = _no_scene(name, groups[name])
+        if why is None:
+            found[name] = groups[name]
+        else:
+            problems[name] = why
+    if not found:
+        listed = ", ".join(map(str, paths))
+        why = next(iter(problems.values()), None) or _without_images(paths)
+        raise UsageError(f"{listed}: no scene with two sources or more: {why}")
+    return Scenes(found, dict(sorted(problems.items())), tuple(notes))
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError if a scene's name cannot name files in the folders that results go to."""
+    parts = name.split("/")
+    if any(part in ("", ".", "..") for part in parts) or re.search(r"[\\\x00-\x1f\x7f]", name):
+        raise UsageError(f"{name!r} cannot name a file")
+
+
+def doubled_stem(paths: Sequence[Path]) -> str:
+    """Say that a folder holds one stem twice."""
+    return f"{paths[0].parent} holds {' and '.join(path.name for path in paths)}: keep one of them"
+
+
+def _no_scene(name: str, paths: Sequence[Path]) -> str | None:
+    """Say why a group is no scene; None if it is one."""
+    try:
+        check_name(name)
+    except UsageError as error:
+        return str(error)
+    if len(paths) == 1 and images_in(paths[0]) < 2:
+        return f"{paths[0]} is the only source of its scene"
+    return None
+
+
+def _without_images(paths: Sequence[Path]) -> str:
+    """Say that there are no images, and what there is."""
+    others = sorted({kind for path in paths if path.is_dir() for kind in other_kinds(path)})
+    there = f", but {', '.join(others)}" if others else ""
+    return f"there are no images ({SUPPORTED}){there}"
+
+
+def _paired(
+    folders: Sequence[Path], problems: dict[str, str], notes: list[str], below: str = ""
+) -> Groups:
+    """Pair the images of several folders by stem, and so on in the folders that all have."""
+    for one, other in ((a, b) for n, a in enumerate(folders) for b in folders[n + 1 :]):
+        if os.path.samefile(one, other):
+            raise UsageError(f"{one} and {other} are one folder: give each once")
+    folds = any(map(ignores_case, folders))
+    groups: Groups = {}
+    listings = [_keyed(by_stem(sources_of(folder)), folds) for folder in folders]
+    for key in dict.fromkeys(key for listing in listings for key in listing):
+        found = [listing.get(key, []) for listing in listings]
+        present = next(paths for paths in found if paths)
+        name = below + composed(present[0].stem)
+        doubled = next((paths for paths in found if len(paths) > 1), None)
+        missing = [folder for folder, paths in zip(folders, found, strict=True) if not paths]
+        if doubled is not None:
+            problems[name] = doubled_stem(doubled)
+        elif missing:
+            listed = ", ".join(map(str, missing))
+            near = [p for each in listings for p in _in_other_case(key, each)]
+            hint = f" (there is {near[0]}: names differ in case)" if near else ""
+            problems[name] = f"no image of this name in {listed}{hint}"
+        else:
+            groups[name] = tuple(paths[0] for paths in found)
+    below_of = [_keyed(_by_name(folders_of(folder)), folds) for folder in folders]
+    for key in dict.fromkeys(key for inner in below_of for key in inner):
+        inner = [each[key][0] for each in below_of if key in each]
+        if len(inner) == len(folders):
+            groups |= _paired(inner, problems, notes, f"{below}{composed(inner[0].name)}/")
+        else:
+            notes += [
+                f"{path}: the other sources have no folder of this name, so it is left out"
+                for path in inner
+                if holds_sources(path)
+            ]
+    return groups
+
+
+def _keyed(listing: dict[str, list[Path]], folds: bool) -> dict[str, list[Path]]:
+    """Return a listing by what its names compare by."""
+    keyed: dict[str, list[Path]] = {}
+    for name, paths in listing.items():
+        keyed.setdefault(name.casefold() if folds else name, []).extend(paths)
+    return keyed
+
+
+def _by_name(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    return {composed(path.name): [path] for path in paths}
+
+
+def _in_other_case(key: str, listing: dict[str, list[Path]]) -> list[Path]:
+    return [
+        paths[0]
+        for other, paths in listing.items()
+        if other != key and other.casefold() == key.casefold()
+    ]
+
+
+def _of_folder(folder: Path, how: Stacking, problems: dict[str, str], notes: list[str]) -> Groups:
+    """Group the images of a folder; without any, take each folder in it as a stack."""
+    images, inner = sources_of(folder), [each for each in folders_of(folder) if holds_sources(each)]
+    name = composed(folder.resolve().name) or "stack"
+    if images:
+        notes += [f"{each}: {folder} holds images itself, so it is left out" for each in inner]
+        return group(images, name, how)
+    groups: Groups = {}
+    for each in inner:
+        groups |= _stacks_below(each, composed(each.name), how, problems, notes)
+    return groups
+
+
+def _stacks_below(
+    folder: Path, name: str, how: Stacking, problems: dict[str, str], notes: list[str]
+) -> Groups:
+    """Take a folder as one stack, or those in it, unless it is said how to group its images."""
+    images = sources_of(folder)
+    if not images:
+        groups: Groups = {}
+        for each in folders_of(folder):
+            groups |= _stacks_below(each, f"{name}/{composed(each.name)}", how, problems, notes)
+        return groups
+    if not how.said and names_say_scenes(images):
+        problems[name] = (
+            f"its names are those of several scenes: give {folder} by itself, or --stack-by all "
+            "if it is one stack"
+        )
+        return {}
+    try:
+        stacks = group(images, name, how if how.said else Stacking("all"))
+    except UsageError as error:
+        problems[name] = str(error)
+        return {}
+    if len(stacks) == 1:
+        return {name: next(iter(stacks.values()))}
+    return {f"{name}/{scene}": paths for scene, paths in stacks.items()}

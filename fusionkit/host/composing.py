@@ -1,0 +1,203 @@
+"""Composing a pipeline: components named or built, settings said or left to a recipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Unpack
+
+import torch
+
+from ..contract.component import ESTIMATOR, OBJECTIVE, WEIGHTING, BuildContext, Kind
+from ..contract.options import from_mapping, to_mapping
+from ..contract.protocols import NoiseEstimator, Objective, Weighting
+from ..contract.registry import Registry
+from ..errors import FusionkitWarning, PluginError, UsageError
+from ..recipes.layers import (
+    GIVEN,
+    Choice,
+    Layer,
+    Said,
+    base_layers,
+    choose,
+    merged,
+    resolve_settings,
+)
+from ..recipes.settings import Settings, SettingsDict
+from ..sampling.cache import EstimateCache
+from .hardware import check_compiler, fast_precision
+from .idle import complaints
+from .parts import Part
+from .pipeline import Pipeline
+from .plugins import load_plugins
+
+_PROTOCOLS = {"estimator": NoiseEstimator, "weighting": Weighting, "objective": Objective}
+
+
+def compose(
+    *,
+    task: str | None = None,
+    recipe: str | Path | Layer | None = None,
+    estimator: str | Mapping[str, Any] | NoiseEstimator | None = None,
+    weighting: str | Mapping[str, Any] | Weighting | None = None,
+    objective: str | Mapping[str, Any] | Objective | None = None,
+    registry: Registry | None = None,
+    built: dict[str, Part] | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    **settings: Unpack[SettingsDict],
+) -> Pipeline:
+    """Compose a pipeline of components, each a name, a table or an object.
+
+    Parameters
+    ----------
+    task
+        A recipe that comes with fusionkit (:func:`fusionkit.tasks`); default ``general``.
+    recipe
+        In its place, a TOML file, the record of a run, or a mapping of the same form.
+    estimator, weighting, objective
+        A name (``"dig"``, ``"dig:dig"``), a table (``{"name": "dig", "window": 7}``; without
+        a name, options for the recipe's choice), or an object that does what
+        the protocol says. Default: the recipe's choice.
+    registry
+        Where names are looked up; default: all installed plugins.
+    built
+        A dictionary in which components that are built are kept and found again, so
+        that several pipelines share one loaded model.
+    cache
+        A folder, made if it is not there, in which the clean estimates of sources are kept,
+        and found again by any run that needs the same ones. It is no part of the recipe:
+        without it, the same comes out later.
+    **settings
+        See :class:`fusionkit.Settings`; they override the recipe's.
+
+    Returns
+    -------
+    Pipeline
+
+    Raises
+    ------
+    UsageError
+        An unknown name, option or value, with a suggestion where one is near; a cache
+        for an estimator that was given as an object.
+    PluginError
+        A component could not be built.
+
+    Warns
+    -----
+    FusionkitWarning
+        Of what is given and cannot change any result of this composition.
+
+    Examples
+    --------
+    >>> import torch
+    >>> dig = {"name": "dig", "window": 15}
+    >>> pipe = compose(estimator="gaussian", weighting=dig, start_at=0.3)
+    >>> fused = pipe(torch.zeros(2, 1, 1, 32, 48), seed=0)
+    >>> fused.image.shape
+    torch.Size([1, 1, 32, 48])
+    """
+    layers = base_layers(task, recipe)
+    said: dict[str, Any] = {"estimator": estimator, "weighting": weighting, "objective": objective}
+    objects = {
+        group: value
+        for group, value in said.items()
+        if value is not None and not isinstance(value, (str, Mapping))
+    }
+    named = {k: v for k, v in said.items() if v is not None and k not in objects}
+    if registry is None:
+        registry = load_plugins() if len(objects) < len(said) else Registry([], [])
+    layered = merged([*layers, Said({**named, **settings}, GIVEN)], registry)
+    resolved = resolve_settings(layered.recipe)
+    shared = {} if built is None else built
+
+    def part(kind: Kind, context: BuildContext) -> Part:
+        if kind.group in objects:
+            return _part_of_object(kind, objects[kind.group])
+        choice = choose(kind, layered.recipe.get(kind.group, {}), registry)
+        return _part_by_name(choice, context, shared)
+
+    device = _device(resolved)
+    compiling = resolved.compile == "on"
+    if compiling:
+        check_compiler(device)
+    context = BuildContext(device, _precision(resolved, device), compiling)
+    parts = {"estimator": part(ESTIMATOR, context)}
+    if compiling and not getattr(parts["estimator"].built, "compiled", False):
+        raise UsageError(
+            f"--compile on: {parts['estimator'].label} compiles no network: leave it off"
+        )
+    # The record is to make the same image again, on another device too.
+    resolved = from_mapping(
+        Settings, {**to_mapping(resolved), "precision": context.precision}, "settings"
+    )
+    parts |= {kind.group: part(kind, context) for kind in (WEIGHTING, OBJECTIVE)}
+    kept = None if cache is None else _cache(cache, parts["estimator"])
+    pipeline = Pipeline(
+        parts["estimator"], parts["weighting"], parts["objective"], resolved, context, kept
+    )
+    for complaint in complaints(pipeline, layered.origins):
+        warnings.warn(complaint, FusionkitWarning, stacklevel=2)
+    return pipeline
+
+
+def _part_by_name(choice: Choice, context: BuildContext, kept: dict[str, Part]) -> Part:
+    group = choice.provided.kind.group
+    key = f"{group} {json.dumps(choice.as_table())} {context}"
+    if key not in kept:
+        built = choice.provided.build(choice.options, context)
+        if not isinstance(built, _PROTOCOLS[group]):
+            raise PluginError(
+                f"{choice.provided.label} built a {type(built).__name__}, which does not do what "
+                f"fusionkit.contract.protocols.{_PROTOCOLS[group].__name__} says"
+            )
+        kept[key] = Part(built, choice.provided.label, choice.as_table(), choice.provided)
+    return kept[key]
+
+
+def _part_of_object(kind: Kind, built: Any) -> Part:
+    protocol = _PROTOCOLS[kind.group]
+    if isinstance(built, type) or not isinstance(built, protocol):
+        raise UsageError(
+            f"{kind.group}: {built!r} is neither a name, a table, nor an object that does what "
+            f"fusionkit.contract.protocols.{protocol.__name__} says"
+        )
+    mistake = kind.misspelt(built)
+    if mistake:
+        raise UsageError(f"{kind.group}: {mistake}")
+    name = f"{type(built).__module__}.{type(built).__qualname__}"
+    return Part(built, f"{kind.title} {type(built).__name__}", {"name": f"<{name}>"})
+
+
+def _cache(folder: str | os.PathLike[str], estimator: Part) -> EstimateCache:
+    if estimator.provided is None:
+        raise UsageError(
+            f"cache: {estimator.label} was given as an object, which cannot be told from another "
+            "that estimates differently: name the estimator, or leave the cache out"
+        )
+    return EstimateCache(folder)
+
+
+def _device(settings: Settings) -> str:
+    device = settings.device
+    if device == "auto":
+        available = torch.cuda.is_available(), torch.backends.mps.is_available()
+        device = "cuda" if available[0] else "mps" if available[1] else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise UsageError(f"unknown device {device!r}: auto, cpu, cuda, cuda:N or mps") from None
+    missing = (kind == "cuda" and not torch.cuda.is_available()) or (
+        kind == "mps" and not torch.backends.mps.is_available()
+    )
+    if missing:
+        raise UsageError(f"device {device} is not available here; use --device cpu or auto")
+    if kind == "mps" and settings.precision == "float64":
+        raise UsageError("device mps has no float64; use --device cpu")
+    return device
+
+
+def _precision(settings: Settings, device: str) -> str:
+    return fast_precision(device) if settings.precision == "auto" else settings.precision

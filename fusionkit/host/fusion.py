@@ -1,0 +1,114 @@
+"""Fusing real images: paths, arrays or tensors in, an image of their kind and a record out."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from ..contract.registry import Registry
+from ..errors import FusionkitWarning, UsageError
+from ..imaging.sources import Source
+from ..recipes.layers import Layer
+from ..recipes.settings import SettingsDict
+from .result import Result
+from .scene import Scene
+
+# Sources are read, and what is wrong with them is said, before torch takes seconds to import.
+if TYPE_CHECKING:
+    from ..contract.protocols import NoiseEstimator, Objective, Weighting
+    from ..sampling.sampler import SampledStep
+    from .pipeline import Pipeline
+
+
+def fuse(
+    sources: Sequence[Source],
+    *more: object,
+    task: str | None = None,
+    recipe: str | Path | Layer | None = None,
+    estimator: str | Mapping[str, Any] | NoiseEstimator | None = None,
+    weighting: str | Mapping[str, Any] | Weighting | None = None,
+    objective: str | Mapping[str, Any] | Objective | None = None,
+    registry: Registry | None = None,
+    pipeline: Pipeline | None = None,
+    on_step: Callable[[SampledStep], None] | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    **settings: Unpack[SettingsDict],
+) -> Result:
+    """Fuse registered images of one scene.
+
+    Parameters
+    ----------
+    sources
+        At least two, of one size: paths; bytes of image files, or files open for
+        reading; PIL images; arrays (H, W) or (H, W, C); tensors (H, W) or (C, H, W). C is
+        1 to 4: grey, grey + alpha, RGB, RGBA. Integers span their dtype's range,
+        floats [0, 1]; ``range`` says otherwise. Or one path, of a file that is a stack:
+        a TIFF with pages, an NPY array (K, H, W) or (K, H, W, C).
+    more
+        None: sources that are not in one list are an error that says so.
+    task, recipe, estimator, weighting, objective, registry, cache, **settings
+        See :func:`fusionkit.compose` and :class:`fusionkit.Settings`.
+    pipeline
+        A composed pipeline in their place, to fuse many scenes with one set of
+        loaded models; only ``seed`` may then be given beside it.
+    on_step
+        Called with every finished step.
+
+    Returns
+    -------
+    Result
+        ``image`` in the sources' own dtype and layout, ``record``, ``save(path)``.
+
+    Raises
+    ------
+    ImageError
+        A source cannot be read, or the sources do not go together.
+    UsageError
+        An unknown name, option or value.
+    PluginError
+        A component failed or broke its contract during the run.
+
+    Warns
+    -----
+    FusionkitWarning
+        For what the person should know of a source, such as a range hardly used.
+
+    Examples
+    --------
+    Two focus settings as arrays; what comes out is of their kind:
+
+    >>> import numpy as np
+    >>> scene = np.tile(np.array([40, 200], np.uint8), (48, 24))
+    >>> near, far = scene.copy(), scene.copy()
+    >>> near[:, 24:] = far[:, :24] = 120
+    >>> result = fuse([near, far], weighting={"name": "saliency", "window": 5})
+    >>> result.image.shape, result.image.dtype
+    ((48, 48), dtype('uint8'))
+    >>> bool(np.abs(result.image.astype(int) - scene)[:, :20].max() < 30)
+    True
+    """
+    if more:
+        raise UsageError("give the sources in one list: fuse([a, b]), not fuse(a, b)")
+    seed = settings.get("seed")
+    if pipeline is None:
+        from .composing import compose
+
+        pipeline = compose(
+            task=task,
+            recipe=recipe,
+            estimator=estimator,
+            weighting=weighting,
+            objective=objective,
+            registry=registry,
+            cache=cache,
+            **settings,
+        )
+    elif set(settings) - {"seed"} or any((task, recipe, estimator, weighting, objective, cache)):
+        raise UsageError("a pipeline is already composed: only seed may be given beside it")
+    scene = Scene.load(sources, pipeline.settings)
+    for note in scene.notes:
+        warnings.warn(note, FusionkitWarning, stacklevel=2)
+    return scene.fuse(pipeline, seed, on_step)

@@ -1,0 +1,86 @@
+"""Settings and options that cannot change what a composition makes, found by what it declares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ..contract.options import idle_options
+from ..recipes.layers import Origin
+
+if TYPE_CHECKING:
+    from .parts import Part
+    from .pipeline import Pipeline
+
+_LEVELS = ("steps", "start-at", "spacing", "timesteps")
+"""What chooses the levels of a run."""
+
+
+def idle(pipeline: Pipeline) -> dict[str, str]:
+    """Return what changes no pixel of any result, by flag (``eta``, ``weighting.stride``), and why.
+
+    It follows from what components declare: whether they use the trajectory and which levels they
+    depend on (``protocols``), and which of their options matter beside the others
+    (:func:`fusionkit.option`). What is not in it may change something.
+    """
+    found = _idle_settings(pipeline)
+    for group, part in pipeline.parts.items():
+        found |= {f"{group}.{name}": why for name, why in _idle_options(part).items()}
+    return found
+
+
+def complaints(pipeline: Pipeline, origins: Mapping[str, Origin]) -> list[str]:
+    """Return a line for every reason why something that was chosen for this run changes nothing.
+
+    Parameters
+    ----------
+    pipeline
+        What was composed.
+    origins
+        Whose its values are, by flag (:class:`fusionkit.recipes.layers.Merged`).
+    """
+    by_reason: dict[str, list[str]] = {}
+    for flag, why in idle(pipeline).items():
+        if flag in origins and origins[flag].by_hand:
+            by_reason.setdefault(why, []).append(f"--{flag}")
+    return [
+        f"{' and '.join(flags)} {'change' if len(flags) > 1 else 'changes'} nothing here: {why}"
+        for why, flags in by_reason.items()
+    ]
+
+
+def _idle_settings(pipeline: Pipeline) -> dict[str, str]:
+    settings = pipeline.settings
+    found: dict[str, str] = {}
+
+    def note(why: str, *names: str) -> None:
+        for name in names:
+            found.setdefault(name, why)
+
+    weighting, objective = (pipeline.parts[group].table["name"] for group in _GUIDING)
+    both = f"weighting {weighting} and objective {objective}"
+    if pipeline.levels == "none":
+        note(f"{both} depend on no noise level", *_LEVELS, "eta")
+        if not settings.noise:
+            note(f"{both} ask for no estimate and no noise", "seed", "tile", "compile")
+        elif pipeline.channels == 1:  # others take noise off with some of their own (.denoising)
+            note(f"{both} ask for no noise", "seed")
+    if settings.timesteps:
+        note("--timesteps names the levels", "steps", "start-at", "spacing")
+    if pipeline.levels == "first":
+        note(f"{both} depend on the first noise level alone", "steps", "spacing")
+    if pipeline.target_only:
+        note(f"{both} do not look at the fused trajectory, which is left out", "eta")
+    elif pipeline.schedule.steps == 1:
+        note("there is one step, and none after it", "eta", "spacing")
+    return found
+
+
+_GUIDING = ("weighting", "objective")
+
+
+def _idle_options(part: Part) -> dict[str, str]:
+    if part.provided is None:
+        return {}
+    values = {name: value for name, value in part.table.items() if name != "name"}
+    return idle_options(part.provided.make_options(values))

@@ -1,0 +1,136 @@
+"""What is in a folder: its images, in the order of their numbers, and the folders that hold some.
+
+Names compare in Unicode's composed form, since one name is stored in two ways (NFC by Linux and
+Windows, NFD by macOS), and without case where the file system does.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import UsageError
+from .saving import is_result
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".npy")
+
+# What systems put into folders beside what people do; whatever begins with a dot is left out too.
+_SYSTEM_FOLDERS = ("@eaDir", "__MACOSX", "System Volume Information", "$RECYCLE.BIN")
+
+
+def images_of(folder: Path) -> list[Path]:
+    """Return the images of a folder in natural order; raise UsageError if it cannot be listed."""
+    return [path for path in _entries(folder) if is_image(path)]
+
+
+def sources_of(folder: Path) -> list[Path]:
+    """Return the images of a folder that fusionkit did not make."""
+    return [path for path in images_of(folder) if not is_result(path)]
+
+
+def folders_of(folder: Path) -> list[Path]:
+    """Return the folders in a folder in natural order.
+
+    Hidden ones, those of the system and links that lead back up are left out.
+    """
+    here = folder.resolve()
+    return [
+        path
+        for path in _entries(folder)
+        if path.is_dir()
+        and not path.name.startswith(".")
+        and path.name not in _SYSTEM_FOLDERS
+        and not here.is_relative_to(path.resolve())
+    ]
+
+
+def holds_sources(folder: Path) -> bool:
+    """Whether there is a source in a folder, or in one below it."""
+    return bool(sources_of(folder)) or any(map(holds_sources, folders_of(folder)))
+
+
+def other_kinds(folder: Path) -> list[str]:
+    """Return the extensions of what is no image in a folder, such as ``.dng``."""
+    names = (path for path in _entries(folder) if path.is_file() and not is_image(path))
+    return sorted({path.suffix.lower() for path in names if path.suffix} - {".json"})
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file's name says that it is an image."""
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()
+
+
+def images_by_stem(folder: Path) -> dict[str, list[Path]]:
+    """Return the images of a folder by stem, results too; UsageError if it cannot be listed."""
+    return by_stem(images_of(folder))
+
+
+def by_stem(paths: Sequence[Path]) -> dict[str, list[Path]]:
+    """Return paths by stem, in Unicode's composed form."""
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        found.setdefault(composed(path.stem), []).append(path)
+    return found
+
+
+def composed(name: str) -> str:
+    """Return a name as it compares: in Unicode's composed form (NFC)."""
+    return unicodedata.normalize("NFC", name)
+
+
+def ignores_case(folder: Path) -> bool:
+    """Whether the file system finds the files in a folder by their names in any case."""
+    for entry in _entries(folder):
+        other = folder / entry.name.swapcase()
+        if other.name != entry.name:
+            try:
+                return os.path.samefile(entry, other)
+            except OSError:
+                return False
+    return False
+
+
+def natural(path: Path) -> tuple[tuple[tuple[int, str], ...], str]:
+    """Return what sorts names by the numbers in them: ``p_2`` before ``p_10``."""
+    parts = re.split(r"([0-9]+)", composed(str(path)).casefold())
+    # Text is at even places, numbers at odd ones: like is compared with like.
+    keys = tuple((int(part), "") if n % 2 else (0, part) for n, part in enumerate(parts))
+    return keys, str(path)
+
+
+def expanded(sources: Sequence[str]) -> list[str]:
+    """Expand patterns such as ``card/*.JPG`` where the shell has not, leaving results out.
+
+    Raises
+    ------
+    UsageError
+        Nothing fits a pattern, or a name is empty.
+    """
+    found: list[str] = []
+    for source in sources:
+        if not source:
+            raise UsageError(
+                "one of the sources is an empty name: is a variable of the shell unset?"
+            )
+        if os.path.lexists(source) or not glob.has_magic(source):
+            found.append(source)
+            continue
+        matches = [Path(match) for match in glob.glob(source, recursive=True)]
+        fitting = [match for match in sorted(matches, key=natural) if not is_result(match)]
+        if not fitting:
+            raise UsageError(f"{source}: no file fits this pattern")
+        found += map(str, fitting)
+    return found
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir(), key=natural)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be listed: {error.strerror}") from None
+    except ValueError as error:  # a NUL in the name
+        raise UsageError(f"{str(folder)!r}: cannot be listed: {error}") from None

@@ -1,0 +1,130 @@
+"""What a pipeline is made of, and what it returns."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from ..contract.protocols import LEVELS, levels, plans
+from ..contract.registry import Provided
+from ..errors import FusionkitError, PluginError, UsageError
+
+
+@dataclass(frozen=True)
+class Part:
+    """A built component in its place in a pipeline.
+
+    ``provided`` is None, and ``table`` holds only the class name, where the
+    caller handed over an object of its own.
+    """
+
+    built: Any
+    label: str
+    table: Mapping[str, Any]
+    provided: Provided | None = None
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what it comes from, JSON-ready: plugin, version, hashes of file and weights."""
+        entry: dict[str, Any] = {"name": self.table["name"]}
+        if self.provided is not None:
+            plugin = self.provided.plugin
+            entry["plugin"] = plugin.name
+            entry["distribution"] = plugin.distribution
+            entry["version"] = plugin.version
+            if plugin.distribution is None:
+                entry["file"] = plugin.origin
+                with open(plugin.origin, "rb") as file:
+                    entry["sha256"] = hashlib.sha256(file.read()).hexdigest()
+        # An estimator with weights says which: a name and version alone do not pin them.
+        weights = getattr(self.built, "weights_sha256", None)
+        if weights is not None:
+            entry["weights_sha256"] = weights
+        return entry
+
+
+@dataclass(frozen=True)
+class Fused:
+    """What a pipeline returns.
+
+    Attributes
+    ----------
+    image
+        (B, C, H, W) in about [-1, 1], C that of the sources given.
+    weights
+        (K, B, 1, H, W), the weights averaged over the steps.
+    nfe
+        Images passed through the noise estimator, per image of the batch; smaller ones
+        count by their area.
+    cached
+        Those that were found in a cache in the place of being passed through it.
+    steps
+        Steps run, the most of any image; fewer than asked for if the weighting's plan
+        skipped some.
+    target_only
+        Whether the fused trajectory was left out, since nothing depended on it.
+    tiled
+        The side of the smallest tiles that images were evaluated in; 0 if all went whole.
+    retries
+        How often memory ran out, so that batches, or tiles, were halved.
+    """
+
+    image: Tensor
+    weights: Tensor
+    nfe: float
+    steps: int
+    target_only: bool
+    cached: float = 0.0
+    tiled: int = 0
+    retries: int = 0
+
+
+class Denoised(NamedTuple):
+    """What :meth:`Pipeline.denoise` returns: images (M, C, H, W), and as of :class:`Fused`."""
+
+    images: Tensor
+    nfe: float
+    tiled: int
+    retries: int
+
+
+def checked_noise(noise: Sequence[float] | None, count: int) -> tuple[float, ...]:
+    """Return one level for each source; none are zeros."""
+    if noise is None:
+        return (0.0,) * count
+    levels = tuple(float(sigma) for sigma in noise)
+    if len(levels) != count:
+        raise UsageError(f"{len(levels)} noise levels for {count} sources")
+    if not all(0 <= sigma < math.inf for sigma in levels):
+        raise UsageError(f"noise levels are finite and not negative, unlike {list(levels)}")
+    return levels
+
+
+def needed_levels(weighting: Part, objective: Part) -> str:
+    """Return which levels the result depends on, one of ``LEVELS``."""
+    most = 0
+    for part in (weighting, objective):
+        try:
+            most = max(most, LEVELS.index(levels(part.built)))
+        except ValueError as error:
+            raise PluginError(f"{part.label}: {error}") from None
+    return "all" if plans(weighting.built) else LEVELS[most]
+
+
+def checked_alpha_bar(estimator: Part) -> tuple[float, ...]:
+    """Read the schedule back to the host, once, before any run."""
+    try:
+        values = tuple(float(value) for value in estimator.built.alpha_bar)
+    except (TypeError, ValueError, RuntimeError, FusionkitError) as error:
+        raise PluginError(f"{estimator.label}: alpha_bar cannot be read: {error}") from error
+    decreasing = all(b < a for a, b in pairwise(values))
+    if not values or not decreasing or values[0] >= 1 or values[-1] <= 0:
+        raise PluginError(
+            f"{estimator.label}: alpha_bar must decrease strictly and lie between 0 and 1"
+        )
+    return values

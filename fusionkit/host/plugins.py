@@ -1,0 +1,227 @@
+"""Finding and loading plugins: each in isolation, blocked before import where asked."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from ..contract import hooks as hookspecs
+from ..contract.component import KINDS, Component
+from ..contract.options import suggest
+from ..contract.registry import PluginInfo, Provided, Registry
+from ..contract.stray import prints_on_stderr
+from ..errors import PluginLoadError, UsageError
+
+GROUP = "fusionkit"
+_TRUE = {"1", "yes", "true", "on"}
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A plugin that was found but not imported; one without an entry point is a file."""
+
+    info: PluginInfo
+    entry_point: importlib.metadata.EntryPoint | None = None
+
+    def names(self) -> set[str]:
+        """Return the names by which it can be disabled; a file was asked for, and has none."""
+        if self.entry_point is None:
+            return set()
+        return {_normal(self.info.name), _normal(self.info.distribution or self.info.name)}
+
+    def load(self) -> Any:
+        if self.entry_point is None:
+            return _load_file(Path(self.info.origin), self.info.name)
+        if self.entry_point.pattern.match(self.entry_point.value) is None:
+            raise ValueError(
+                f"its entry point is {self.entry_point.value!r}, not MODULE or MODULE:OBJECT"
+            )
+        return self.entry_point.load()
+
+
+def load_plugins(
+    *,
+    disabled: Iterable[str] = (),
+    inline: Iterable[str] = (),
+    strict: bool | None = None,
+    entry_points: Iterable[importlib.metadata.EntryPoint] | None = None,
+) -> Registry:
+    """Load every installed plugin and return the registry of their components.
+
+    Parameters
+    ----------
+    disabled
+        Plugins, by plugin or distribution name, that are not even imported.
+        Those of ``FUSIONKIT_DISABLE_PLUGINS`` (comma-separated) are added.
+    inline
+        Paths of Python files to load as plugins beside the installed ones. One takes the place
+        of an installed plugin of its name.
+    strict
+        Raise at once if any plugin fails to load. Default: whether
+        ``FUSIONKIT_STRICT`` is 1.
+    entry_points
+        In the place of the installed ones of the group ``fusionkit``, for tests.
+
+    Raises
+    ------
+    UsageError
+        ``disabled`` names a plugin that is not installed, or an inline file is missing.
+    PluginLoadError
+        An inline plugin failed to load, or any plugin did under ``strict``.
+    """
+    strict = os.environ.get("FUSIONKIT_STRICT", "").lower() in _TRUE if strict is None else strict
+    if entry_points is None:
+        entry_points = importlib.metadata.entry_points(group=GROUP)
+    candidates = [_from_entry_point(point) for point in entry_points]
+    files = [_from_file(path) for path in dict.fromkeys(inline)]
+    given = {file.info.name: file.info.origin for file in files}
+    candidates += files
+
+    blocked = _blocked(disabled, candidates)
+    infos: list[PluginInfo] = []
+    provided: list[Provided] = []
+    for candidate in candidates:
+        if candidate.names() & blocked:
+            infos.append(replace(candidate.info, status="disabled"))
+            continue
+        if candidate.entry_point is not None and candidate.info.name in given:
+            by = f"by {given[candidate.info.name]}"
+            infos.append(replace(candidate.info, status="replaced", error=by))
+            continue
+        try:
+            _refuse_shared_name(candidate, candidates, blocked)
+            with prints_on_stderr(f"plugin {candidate.info.name}"):
+                found = _load(candidate)
+        except (Exception, SystemExit) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            if strict or candidate.entry_point is None:
+                info = candidate.info
+                raise PluginLoadError(
+                    f"plugin {info.name} ({info.source}) failed to load: {reason}"
+                ) from error
+            infos.append(replace(candidate.info, status="failed", error=reason))
+        else:
+            infos.append(candidate.info)
+            provided.extend(found)
+    return Registry(infos, provided)
+
+
+def _load(candidate: _Candidate) -> list[Provided]:
+    """Import one plugin and collect its components."""
+    plugin = candidate.load()
+    unmarked = [
+        name
+        for name in dir(plugin)
+        if name.startswith("fusionkit_")
+        and callable(getattr(plugin, name))
+        and not hasattr(getattr(plugin, name), f"{hookspecs.PROJECT}_impl")
+    ]
+    if unmarked:
+        raise TypeError(f"{unmarked[0]} is not marked: put @fusionkit.hookimpl above it")
+    # A manager of its own for each plugin: none can be in another's way, whatever it registers.
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    manager.register(plugin, name=candidate.info.name)
+    manager.check_pending()  # an unknown hook name is a typo, not an extension
+    return _collect(manager, candidate.info)
+
+
+def _collect(manager: pluggy.PluginManager, info: PluginInfo) -> list[Provided]:
+    found: list[Provided] = []
+    for kind in KINDS:
+        for implementation in getattr(manager.hook, kind.hook).get_hookimpls():
+            for component in implementation.function():
+                if not isinstance(component, Component):
+                    raise TypeError(
+                        f"{kind.hook} returned {type(component).__name__}, not fusionkit.Component"
+                    )
+                if any(p.kind == kind and p.component.name == component.name for p in found):
+                    raise ValueError(f"it provides the {kind.title} {component.name!r} twice")
+                found.append(Provided(kind, component, info))
+    return found
+
+
+def _refuse_shared_name(
+    candidate: _Candidate, candidates: list[_Candidate], blocked: set[str]
+) -> None:
+    """Two plugins of one name would make ``provider:name`` ambiguous: neither is loaded."""
+    rivals = [
+        other
+        for other in candidates
+        if other is not candidate
+        and other.info.name == candidate.info.name
+        and (other.entry_point is None) == (candidate.entry_point is None)
+        and not other.names() & blocked
+    ]
+    if rivals:
+        listed = ", ".join(sorted(r.info.distribution or r.info.origin for r in rivals))
+        cure = (
+            "rename one of the files"
+            if candidate.entry_point is None
+            else "disable one by its distribution's name"
+        )
+        raise ValueError(f"{listed} has a plugin of this name too; {cure}")
+
+
+def _blocked(disabled: Iterable[str], candidates: list[_Candidate]) -> set[str]:
+    known = set().union(*(candidate.names() for candidate in candidates))
+    asked = set()
+    for name in disabled:
+        if _normal(name) not in known:
+            raise UsageError(f"no plugin {name!r} to disable.{suggest(name, known)}")
+        asked.add(_normal(name))
+    environment = os.environ.get("FUSIONKIT_DISABLE_PLUGINS", "").split(",")
+    return asked | {_normal(name) for name in environment if name.strip()}
+
+
+def _normal(name: str) -> str:
+    """Distribution names compare without case, and with ``-``, ``_`` and ``.`` alike."""
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+
+
+def _from_entry_point(point: importlib.metadata.EntryPoint) -> _Candidate:
+    distribution = point.dist
+    return _Candidate(
+        PluginInfo(
+            name=point.name,
+            status="loaded",
+            origin=point.value,
+            distribution=distribution.name if distribution else None,
+            version=distribution.version if distribution else None,
+        ),
+        point,
+    )
+
+
+def _from_file(path: str) -> _Candidate:
+    file = Path(path)
+    if not file.is_file():
+        raise UsageError(f"plugin file {path} does not exist")
+    if file.suffix != ".py":
+        raise UsageError(f"plugin file {path} is not a Python file (.py)")
+    return _Candidate(PluginInfo(name=file.stem, status="loaded", origin=str(file)))
+
+
+def _load_file(path: Path, name: str) -> ModuleType:
+    module_name = f"fusionkit_inline_{re.sub(r'[^0-9a-zA-Z]', '_', name)}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # dataclasses look their module up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[module_name]
+        raise
+    return module

@@ -1,0 +1,75 @@
+"""A fused image and how it was made."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from ..imaging import (
+    encode_picture,
+    held,
+)
+from ..imaging.metadata import NO_METADATA, Metadata
+from .saving import Kept, record_path_of, save_result
+
+# Sources are read, and what is wrong with them is said, before torch takes seconds to import.
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A fused image and how it was made.
+
+    Attributes
+    ----------
+    image
+        An array (H, W) or (H, W, C), C = 2 and 4 with alpha last; a tensor (H, W) or
+        (C, H, W) where all sources were tensors. Its dtype is that of the
+        deepest source, its range the sources' own (:func:`fusionkit.imaging.output_format`).
+    record
+        JSON-ready: recipe, plugins, inputs, colour plan, NFE, time, libraries.
+    """
+
+    image: NDArray[Any] | Tensor
+    record: dict[str, Any]
+    pixels: NDArray[Any]
+    alpha: NDArray[Any] | None
+    icc: bytes | None
+    sources: tuple[str, ...] = ()
+    metadata: Metadata = NO_METADATA
+
+    def __repr__(self) -> str:
+        height, width = self.pixels.shape[:2]
+        kind = "grey" if self.pixels.ndim == 2 else "RGB"
+        parts = [str(part["name"]) for part in self.record["components"].values()]
+        return (
+            f"<Result {width}x{height} {self.pixels.dtype} {kind}"
+            f"{'' if self.alpha is None else ' with alpha'}, {' '.join(parts)}>"
+        )
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Write the image, and the record beside it (``out.png`` gets ``out.png.json``).
+
+        Folders that are missing are made. The record gets the SHA-256 of the image's file, and
+        its ``metadata`` are those that the format holds.
+
+        Raises
+        ------
+        UsageError
+            The file exists and ``overwrite`` is false, is one of the sources, or cannot be
+            written, or the format cannot hold the image's depth or alpha.
+        """
+        from .record import metadata_record
+
+        Kept(self.sources).refuse(path, record_path_of(path))
+        quality = self.record["recipe"]["quality"]
+        channels = 1 if self.pixels.ndim == 2 else 3
+        icc, metadata = held(path, self.icc, channels, self.metadata)
+        left_out = [] if icc == self.icc else ["ICC profile"]
+        self.record["metadata"] |= metadata_record(metadata, left_out)
+        data = encode_picture(path, self.pixels, self.alpha, icc, quality, metadata)
+        save_result(path, data, self.record, overwrite=overwrite)

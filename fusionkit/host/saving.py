@@ -1,0 +1,253 @@
+"""Results: a fused image with its record beside it, which is always the record of that image."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from ..imaging.files import Part, check_destination, exists, explained, locked, part_of, sweep, utf8
+
+StrPath = str | os.PathLike[str]
+
+TRACE_FILES = ("trace.json", "strip.png", "curves.png")
+"""What a trace writes into its folder."""
+
+
+def record_path_of(path: StrPath) -> str:
+    """Return where the record of an output goes: ``out.png`` -> ``out.png.json``."""
+    return os.fspath(path) + ".json"
+
+
+def record_text(record: dict[str, Any]) -> str:
+    """Return the record as the text of its file."""
+    return json.dumps(record, indent=2, ensure_ascii=False) + "\n"
+
+
+def record_of(path: StrPath) -> dict[str, Any] | None:
+    """Return the record that lies beside an image; None if there is none of fusionkit's."""
+    record = _json_of_ours(record_path_of(path))
+    return record if record is not None and isinstance(record.get("recipe"), dict) else None
+
+
+def is_result(path: StrPath) -> bool:
+    """Whether fusionkit made a file: a fused image with its record beside it, or of a trace."""
+    if Path(path).name in TRACE_FILES:
+        return _json_of_ours(Path(path).with_name("trace.json")) is not None
+    return record_of(path) is not None
+
+
+def finished(path: StrPath) -> dict[str, Any] | None:
+    """Return the record of a result that is whole: it holds the hash of the image beside it."""
+    record = record_of(path)
+    output = {} if record is None else record.get("output")
+    if not isinstance(output, dict) or not os.path.isfile(path):
+        return None
+    return record if output.get("sha256") == file_sha256(path) else None
+
+
+def made_of(record: dict[str, Any], recipe: dict[str, Any], sources: Sequence[StrPath]) -> bool:
+    """Whether a record tells of this recipe, every setting spelled out, and of these files.
+
+    One file alone is a stack, each of whose pages the record lists.
+    """
+    if record["recipe"] != recipe:
+        return False
+    inputs = record.get("inputs")
+    if not isinstance(inputs, list):
+        return False
+    listed = [entry.get("sha256") for entry in inputs if isinstance(entry, dict)]
+    hashes = [file_sha256(source) for source in sources]
+    return listed == (hashes if len(hashes) > 1 else hashes * len(listed))
+
+
+def file_sha256(path: StrPath) -> str:
+    """Return the SHA-256 of a file; raise UsageError if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{os.fspath(path)}: it cannot be read: {error}") from None
+
+
+class Kept:
+    """Files that no output may replace, under whatever name it reaches them."""
+
+    def __init__(self, sources: Iterable[StrPath]) -> None:
+        self._names: dict[tuple[int, int], str] = {}
+        for path in sources:
+            self.add(path, "source")
+
+    def add(self, path: StrPath, what: str) -> None:
+        """Keep one more, if it is there."""
+        found = _file_id(path)
+        if found is not None:
+            self._names[found] = f"{what} {os.fspath(path)}"
+
+    def refuse(self, *outputs: StrPath) -> None:
+        """Raise UsageError if an output is one of the files, by a link or another spelling too."""
+        for output in outputs:
+            found = _file_id(output)
+            if found is not None and found in self._names:
+                raise UsageError(
+                    f"{os.fspath(output)}: this is the {self._names[found]}, which no output "
+                    "replaces: give another name"
+                )
+
+
+def check_result(path: StrPath, *, overwrite: bool = False, resume: bool = False) -> None:
+    """Raise UsageError, before anything is computed, if a result could not be written there.
+
+    Folders that are missing are made when it is. An image without a record may be what an
+    interrupted run left: under ``resume`` it is no error yet, see :func:`save_result`.
+    """
+    record = record_path_of(path)
+    for name in (path, record):
+        check_place(name)
+    if not overwrite:
+        image_there, record_there = os.path.exists(path), os.path.exists(record)
+        if image_there and not (resume and not record_there):
+            raise exists(os.fspath(path))
+        if record_there and record_of(path) is None:
+            raise exists(record)
+
+
+def check_place(path: StrPath) -> None:
+    """Raise UsageError unless a file can be made there, in folders that are made for it."""
+    place = Path(path)
+    parents = place.absolute().parents
+    there = next(parent for parent in parents if os.path.lexists(parent))
+    if there == parents[0]:
+        check_destination(path, overwrite=True)
+    elif not there.is_dir():
+        raise UsageError(f"{place}: {there} is a file, not a folder: give another name")
+    else:
+        with part_of(there / place.name):
+            pass
+
+
+def check_folder(folder: StrPath, overwrite: bool = False, beside: str | None = None) -> None:
+    """Check, before anything is computed, that a trace can be written into a folder.
+
+    Parameters
+    ----------
+    folder
+        It need not exist, but the folder that it is to be in must.
+    overwrite
+        Whether a trace in it may be replaced.
+    beside
+        Another file that will be written, which none of the trace's may replace.
+
+    Raises
+    ------
+    UsageError
+        The folder is a file, cannot be made or written to, or holds a trace and
+        ``overwrite`` is false; or the trace would replace ``beside``.
+    """
+    place = Path(folder)
+    if beside is not None and Path(beside).resolve() in [
+        (place / f).resolve() for f in TRACE_FILES
+    ]:
+        raise UsageError(f"{beside}: the trace has a file of this name: give another folder")
+    if place.is_dir():
+        for name in TRACE_FILES:
+            check_destination(place / name, overwrite=overwrite)
+    elif os.path.lexists(place):
+        raise UsageError(f"{place}: this is a file: give a folder for the trace")
+    else:  # what lets a file be made there lets the folder be
+        check_destination(place)
+
+
+def make_folder(path: StrPath) -> None:
+    """Make a folder, and those that it is in; raise UsageError if that is refused."""
+    with explained(os.fspath(path)):
+        Path(path).mkdir(parents=True, exist_ok=True)
+
+
+def save_result(
+    path: StrPath, data: bytes, record: dict[str, Any], *, overwrite: bool = False
+) -> None:
+    """Write an image and its record, so that no kill or race leaves one with another's other.
+
+    Both are on the disk before either has its name, and they get their names while the folder
+    is locked. Whatever is interrupted, a record lies beside its own image or beside none.
+
+    Parameters
+    ----------
+    path
+        Of the image; the record goes to :func:`record_path_of`.
+    data
+        The image's file.
+    record
+        Of this image; its ``output`` gets the ``sha256`` of ``data``.
+    overwrite
+        Whether existing files may be replaced. If not, what an interrupted run left is
+        completed: an image without a record if it is this very image, a record
+        without an image if it is of the same recipe and inputs.
+
+    Raises
+    ------
+    UsageError
+        The file system refuses, or other files are there and ``overwrite`` is false.
+    """
+    record["output"]["sha256"] = hashlib.sha256(data).hexdigest()
+    folder = Path(path).absolute().parent
+    make_folder(folder)
+    sweep(folder)
+    with part_of(path) as image, part_of(record_path_of(path)) as about:
+        image.file.write(data)
+        about.file.write(utf8(record_text(record)))
+        image.file.flush()
+        about.file.flush()
+        with locked(folder):
+            if overwrite:
+                Path(about.target).unlink(missing_ok=True)
+                image.take_name(overwrite=True)
+                about.take_name(overwrite=True)
+            else:
+                _place_new(image, about, record)
+
+
+def _place_new(image: Part, about: Part, record: dict[str, Any]) -> None:
+    """Give names that are free, or belong to what an interrupted run left of this result."""
+    image_there, left = os.path.exists(image.target), record_of(image.name)
+    if left is not None and not image_there:
+        if any(left.get(key) != record[key] for key in ("recipe", "inputs")):
+            raise exists(about.name)
+        os.unlink(about.target)
+    elif image_there and os.path.exists(about.target):
+        raise exists(image.name)
+    elif image_there and file_sha256(image.target) != record["output"]["sha256"]:
+        raise UsageError(
+            f"{image.name}: an image without its record, and another than this run makes: "
+            "give another name, or --overwrite (in Python overwrite=True)"
+        )
+    # The record first: alone, it is known for what it is.
+    about.take_name()
+    if not image_there:
+        try:
+            image.take_name()
+        except BaseException:
+            os.unlink(about.target)
+            raise
+
+
+def _json_of_ours(path: StrPath) -> dict[str, Any] | None:
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) and "fusionkit" in content else None
+
+
+def _file_id(path: StrPath) -> tuple[int, int] | None:
+    """Return what tells a file from all others, whatever it is called; None if there is none."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return None
+    return found.st_dev, found.st_ino

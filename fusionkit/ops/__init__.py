@@ -1,0 +1,1 @@
+"""Operations on images that components share: windows, borders, channels."""

@@ -1,0 +1,1 @@
+"""Settings, recipes, and how they are laid over one another."""

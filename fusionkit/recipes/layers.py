@@ -1,0 +1,252 @@
+"""Recipes: which components with which options, as TOML, JSON or a dict.
+
+A recipe is a mapping whose plain keys are settings and whose tables
+``estimator``, ``weighting`` and ``objective`` name a component and its options::
+
+    steps = 10
+    start-at = 0.6
+
+    [weighting]
+    name = "dig:dig"
+    window = 11
+
+Layers are merged: the default task, another task or a file, then what the caller says
+(:func:`base_layers` and :func:`merged`, for everybody). A layer that names another component
+drops the options of the one before, which are not its own.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ..contract.component import ESTIMATOR, OBJECTIVE, WEIGHTING, Kind
+from ..contract.options import OptionSpec, from_mapping, specs, suggest, to_mapping
+from ..contract.paths import recorded, said_in, verify
+from ..contract.registry import Provided, Registry
+from ..errors import UsageError
+from .settings import Settings
+
+RECIPE_KINDS = (ESTIMATOR, WEIGHTING, OBJECTIVE)
+DEFAULT_TASK = "general"
+Layer = Mapping[str, Any]
+_GROUPS = {kind.group: kind for kind in RECIPE_KINDS}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Who says a layer of a recipe.
+
+    Attributes
+    ----------
+    text
+        As it goes into help texts: ``from task general``, ``as given``.
+    by_hand
+        Whether somebody chose what is in it for this run. Not so of a task, nor of a record,
+        which spells out all there is.
+    """
+
+    text: str = ""
+    by_hand: bool = False
+
+
+GIVEN = Origin("as given", by_hand=True)
+
+
+class Said(dict[str, Any]):
+    """A recipe layer that knows its origin, and the folder that paths in it are relative to."""
+
+    def __init__(self, content: Layer, origin: Origin, folder: Path | None = None) -> None:
+        super().__init__(content)
+        self.origin = origin
+        self.folder = folder
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Recipe layers as one.
+
+    Attributes
+    ----------
+    recipe
+        The merged recipe; keys are hyphenated, components are named ``provider:name``.
+    origins
+        Whose a value is, by its flag: ``steps``, ``weighting`` for the choice of the component,
+        ``weighting.window``. What nobody says is not there, and keeps its default.
+    """
+
+    recipe: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, Origin] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A component chosen by name, with its options resolved."""
+
+    provided: Provided
+    options: Any
+
+    def as_table(self) -> dict[str, Any]:
+        """Return the recipe table that chooses it again; files that it names have their hash."""
+        table = {"name": self.provided.qualified, **to_mapping(self.options)}
+        for spec in _path_specs(self.provided):
+            value = getattr(self.options, spec.field)
+            table[spec.name] = [recorded(path) for path in value] if spec.many else recorded(value)
+        return table
+
+
+def tasks() -> tuple[str, ...]:
+    """Return the names of the recipes that come with fusionkit."""
+    folder = resources.files(__package__)
+    names = (entry.name for entry in folder.iterdir())
+    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+
+
+def task_recipe(name: str) -> Said:
+    """Return the recipe of a task; raise UsageError with suggestions if there is none."""
+    if name not in tasks():
+        hint = suggest(name, tasks()) or f" There are {', '.join(tasks())}."
+        raise UsageError(f"unknown task {name!r}.{hint}")
+    text = (resources.files(__package__) / f"{name}.toml").read_text("utf-8")
+    return Said(tomllib.loads(text), Origin(f"from task {name}"))
+
+
+def read_recipe(path: str | Path) -> Said:
+    """Read a recipe from a TOML file, or out of the JSON record of a run.
+
+    Raises
+    ------
+    UsageError
+        The file is missing, or is neither TOML nor a record.
+    """
+    try:
+        text = Path(path).read_text("utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"recipe {path} does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"recipe {path} cannot be read: {error}") from None
+    record = Path(path).suffix == ".json"
+    try:
+        content = json.loads(text) if record else tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise UsageError(f"recipe {path} is not valid: {error}") from None
+    recipe = content.get("recipe", content) if isinstance(content, dict) else None
+    if not isinstance(recipe, dict):
+        raise UsageError(f"recipe {path} holds no recipe: expected a JSON object")
+    known = [*(spec.name for spec in specs(Settings)), *_GROUPS]
+    for key in recipe:
+        if key.replace("_", "-") not in known:
+            raise UsageError(f"recipe {path}: unknown key {key!r}.{suggest(key, known)}")
+    what = "record" if record else "recipe"
+    origin = Origin(f"from {what} {Path(path).name}", by_hand=not record)
+    return Said(recipe, origin, Path(path).absolute().parent)
+
+
+def base_layers(task: str | None = None, recipe: str | Path | Layer | None = None) -> list[Layer]:
+    """Return what a run begins with: a task's recipe, or a recipe over that of the default task.
+
+    Raises
+    ------
+    UsageError
+        Both are given, or one does not exist or cannot be read.
+    """
+    if task is not None and recipe is not None:
+        raise UsageError("give a task or a recipe, not both")
+    if recipe is None:
+        return [task_recipe(task or DEFAULT_TASK)]
+    given = recipe if isinstance(recipe, Mapping) else read_recipe(recipe)
+    # A recipe may say only what it changes; the rest is the default task's.
+    return [task_recipe(DEFAULT_TASK), given]
+
+
+def merged(layers: Sequence[Layer], registry: Registry) -> Merged:
+    """Merge recipe layers, later ones winning, key by key.
+
+    The options of a component are those that the layers say for the same ``provider:name``.
+    A name that nobody provides, or several do, stays as it is written: it is an error only if
+    it is chosen in the end (:func:`choose`).
+    """
+    done = Merged()
+    for layer in layers:
+        said = layer if isinstance(layer, Said) else Said(layer, Origin())
+        for key, value in layer.items():
+            name = key.replace("_", "-")
+            if name in _GROUPS:
+                _merge_table(done, _GROUPS[name], value, registry, said)
+            else:
+                done.recipe[name] = value
+                done.origins[name] = said.origin
+    return done
+
+
+def merge(*layers: Layer, registry: Registry) -> dict[str, Any]:
+    """Return the recipe that layers are as one; see :func:`merged`."""
+    return merged(layers, registry).recipe
+
+
+def _merge_table(done: Merged, kind: Kind, value: Any, registry: Registry, said: Said) -> None:
+    group = kind.group
+    table = _table(group, value)
+    before = done.recipe.get(group, {})
+    if "name" in table:
+        table["name"] = registry.full_name(kind, table["name"])
+        if table["name"] != before.get("name"):
+            before = {}
+            for key in [key for key in done.origins if key.startswith(f"{group}.")]:
+                del done.origins[key]
+    done.recipe[group] = {**before, **table}
+    chosen = registry.named(kind, done.recipe[group].get("name"))
+    if said.folder is not None and chosen is not None:
+        for spec in _path_specs(chosen):
+            if spec.name in table:
+                done.recipe[group][spec.name] = said_in(said.folder, table[spec.name])
+    for option in table:
+        done.origins[group if option == "name" else f"{group}.{option}"] = said.origin
+
+
+def _path_specs(provided: Provided) -> list[OptionSpec]:
+    return [spec for spec in specs(provided.component.options) if spec.type is Path]
+
+
+def _table(group: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        return {"name": value}
+    if not isinstance(value, Mapping):
+        raise UsageError(f"recipe: {group} must be a name or a table, not {value!r}")
+    return {key.replace("_", "-"): item for key, item in value.items()}
+
+
+def choose(kind: Kind, table: Mapping[str, Any], registry: Registry) -> Choice:
+    """Find the component that a recipe table names, and validate its options.
+
+    Raises
+    ------
+    UsageError
+        There is no such component or option, a value is refused, or a file that an option names
+        is not there, or not the one that the recipe was recorded with.
+    """
+    options = dict(table)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise UsageError(f"recipe: [{kind.group}] must name a {kind.title}: name = ...")
+    provided = registry.find(kind, name)
+    choice = Choice(provided, provided.make_options(options))
+    for spec in _path_specs(provided):
+        where = f"{kind.title} {provided.component.name}: {spec.name}"
+        verify(options.get(spec.name), where, f"--{kind.group}.{spec.name}")
+    return choice
+
+
+def resolve_settings(layer: Layer) -> Settings:
+    """Validate the settings of a merged recipe, naming an unknown key."""
+    values = {key: value for key, value in layer.items() if key not in _GROUPS}
+    known = [*(spec.name for spec in specs(Settings)), *_GROUPS]
+    for key in values:
+        if key not in known:
+            raise UsageError(f"unknown setting {key!r}.{suggest(key, known)}")
+    return from_mapping(Settings, values, "settings")

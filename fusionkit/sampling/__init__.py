@@ -1,0 +1,1 @@
+"""Levels, runs, the sampling loop, and the evaluation of priors."""

@@ -1,0 +1,218 @@
+"""The one place where a noise estimator is evaluated: padded, in parts, checked and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import isqrt
+
+import torch
+from torch import Tensor
+
+from ..contract.protocols import NoiseEstimator
+from ..ops.borders import mirrored_index
+from .checks import Checks, blame, check_shape
+from .levels import Schedule
+from .tiles import Axis, axis_of
+
+PIXELS_PER_PASS = 2**20
+"""How many pixels go through an estimator at once that does not say: at least one image does."""
+
+PIXELS_PER_TILE = 2**21
+"""A larger image goes in tiles, if the estimator does not say otherwise.
+
+At the compact prior's 550 bytes a pixel in float32, a tile of this area takes 1.2 GB. An image
+of more than four such tiles, which fills memory itself, goes in tiles of half the area.
+"""
+
+OVERLAP = 64
+"""Pixels that neighbouring tiles share at least; an estimator's ``receptive`` can ask for more."""
+
+OnPixels = Callable[[float], None]
+
+LEAST_TILE = 2 * OVERLAP
+"""The side below which tiles are not made: they would be all overlap."""
+
+
+class Evaluator:
+    """What the runs of one batch share, at whatever size: the estimator, and what it has cost.
+
+    Parameters
+    ----------
+    estimator, name
+        The noise estimator, and what messages call it.
+    checks
+        Where the flags of what it returns are gathered.
+    tile
+        The side in pixels of the tiles that larger images are evaluated in; 0 for tiles
+        of :data:`PIXELS_PER_TILE`, or as many pixels as the estimator says, which depends on
+        no machine's memory, so that a run can be repeated. Where a GPU's memory runs out, the
+        side is halved.
+    on_pixels
+        Called with the pixels of every part that has been evaluated, to show progress by.
+
+    Attributes
+    ----------
+    pixels
+        H W of every image evaluated so far, padding and overlaps not included, summed.
+    tiled
+        The side of the smallest tiles that were used; 0 as long as every image went whole.
+    retries
+        How often memory ran out, so that less went through at once from then on.
+    pixels_per_pass
+        How many pixels go through the estimator at once: at least one image, or tile, does.
+    """
+
+    def __init__(
+        self,
+        estimator: NoiseEstimator,
+        name: str,
+        checks: Checks,
+        tile: int = 0,
+        on_pixels: OnPixels | None = None,
+    ) -> None:
+        self.checks = checks
+        self.pixels = 0
+        self.tiled = 0
+        self.retries = 0
+        self._estimator = estimator
+        self._name = name
+        self._tile = tile
+        self._on_pixels = on_pixels
+        self.pixels_per_pass: int = getattr(estimator, "pixels_per_pass", PIXELS_PER_PASS)
+        self._padding: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        self._axes: dict[tuple[int, int, torch.dtype], Axis] = {}
+
+    def clean(self, x: Tensor, schedule: Schedule, levels: Sequence[int]) -> Tensor:
+        """Return the clean estimates of (M, C, h, w), of any size, image m at ``levels[m]``."""
+        height, width = x.shape[-2:]
+        self.pixels += len(x) * height * width
+        while True:
+            try:
+                return self._in_parts(x, schedule, levels)
+            except torch.OutOfMemoryError:
+                if not self._asks_for_less(x):
+                    raise
+            self.retries += 1
+            # Here and not above: the exception keeps alive what filled the memory.
+            if x.is_cuda:
+                torch.cuda.empty_cache()
+
+    def _in_parts(self, x: Tensor, schedule: Schedule, levels: Sequence[int]) -> Tensor:
+        size = self._images_per_pass(x)
+        parts = [
+            self._one_pass(x[n : n + size], schedule, levels[n : n + size])
+            for n in range(0, len(x), size)
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _one_pass(self, x: Tensor, schedule: Schedule, levels: Sequence[int]) -> Tensor:
+        height, width = x.shape[-2:]
+        t = torch.tensor([schedule.timesteps[i] for i in levels], device=x.device)
+        rows, columns = self._padded(height, width, x.device)
+        sigmas = " ".join(f"{schedule.sigma[i]:.4g}" for i in sorted(set(levels)))
+        where = f"at noise level {sigmas}"
+        tiled = self._side(len(rows), len(columns)) < max(len(rows), len(columns))
+        if tiled:
+            eps = self._blended(x, t, where)
+        else:
+            padded = x
+            if (len(rows), len(columns)) != (height, width):
+                padded = x[..., rows, :][..., columns]
+            eps = self._call(padded, t, where)
+            self._tell(x.shape[0] * height * width)
+        self.checks.finite(eps, f"{self._name} returned noise that is not finite {where}")
+        a: float | Tensor
+        s: float | Tensor
+        if len(set(levels)) == 1:
+            a, s = schedule.a[levels[0]], schedule.s[levels[0]]
+        else:
+            shape = (len(levels), 1, 1, 1)
+            a, s = (
+                torch.tensor([of[i] for i in levels], device=x.device, dtype=x.dtype).view(shape)
+                for of in (schedule.a, schedule.s)
+            )
+        # (x - s eps) / a. What tiles were blended in is ours to write to; what came from
+        # the estimator may be something that it keeps.
+        scaled = eps.mul_(s) if tiled else s * eps[..., :height, :width].to(x.dtype)
+        return torch.sub(x, scaled, out=scaled).div_(a)
+
+    def _blended(self, x: Tensor, t: Tensor, where: str) -> Tensor:
+        """Return the estimate for images that are too large, blended of tiles; not padded."""
+        height, width = x.shape[-2:]
+        rows, columns = self._padded(height, width, x.device)
+        down, across = self._layout(len(rows), len(columns), x)
+        self.tiled = min(self.tiled or max(x.shape), max(down.length, across.length))
+        of_each = x.shape[0] * height * width / (len(down.starts) * len(across.starts))
+        blended = torch.zeros_like(x)
+        for top, down_window in zip(down.starts, down.windows.unbind(), strict=True):
+            for left, across_window in zip(across.starts, across.windows.unbind(), strict=True):
+                bottom, right = top + down.length, left + across.length
+                eps = self._call(x[..., rows[top:bottom], :][..., columns[left:right]], t, where)
+                within = blended[..., top:bottom, left:right]
+                h, w = within.shape[-2:]  # less than the tile, where it reaches into the padding
+                window = down_window[:h, None] * across_window[:w]
+                within.addcmul_(eps[..., :h, :w].to(x.dtype), window)
+                self._tell(of_each)
+        return blended
+
+    def _tell(self, pixels: float) -> None:
+        if self._on_pixels is not None:
+            self._on_pixels(pixels)
+
+    def _call(self, x: Tensor, t: Tensor, where: str) -> Tensor:
+        with torch.no_grad(), blame(self._name, where):
+            eps = self._estimator(x, t)
+        check_shape(eps, x.shape, self._name, "noise", where)
+        return eps
+
+    def _padded(self, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the rows and columns that pad a size, mirrored; made once for each size."""
+        size = height, width
+        if size not in self._padding:
+            rows, columns = (
+                mirrored_index(0, self._padded_size(side), side, device) for side in size
+            )
+            self._padding[size] = rows, columns
+        return self._padding[size]
+
+    def _padded_size(self, size: int) -> int:
+        multiple = self._estimator.multiple_of
+        return -(-size // multiple) * multiple
+
+    def _images_per_pass(self, x: Tensor) -> int:
+        height, width = (self._padded_size(size) for size in x.shape[-2:])
+        side = self._side(height, width)
+        return max(1, self.pixels_per_pass // (min(height, side) * min(width, side)))
+
+    def _layout(self, height: int, width: int, like: Tensor) -> tuple[Axis, Axis]:
+        """Return the tiles of a padded size; made once for each size of image and tile."""
+        side = self._side(height, width)
+        overlap = max(OVERLAP, getattr(self._estimator, "receptive", 0))
+        for size in (height, width):
+            if (size, side, like.dtype) not in self._axes:
+                self._axes[size, side, like.dtype] = axis_of(
+                    size, side, overlap, self._estimator.multiple_of, like.device, like.dtype
+                )
+        return self._axes[height, side, like.dtype], self._axes[width, side, like.dtype]
+
+    def _side(self, height: int, width: int) -> int:
+        """Return the side that an image's tiles may have; its own, to let it pass whole."""
+        if self._tile:
+            return self._tile
+        most: int = getattr(self._estimator, "pixels_per_tile", PIXELS_PER_TILE)
+        if height * width <= most:
+            return max(height, width)
+        return isqrt(most if height * width <= 4 * most else most // 2)
+
+    def _asks_for_less(self, x: Tensor) -> bool:
+        """After memory ran out, halve the batch, or else the tile; whether there is less to ask."""
+        height, width = (self._padded_size(size) for size in x.shape[-2:])
+        side = min(self._side(height, width), max(height, width))
+        at_once = min(len(x), self._images_per_pass(x))
+        if at_once > 1:
+            self.pixels_per_pass = at_once // 2 * min(height, side) * min(width, side)
+            return True
+        if side // 2 < max(LEAST_TILE, 2 * self._estimator.multiple_of):
+            return False
+        self._tile = side // 2
+        return True

@@ -1,0 +1,302 @@
+"""One run over one batch: the sources, their noise, and what is estimated of them."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from ..contract.protocols import NoiseEstimator
+from ..ops.borders import mirrored_index
+from ..ops.channels import distinct
+from .cache import RunCache
+from .checks import Checks, check_shape
+from .evaluator import Evaluator
+from .levels import Schedule
+
+
+class Run:
+    """The host's ``Run``: estimates are made, counted and kept here.
+
+    Parameters
+    ----------
+    sources
+        (K, B, C, H, W) in [-1, 1], C the estimator's channels.
+    seeds
+        (B,).
+    estimator, estimator_name
+        The noise estimator, and what messages call it.
+    schedule
+        The levels.
+    memory_budget
+        Bytes of source estimates to hold at most (one level always is).
+    checks
+        Where the flags of what the estimator returns are gathered.
+    cache
+        Where source estimates are looked for before they are made, and left afterwards.
+    tile
+        The side of the tiles that images are evaluated in; see ``Evaluator``.
+    evaluator
+        The estimator with what it has cost already, in the place of a new one.
+    """
+
+    def __init__(
+        self,
+        sources: Tensor,
+        seeds: Sequence[int],
+        estimator: NoiseEstimator,
+        schedule: Schedule,
+        *,
+        memory_budget: int = 2**28,
+        checks: Checks | None = None,
+        estimator_name: str = "noise estimator",
+        cache: RunCache | None = None,
+        tile: int = 0,
+        evaluator: Evaluator | None = None,
+    ) -> None:
+        self.seeds = tuple(seeds)
+        self.checks = checks if checks is not None else Checks()
+        # What derived runs, shorter or smaller, share with this one:
+        self._evaluator = evaluator or Evaluator(estimator, estimator_name, self.checks, tile)
+        self._unit = sources.shape[-2] * sources.shape[-1]
+        self._budget = memory_budget
+        self._cache = cache
+        self._begin(sources, schedule, 1)
+
+    def _begin(self, sources: Tensor, schedule: Schedule, factor: int) -> None:
+        self.sources = sources
+        self.schedule = schedule
+        self.steps = schedule.steps
+        self.a, self.s, self.sigma = schedule.a, schedule.s, schedule.sigma
+        self.timesteps = schedule.timesteps
+        self._factor = factor
+        self._held: dict[int, Tensor] = {}  # by time step, so that a plan's subset keeps them
+        self._announced: set[int] = set()
+        self._source_noise: Tensor | None = None
+        self._reduced: dict[int, Run] = {}
+
+    def _derived(self, sources: Tensor, schedule: Schedule, factor: int) -> Run:
+        run = copy.copy(self)
+        run._begin(sources, schedule, factor)
+        return run
+
+    @property
+    def nfe(self) -> float:
+        """Images evaluated so far, each counted by its share of the sources' full area."""
+        return self._evaluator.pixels / self._unit
+
+    @property
+    def cached(self) -> float:
+        """Images that were found in the cache in the place of being evaluated, counted alike."""
+        return 0.0 if self._cache is None else self._cache.pixels / self._unit
+
+    @property
+    def tiled(self) -> int:
+        """The side of the smallest tiles that images were evaluated in; 0 if all went whole."""
+        return self._evaluator.tiled
+
+    @property
+    def retries(self) -> int:
+        """How often memory ran out, so that the estimator was asked for less at once."""
+        return self._evaluator.retries
+
+    @property
+    def announced(self) -> frozenset[int]:
+        """The levels that have been announced and not been passed."""
+        return frozenset(i for i, t in enumerate(self.timesteps) if t in self._announced)
+
+    def noise(self, purpose: str, index: int = 0) -> Tensor:
+        """Return standard normal noise (B, C, H, W), keyed by (seed, purpose, index)."""
+        if self._factor > 1:  # not the first numbers of the full size's field
+            purpose = f"{purpose}\n1/{self._factor}"
+        drawn = standard_normal(self.sources.shape[2:], self.seeds, purpose, index)
+        return drawn.to(self.sources.device, self.sources.dtype)
+
+    def clean_estimate(self, x: Tensor, level: int) -> Tensor:
+        """Return the clean estimates of noisy images (M, C, h, w) at one level, and count them."""
+        if level == self.steps:
+            return x
+        channels, *size = self.sources.shape[2:]
+        size = list(x.shape[2:]) if x.ndim == 4 else size  # any size will do
+        check_shape(x, (len(x), channels, *size), "a component", "images to estimate")
+        if x.requires_grad:
+            raise RuntimeError("no gradient passes through the estimator: detach the image first")
+        return self._evaluator.clean(x, self.schedule, [level] * len(x))
+
+    def announce(self, levels: Iterable[int], singly: bool = False) -> None:
+        """Note levels to be batched with earlier ones, but those made source by source."""
+        if not (singly and self._large):
+            self._announced.update(self.timesteps[i] for i in levels if i < self.steps)
+
+    def source_estimate(self, level: int, source: int | None = None) -> Tensor:
+        """Return the clean estimate of every source noised to a level, (K, B, C, H, W), or of one.
+
+        Those of one source, (B, C, H, W), are not kept if they fill a pass of
+        the estimator and nobody wants the others too.
+        """
+        if not 0 <= level <= self.steps:
+            raise ValueError(f"there are levels 0 to {self.steps}, not {level}")
+        if level == self.steps:
+            return self.sources if source is None else self.sources[source]
+        wanted = self.timesteps[level]
+        if source is not None:
+            if self._large and wanted not in self._announced and wanted not in self._held:
+                return self._estimates([level], source)[0, 0]
+            return self.source_estimate(level)[source]
+        if wanted not in self._held:
+            levels = [level, *self._ahead(level)]
+            estimates = self._estimates(levels)
+            # Copies: a view would keep the whole batch alive until its last level is released.
+            self._held.update(
+                {
+                    self.timesteps[i]: estimates[n].clone() if len(levels) > 1 else estimates[n]
+                    for n, i in enumerate(levels)
+                }
+            )
+        return self._held[wanted]
+
+    def look_at(self, level: int) -> tuple[Tensor, float]:
+        """Return what :meth:`source_estimate` does for a level below N, for those who only watch.
+
+        The run goes on as if nobody had looked: estimates that are held are handed out, others
+        are made beside them, neither kept nor counted, so that what components get, in
+        which batches, and the run's own count stay what they were. The second value is
+        the evaluations that this took, in images.
+        """
+        held = self._held.get(self.timesteps[level])
+        if held is not None:
+            return held, 0.0
+        before = self._evaluator.pixels
+        estimates = self._evaluated([level])[0]
+        spent, self._evaluator.pixels = self._evaluator.pixels - before, before
+        return estimates, spent / self._unit
+
+    def reduced(self, factor: int) -> Run:
+        """Return this run with every source shrunk, and with all else that follows from it."""
+        if factor < 1:
+            raise ValueError(f"sources are shrunk by a factor of 1 or more, not {factor}")
+        if factor == 1:
+            return self
+        if factor not in self._reduced:
+            C = self.sources.shape[2]
+            small = shrunk(distinct(self.sources), factor).expand(-1, -1, C, -1, -1)
+            self._reduced[factor] = self._derived(small, self.schedule, self._factor * factor)
+        return self._reduced[factor]
+
+    def subset(self, keep: Sequence[int]) -> Run:
+        """Return this run with only some of its steps; estimates made so far are kept."""
+        run = self._derived(self.sources, self.schedule.subset(keep), self._factor)
+        run._source_noise = self._source_noise
+        run._held = {t: held for t, held in self._held.items() if t in run.timesteps}
+        self._held.clear()  # they are the subset's to release
+        run._reduced = {factor: small.subset(keep) for factor, small in self._reduced.items()}
+        return run
+
+    def release_before(self, level: int) -> None:
+        """Forget the source estimates of the levels before this one; the sampler calls it."""
+        kept = set(self.timesteps[level:])
+        self._held = {t: held for t, held in self._held.items() if t in kept}
+        self._announced &= kept
+        if self._large:  # drawn anew if need be, for less than a hundredth of a pass
+            self._source_noise = None
+        for small in self._reduced.values():
+            small.release_before(level)
+
+    def _ahead(self, level: int) -> list[int]:
+        """Announced later levels that fit into the memory budget together with this one."""
+        later = [
+            i
+            for i in range(level + 1, self.steps)
+            if self.timesteps[i] in self._announced and self.timesteps[i] not in self._held
+        ]
+        size = self.sources.numel() * self.sources.element_size()
+        room = self._budget // size - len(self._held) - 1
+        return later[: max(0, room)]
+
+    @property
+    def _large(self) -> bool:
+        """Whether the images of one source fill a pass: batches of several would save nothing."""
+        return self.sources[0, :, 0].numel() >= self._evaluator.pixels_per_pass
+
+    def _estimates(self, levels: Sequence[int], source: int | None = None) -> Tensor:
+        """Return the estimates of all sources, or one, at some levels, (L, K, B, C, H, W)."""
+        if self._cache is None:
+            return self._evaluated(levels, source)
+        return self._found_or_evaluated(levels, source, self._cache)
+
+    def _evaluated(self, levels: Sequence[int], source: int | None = None) -> Tensor:
+        noisy = self._noisy_sources(levels, source)
+        of_each = [i for i in levels for _ in range(noisy[0, :, :, 0, 0, 0].numel())]
+        return self._evaluator.clean(noisy.flatten(0, 2), self.schedule, of_each).view_as(noisy)
+
+    def _found_or_evaluated(
+        self, levels: Sequence[int], source: int | None, cache: RunCache
+    ) -> Tensor:
+        """Return the same, evaluating only what is not in the cache."""
+        K, B = self.sources.shape[:2]
+        like = self.sources[0, 0]
+        numbers = range(K) if source is None else (source,)
+        keys = [
+            cache.key(k, b, factor=self._factor, t=self.timesteps[i], a=self.a[i].hex())
+            for i in levels
+            for k in numbers
+            for b in range(B)
+        ]
+        found = [cache.get(key, like) for key in keys]
+        missing = [n for n, estimate in enumerate(found) if estimate is None]
+        if missing:
+            noisy = self._noisy_sources(levels, source).flatten(0, 2)[missing]
+            of_each = [levels[n // (len(numbers) * B)] for n in missing]
+            made = self._evaluator.clean(noisy, self.schedule, of_each)
+            for n, estimate in zip(missing, made.unbind(), strict=True):
+                found[n] = estimate
+                cache.put(keys[n], estimate)
+        together = torch.stack([estimate for estimate in found if estimate is not None])
+        return together.view(len(levels), len(numbers), *self.sources.shape[1:])
+
+    def _noisy_sources(self, levels: Sequence[int], source: int | None = None) -> Tensor:
+        """Return a c + s eps, (L, K, B, C, H, W), with K = 1 where one source is named."""
+        if self._source_noise is None:
+            self._source_noise = self.noise("fusionkit/sources")
+        sources = self.sources if source is None else self.sources[source : source + 1]
+        noisy = sources.new_empty(len(levels), *sources.shape)
+        for n, i in enumerate(levels):
+            torch.mul(self._source_noise, self.s[i], out=noisy[n, 0])
+            noisy[n, 1:] = noisy[n, 0]
+            noisy[n].add_(self.a[i] * distinct(sources))
+        return noisy
+
+
+def shrunk(images: Tensor, factor: int) -> Tensor:
+    """Average over blocks of factor x factor pixels: (..., H, W) to ceil(H / factor) and so on.
+
+    A block that reaches past the border averages what is mirrored there.
+    """
+    height, width = images.shape[-2:]
+    rows, columns = (
+        mirrored_index(0, -(-size // factor) * factor, size, images.device)
+        for size in (height, width)
+    )
+    whole = images[..., rows, :][..., columns]
+    small: Tensor = avg_pool2d(whole.reshape(-1, 1, *whole.shape[-2:]), factor)
+    return small.view(*images.shape[:-2], *small.shape[-2:])
+
+
+def standard_normal(
+    shape: Sequence[int], seeds: Sequence[int], purpose: str, index: int = 0
+) -> Tensor:
+    """Draw standard normal noise (B, ...) on the CPU in float32, keyed by seed, purpose, index."""
+    drawn = torch.empty(len(seeds), *shape, device="cpu")
+    for field, seed in zip(drawn.unbind(), seeds, strict=True):
+        torch.randn(*shape, generator=_generator(seed, purpose, index), out=field)
+    return drawn
+
+
+def _generator(seed: int, purpose: str, index: int) -> torch.Generator:
+    key = f"{seed}\n{purpose}\n{index}".encode()
+    digest = hashlib.sha256(key).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

@@ -1,0 +1,72 @@
+"""``--compile on``: the estimator's network compiled, or one line that says why not."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+from fusionkit_diffusion.compact import CompactEstimator
+
+import fusionkit
+from fusionkit import UsageError
+from fusionkit.cli import main
+from fusionkit.host.hardware import check_compiler
+from tests.plugins.diffusion.compact.tiny import images, weights_file
+
+
+@pytest.fixture
+def compiled(monkeypatch) -> list[dict[str, object]]:
+    """How networks were compiled; they are not."""
+    how: list[dict[str, object]] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **given: how.append(given))
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
+    return how
+
+
+def test_it_is_off_by_default(compiled, tmp_path):
+    fusionkit.compose(device="cpu")
+    CompactEstimator(weights_file(tmp_path))
+    assert compiled == []
+
+
+def test_on_compiles_the_network_and_is_part_of_the_recipe(compiled):
+    built: dict[str, object] = {}
+    pipeline = fusionkit.compose(device="cpu", compile="on", built=built)
+    assert compiled == [{"mode": "default", "dynamic": False}]
+    assert pipeline.as_recipe()["compile"] == "on"
+    assert pipeline.parts["estimator"].built.compiled
+    plain = fusionkit.compose(device="cpu", built=built)  # which shares nothing with it
+    assert not plain.parts["estimator"].built.compiled
+
+
+def test_an_estimator_that_compiles_nothing_is_refused(compiled):
+    with pytest.raises(UsageError, match=r"gaussian .* compiles no network: leave it off"):
+        fusionkit.compose(device="cpu", estimator="gaussian", compile="on")
+
+
+def test_without_a_compiler_it_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setenv("CXX", "c++-of-mine")
+    assert main(["bench", "speed", "--size", "16x16", "--device", "cpu", "--compile", "on"]) == 2
+    said = capsys.readouterr().err
+    assert "there is no C++ compiler c++-of-mine: install it, or leave it off" in said
+    assert len(said.strip().splitlines()) == 1
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="compiling for cuda takes the package triton"):
+        check_compiler("cuda")
+
+
+def test_the_network_can_be_traced_whole_and_estimates_the_same(monkeypatch, tmp_path):
+    compiling = torch.nn.Module.compile
+
+    def traced(self: torch.nn.Module, mode: str, dynamic: bool) -> None:
+        # Without a compiler, which would take a minute.
+        compiling(self, backend="eager", fullgraph=True, dynamic=dynamic)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", traced)
+    file = weights_file(tmp_path)
+    x, t = images(1, 3, 16, 16).float(), torch.tensor([500])
+    expected = CompactEstimator(file)(x, t)
+    found = CompactEstimator(file, compiled=True)(x, t)
+    assert (found - expected).abs().max() < 1e-5

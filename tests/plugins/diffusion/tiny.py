@@ -1,0 +1,94 @@
+"""Tiny networks with random weights, and the components that they configure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from fusionkit_diffusion.adm_network import ADMNetwork, Architecture
+from torch import Tensor
+
+import fusionkit
+from fusionkit.contract.component import ESTIMATOR
+from fusionkit.contract.protocols import Step
+from fusionkit.contract.registry import Provided
+
+# Every kind of layer occurs in it: other widths, attention above the middle, two resamplings.
+TINY = Architecture(
+    base=32, widths=(32, 64, 64), blocks=1, attention=(False, True, True), head_channels=16
+)
+
+
+def varied(**changes: Any) -> Architecture:
+    """The tiny architecture, changed."""
+    return dataclasses.replace(TINY, **changes)
+
+
+def random_state(arch: Architecture = TINY, seed: int = 0) -> dict[str, Tensor]:
+    """A state dict under which every layer matters: attention is far from uniform."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.device("meta"):
+        shapes = {key: value.shape for key, value in ADMNetwork(arch).state_dict().items()}
+    state = {}
+    for key, shape in shapes.items():
+        drawn = torch.randn(shape, generator=generator)
+        if len(shape) > 1:  # a matrix or a kernel
+            gain = 1.5 if "qkv" in key else 1.0
+            state[key] = drawn * gain / shape[1:].numel() ** 0.5
+        else:
+            state[key] = 0.1 * drawn + (1.0 if _is_scale(key, shapes) else 0.0)
+    return state
+
+
+def _is_scale(key: str, shapes: dict[str, torch.Size]) -> bool:
+    return key.endswith(".weight") and len(shapes[key]) == 1
+
+
+def network(arch: Architecture = TINY, seed: int = 0) -> ADMNetwork:
+    """The network with that state, for inference."""
+    made = ADMNetwork(arch)
+    made.load_state_dict(random_state(arch, seed))
+    return made.eval().requires_grad_(False)
+
+
+def checkpoint(folder: Path, arch: Architecture = TINY, name: str = "tiny.pt") -> Path:
+    """A file of that state."""
+    path = folder / name
+    torch.save(random_state(arch), path)
+    return path
+
+
+def images(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.randn(
+        shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    ).to(dtype)
+
+
+def estimator_component(name: str) -> Provided:
+    """The first-party component of that name, as the host finds it."""
+    return fusionkit.load_plugins(strict=True).find(ESTIMATOR, f"diffusion:{name}")
+
+
+class Unconditional:
+    """An objective that corrects nothing: what is sampled then is the prior alone."""
+
+    def start(self, run: Any) -> Unconditional:
+        return self
+
+    def initial(self, weights: Tensor) -> Tensor:
+        raise AssertionError("a run from pure noise needs no initial fusion")
+
+    def rectify(self, step: Step, weights: Tensor) -> Tensor:
+        return step.x0
+
+
+def every_line(error: BaseException, *parts: str) -> None:
+    """Check that a message is one line which holds all of these."""
+    message = str(error)
+    assert "\n" not in message
+    assert len(message) < 500
+    missing: Sequence[str] = [part for part in parts if part not in message]
+    assert not missing, message

@@ -1,0 +1,90 @@
+"""The house: which package may import which. Arrows lead downwards only, and in no circle."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import fusionkit
+
+ROOT = Path(fusionkit.__file__).parent
+
+# From the top to the bottom; packages of one floor do not know one another.
+FLOORS = (
+    ("cli",),
+    ("benchmarking",),
+    ("testing", "tracing", "evaluation", "training"),
+    ("host",),
+    ("sampling",),
+    ("imaging", "recipes"),
+    ("contract",),
+    ("ops",),
+    ("deprecation", "errors", "_version"),
+)
+LONGEST = 350
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        yield ".".join(part for part in parts if part != "__init__"), path
+
+
+def imports(name: str, path: Path) -> set[str]:
+    """Return the modules of fusionkit that one imports, wherever it does; not for types alone."""
+    package = ["fusionkit", *name.split(".")][: -1 if path.name != "__init__.py" else None]
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    found = set()
+    known = dict(modules())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            full = ".".join([*base, *filter(None, [node.module])])
+            if full != "fusionkit" and not full.startswith("fusionkit."):
+                continue
+            for alias in node.names:
+                deeper = f"{full}.{alias.name}".removeprefix("fusionkit.")
+                found.add(deeper if deeper in known else full.removeprefix("fusionkit."))
+    return found
+
+
+def floor(module: str) -> int:
+    first = module.partition(".")[0]
+    return next(n for n, packages in enumerate(FLOORS) if first in packages)
+
+
+@pytest.mark.parametrize(("name", "path"), [m for m in modules() if "." in m[0]], ids=lambda v: v)
+def test_arrows_lead_downwards(name: str, path: Path) -> None:
+    own = name.partition(".")[0]
+    upwards = [
+        other
+        for other in imports(name, path)
+        if other.partition(".")[0] != own and floor(other) <= floor(name)
+    ]
+    assert not upwards
+
+
+def test_there_is_no_circle() -> None:
+    graph = {name: imports(name, path) for name, path in modules()}
+    done: set[str] = set()
+
+    def visit(name: str, way: tuple[str, ...]) -> None:
+        assert name not in way, " -> ".join((*way, name))
+        if name not in done:
+            for other in graph.get(name, ()):
+                visit(other, (*way, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_files_are_read_in_one_sitting() -> None:
+    lengths = {name: len(path.read_text("utf-8").splitlines()) for name, path in modules()}
+    assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
