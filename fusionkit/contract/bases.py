@@ -1,4 +1,4 @@
-"""Base classes for objectives: state an energy or a target, inherit the correction.
+"""Base classes: an objective that is a target, an observation that is a linear operator.
 
 An objective corrects the clean estimate x0 of step i by the proximal map
 
@@ -59,56 +59,67 @@ class StartedTarget:
         return target if rho == 0 else (rho * step.x0).add_(target).div_(1 + rho)
 
 
-class StartedEnergy:
-    """A started objective that is a differentiable energy, minimised by Adam from x0.
+class BaseObservation:
+    """A base for observations: no noise, nothing masked, and prox by conjugate gradients.
 
-    Subclasses implement :meth:`energy`. Nothing is differentiated through the
-    noise estimator: x0 is a constant here. The steps are sign-like (Adam,
-    arXiv 1412.6980), so ``rate`` is in units of image values, of which [-1, 1]
-    has two.
-
-    Parameters
-    ----------
-    run
-        The run.
-    strength
-        lambda; the energy is a sum over pixels and channels, like the proximal term.
-    iterations, rate
-        How many Adam steps per sampling step, and their size.
+    Subclasses implement ``A`` and ``adjoint``; ``prox`` where there is a closed form.
     """
 
-    def __init__(self, run: Run, strength: float, iterations: int = 20, rate: float = 0.02) -> None:
-        self.run = run
-        self.rho = proximal_weights(run, strength)
-        self.iterations = iterations
-        self.rate = rate
+    sigma: float = 0.0
+    mask: Tensor | None = None
+    iterations = 50
+    """Of conjugate gradients, at most; as many are run whatever the image."""
 
-    def energy(self, f: Tensor, step: Step, weights: Tensor) -> Tensor:
-        """Return E(f), (B,): differentiable in ``f`` (B, C, H, W)."""
+    def A(self, c: Tensor) -> Tensor:  # noqa: N802 - the operator's name
+        """Return what would be measured of images."""
         raise NotImplementedError
 
-    def initial(self, weights: Tensor) -> Tensor:
-        """Return the weighted mean of the sources."""
-        from ..ops.channels import weighted_sum
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Return A^T y."""
+        raise NotImplementedError
 
-        return weighted_sum(weights, self.run.sources)
+    def masked(self, y: Tensor) -> Tensor:
+        """Return a measurement without what is unknown."""
+        return y if self.mask is None else y * self.mask
 
-    def rectify(self, step: Step, weights: Tensor) -> Tensor:
-        """Return x0 moved towards the minimiser of the energy plus the proximal term."""
-        import torch
+    def prox(self, z: Tensor, y: Tensor, rho: float) -> Tensor:
+        """Solve (A^T M A + rho) c = A^T M y + rho z, image by image, from z (M the mask)."""
+        dims = tuple(range(1, z.ndim))
 
-        x0 = step.x0.detach()
-        rho = self.rho[step.index]
-        f, first, second = x0.clone(), torch.zeros_like(x0), torch.zeros_like(x0)
-        for n in range(1, self.iterations + 1):
-            with torch.enable_grad():
-                f = f.detach().requires_grad_(True)
-                total = self.energy(f, step, weights).sum() + rho / 2 * (f - x0).square().sum()
-                (gradient,) = torch.autograd.grad(total, f)
-            first = 0.9 * first + 0.1 * gradient
-            second = 0.999 * second + 0.001 * gradient.square()
-            scaled = (second / (1 - 0.999**n)).sqrt() + 1e-8
-            # The rate falls to zero, or the last steps would only jitter around the minimum.
-            rate = self.rate * (1 - (n - 1) / self.iterations)
-            f = f.detach() - rate * (first / (1 - 0.9**n)) / scaled
-        return f
+        def normal(c: Tensor) -> Tensor:
+            return self.adjoint(self.masked(self.A(c))) + rho * c
+
+        c = z
+        residual = self.adjoint(self.masked(y)) + rho * z - normal(c)
+        direction, power = residual, residual.square().sum(dims, keepdim=True)
+        least = power.new_tensor(1e-30)  # where an image is solved, nothing moves any more
+        for _ in range(self.iterations):
+            along = normal(direction)
+            rate = power / (direction * along).sum(dims, keepdim=True).maximum(least)
+            c = c + rate * direction
+            residual = residual - rate * along
+            after = residual.square().sum(dims, keepdim=True)
+            direction = residual + after / power.maximum(least) * direction
+            power = after
+        return c
+
+
+class Identity(BaseObservation):
+    """A source that shows the scene as it is: y = c + n."""
+
+    def __init__(self, sigma: float = 0.0, mask: Tensor | None = None) -> None:
+        self.sigma = sigma
+        self.mask = mask
+
+    def A(self, c: Tensor) -> Tensor:  # noqa: N802
+        """Return the images."""
+        return c
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Return the images."""
+        return y
+
+    def prox(self, z: Tensor, y: Tensor, rho: float) -> Tensor:
+        """Return (m y + rho z) / (m + rho), m the mask."""
+        known = 1.0 if self.mask is None else self.mask
+        return (known * y + rho * z) / (known + rho)

@@ -55,7 +55,7 @@ ESTIMATOR = Kind(
     "estimator",
     "fusionkit_noise_estimators",
     "noise estimator",
-    ("weights_sha256", "pixels_per_pass", "pixels_per_tile", "receptive", "flops", "compiled"),
+    ("vjp", "weights_sha256", "pixels_per_pass", "pixels_per_tile", "flops", "compiled"),
 )
 """The kind of noise estimators: pretrained diffusion priors, or priors in closed form."""
 
@@ -63,7 +63,7 @@ WEIGHTING = Kind(
     "weighting",
     "fusionkit_weightings",
     "weighting",
-    ("uses_trajectory", "levels", "sources", "plan", "weighs_by"),
+    ("uses_trajectory", "levels", "sources", "weighs_by"),
 )
 """The kind of weightings: how much each source guides each pixel at each step."""
 
@@ -72,10 +72,16 @@ OBJECTIVE = Kind(
 )
 """The kind of objectives: how weighted sources correct the clean estimate."""
 
+SAMPLER = Kind("sampler", "fusionkit_samplers", "sampler", ("needs_gradient",))
+"""The kind of samplers: how a run goes from its levels to an image."""
+
+OBSERVATION = Kind("observation", "fusionkit_observations", "observation", ())
+"""The kind of observations: how a source was measured."""
+
 METRIC = Kind("metric", "fusionkit_metrics", "metric", ("bounds", "reference", "summed", "within"))
 """The kind of metrics: how good a fused image is, given its sources."""
 
-KINDS = (ESTIMATOR, WEIGHTING, OBJECTIVE, METRIC)
+KINDS = (ESTIMATOR, WEIGHTING, OBJECTIVE, SAMPLER, OBSERVATION, METRIC)
 """Every kind of component, in the order of their listing."""
 
 

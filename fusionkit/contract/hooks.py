@@ -13,7 +13,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from .component import Component
-    from .protocols import Metric, NoiseEstimator, Objective, Weighting
+    from .protocols import Metric, NoiseEstimator, Objective, Observation, Sampler, Weighting
 
 PROJECT = "fusionkit"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -34,6 +34,16 @@ def fusionkit_weightings() -> Iterable[Component[Weighting]]:  # type: ignore[em
 @hookspec
 def fusionkit_objectives() -> Iterable[Component[Objective]]:  # type: ignore[empty-body]
     """Return the fusion objectives: how weighted sources correct the clean estimate."""
+
+
+@hookspec
+def fusionkit_samplers() -> Iterable[Component[Sampler]]:  # type: ignore[empty-body]
+    """Return the samplers: how a run goes from its levels to an image."""
+
+
+@hookspec
+def fusionkit_observations() -> Iterable[Component[Observation]]:  # type: ignore[empty-body]
+    """Return the observations: how a source was measured."""
 
 
 @hookspec

@@ -7,7 +7,7 @@ level N is clean. Importing this module imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -16,35 +16,46 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class NoiseEstimator(Protocol):
-    """A pretrained unconditional variance-preserving diffusion model.
+    """A diffusion prior: the denoiser of white noise that a pretrained model is at every level.
 
-    With ``a = sqrt(alpha_bar[t])`` and ``s = sqrt(1 - alpha_bar[t])`` it was
-    trained on ``x = a * x0 + s * eps``, x0 in [-1, 1], and returns its estimate
-    of eps. Equal inputs give equal outputs; images of a batch do not interact.
+    Whatever its own parametrisation, it sees x = x0 + sigma n, with x0 in [-1, 1] and n standard
+    normal, and estimates x0; the noise of the papers follows, eps = (x - x0) / sigma. Equal
+    inputs give equal outputs; images of a batch do not interact. :class:`fusionkit.Prior` is a
+    base; :func:`fusionkit.from_epsilon`, :func:`fusionkit.from_velocity`,
+    :func:`fusionkit.from_denoiser`, :func:`fusionkit.from_azula` and
+    :func:`fusionkit.from_deepinv` make priors of what there is.
     """
 
-    channels: int
-    """C, 1 or 3. Grey sources are replicated to three channels and averaged back."""
+    @property
+    def channels(self) -> int | None:
+        """C; None for any number.
+
+        Of one: each channel of an image is estimated by itself. Of three: grey sources are
+        replicated, and averaged back.
+        """
 
     multiple_of: int
     """Height and width must be multiples of this; the host pads by mirroring, and crops back."""
 
-    alpha_bar: Tensor
-    """(T,) float64 on the CPU, strictly decreasing, in (0, 1); continuous models tabulate 1000."""
+    sigma_min: float
+    """The least level that it knows: 0 if any."""
 
-    # Optional: ``weights_sha256``, the hash of the weights, for the record;
+    sigma_max: float
+    """The greatest: a run that starts beyond it is refused. Infinite if any."""
+
+    # Optional: ``vjp(x, sigma, cotangent) -> (x0, gradient)``, the estimate and J^T cotangent, for
+    # samplers that follow gradients; ``weights_sha256``, the hash of the weights, for the record;
     # ``pixels_per_pass``, how many pixels at most it wants in one call (the host
     # splits batches); ``pixels_per_tile``, how many of one image (the host splits a
-    # larger one into tiles, which overlap by 64 pixels, or by ``receptive`` if that is
-    # more); ``flops(height, width)``, its operations for one image, for benchmarks;
-    # ``compiled``, true if it was asked to compile its network, and did.
+    # larger one into tiles, which overlap by 64 pixels); ``flops(height, width)``, its operations
+    # for one image, for benchmarks; ``compiled``, true if it was asked to compile its network,
+    # and did.
 
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        """Estimate the noise.
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Estimate x0.
 
-        ``x`` is (B, C, H, W), ``t`` is (B,) int64 on the same device, indices
-        into ``alpha_bar``. The result has the shape and dtype of ``x``; a
-        network that computes in a lower precision casts inside.
+        ``x`` is (B, C, H, W), ``sigma`` (B,) > 0, on the same device and of the same dtype. The
+        result has the shape of ``x``; a network that computes in a lower precision casts inside.
         """
         ...
 
@@ -61,20 +72,18 @@ class Run(Protocol):
         (B,), one per image.
     steps : int
         N.
-    a, s, sigma : tuple of float
-        (N + 1,) each: level i is x_i = a[i] x0 + s[i] eps, sigma = s / a; the
-        last are 1, 0, 0. Plain floats, so that the loop reads nothing from a device.
-    timesteps : tuple of int
-        (N,) indices into the estimator's schedule.
+    sigma : tuple of float
+        (N + 1,): level i is x_i = x0 + sigma[i] n; the last is 0. Plain floats, so that the loop
+        reads nothing from a device.
+    observations : tuple of Observation
+        (K,), how each source was measured.
     """
 
     sources: Tensor
     seeds: tuple[int, ...]
     steps: int
-    a: tuple[float, ...]
-    s: tuple[float, ...]
     sigma: tuple[float, ...]
-    timesteps: tuple[int, ...]
+    observations: tuple[Observation, ...]
 
     @property
     def nfe(self) -> float:
@@ -104,12 +113,19 @@ class Run(Protocol):
         ...
 
     def clean_estimate(self, x: Tensor, level: int) -> Tensor:
-        """Return the clean estimate (x - s eps) / a of noisy images at one level (Tweedie).
+        """Return the clean estimate of noisy images x0 + sigma n at one level (Tweedie).
 
         ``x`` is (M, C, h, w) for any M and any size; the result has its shape. M h w / (H W)
         is added to ``nfe``: M, for images of the sources' size. At level N, which
         is clean, it returns ``x`` and counts nothing. No gradient passes through
         the estimator: a tensor that requires one is refused.
+        """
+        ...
+
+    def gradient(self, x: Tensor, level: int, cotangent: Tensor) -> Tensor:
+        """Return J^T cotangent, J the Jacobian of :meth:`clean_estimate` of ``x`` (B, C, H, W).
+
+        Counted as an evaluation of every image. The prior must have ``vjp``.
         """
         ...
 
@@ -161,9 +177,10 @@ class Step:
     index
         i, from 0 to ``run.steps - 1``.
     provisional
-        True for the one call that is made before sampling, when a run starts
-        from a noised initial fusion: ``x`` and ``x0`` are then the plain mean
-        of the sources, the only estimate there is. Do not store state from it.
+        True for calls that are no step of their own: the one before sampling, when a run starts
+        from a noised initial fusion (``x`` and ``x0`` are then the plain mean of the sources,
+        the only estimate there is), and those of a sampler that looks ahead. Do not store
+        state from them.
     """
 
     __slots__ = ("_previous", "_x", "_x0", "index", "provisional", "run")
@@ -207,7 +224,7 @@ class Step:
 
     @property
     def sigma(self) -> float:
-        """The noise level s/a of this step."""
+        """The noise level of this step."""
         return self.run.sigma[self.index]
 
     def _of_trajectory(self, tensor: Tensor | None, name: str) -> Tensor:
@@ -239,12 +256,8 @@ class Weighting(Protocol):
     ``"all"``): ``"first"`` promises, beside that, that what it returns is the same at every step,
     and depends on the sources and on what the run says of level 0 alone (its constants, noise
     and estimates); ``"none"``, on the sources alone. Nothing more is then run than that takes, and
-    the person is told of settings that change nothing. ``sources``
-    (default ``"any"``): the only K that it can take. ``plan(run) -> Sequence[int] | None``:
-    the increasing indices of the steps to run, None for all; the only place where
-    values may be read back to the host. Images are then fused one at a time, so
-    that a plan made from one does not change another's result. The attribute ``plan`` may
-    itself be None, which says that this object plans nothing: batches stay whole.
+    the person is told of settings that change nothing. ``sources`` (default ``"any"``): the only
+    K that it can take. ``weighs_by``: what a trace measures that these weights are made from.
     """
 
     def start(self, run: Run) -> StartedWeighting:
@@ -281,6 +294,70 @@ class Objective(Protocol):
 
     def start(self, run: Run) -> StartedObjective:
         """Begin a run: do here what is done once."""
+        ...
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """How a run goes from its levels to an image. Immutable and reusable.
+
+    One member is optional. ``needs_gradient`` (default False): it asks for ``run.gradient``, so
+    that the prior must have ``vjp``.
+    """
+
+    trajectory: bool
+    """Whether it makes one. Without, components that read ``step.x`` and so on are refused."""
+
+    def sample(self, run: Run, guide: Guide) -> Iterator[Any]:
+        """Yield what ``guide`` returns for every step of the run; of the last, the result.
+
+        ``guide.start()`` is the image at level 0, (B, C, H, W). ``guide(i, x, x0)`` asks the
+        components, and returns a record with the ``corrected`` clean estimate.
+        ``guide(i, x, x0, provisional=True)`` does so for a look ahead, which is not yielded.
+        """
+        ...
+
+
+class Guide(Protocol):
+    """What a sampler is guided by."""
+
+    def start(self) -> Tensor:
+        """Return the image at level 0, (B, C, H, W): noise, or the noised initial fusion."""
+        ...
+
+    def __call__(
+        self,
+        index: int,
+        x: Tensor | None = None,
+        x0: Tensor | None = None,
+        provisional: bool = False,
+    ) -> Any:
+        """Weigh the sources at a level, and correct the clean estimate towards them."""
+        ...
+
+
+class Observation(Protocol):
+    """How one source was measured: y = A c + n, with A linear, n white of ``sigma``, where known.
+
+    :class:`fusionkit.BaseObservation` is a base, whose ``prox`` is by conjugate gradients.
+    """
+
+    sigma: float
+    """Standard deviation of n, in units of images in [-1, 1]; 0 for none."""
+
+    mask: Tensor | None
+    """(B or 1, 1, h, w) of y's own grid, in [0, 1]: where it says something; None for all over."""
+
+    def A(self, c: Tensor) -> Tensor:  # noqa: N802 - the operator's name
+        """Return what would be measured of images (B, C, H, W), without noise: (B, C, h, w)."""
+        ...
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Return A^T y: <A c, y> = <c, adjoint(y)> for all c and y."""
+        ...
+
+    def prox(self, z: Tensor, y: Tensor, rho: float) -> Tensor:
+        """Return argmin_c of the sum of mask (A c - y)² / 2 and rho (c - z)² / 2; rho > 0."""
         ...
 
 
@@ -335,14 +412,3 @@ def levels(component: Any) -> str:
     if said != "all" and uses_trajectory(component):
         raise ValueError(f"levels is {said!r}, and so uses_trajectory must be False")
     return said
-
-
-def plans(weighting: Any) -> bool:
-    """Whether a weighting plans the steps of each image (False unless it has a plan)."""
-    return getattr(weighting, "plan", None) is not None
-
-
-def planned_steps(weighting: Any, run: Run) -> Sequence[int] | None:
-    """Ask a weighting for its plan, if it has one."""
-    steps: Sequence[int] | None = weighting.plan(run) if plans(weighting) else None
-    return steps

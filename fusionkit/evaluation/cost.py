@@ -22,17 +22,20 @@ _SIDE = 128
 
 
 class _StandIn:
-    """An estimator of another's schedule that takes no time: of white images, pixel by pixel."""
+    """A prior that takes no time in another's place: of white images, pixel by pixel."""
 
     def __init__(self, estimator: NoiseEstimator) -> None:
         self.channels = estimator.channels
         self.multiple_of = estimator.multiple_of
-        self.alpha_bar = estimator.alpha_bar
+        self.sigma_min, self.sigma_max = estimator.sigma_min, estimator.sigma_max
 
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the posterior mean of the noise, for pixels with a variance of 1/4."""
-        alpha_bar = self.alpha_bar.to(x.device, x.dtype)[t].view(-1, 1, 1, 1)
-        return (1 - alpha_bar).sqrt() * x / (alpha_bar / 4 + 1 - alpha_bar)
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Return the posterior mean, for pixels with a variance of 1/4."""
+        return x / (1 + 4 * sigma.square().view(-1, 1, 1, 1))
+
+    def vjp(self, x: Tensor, sigma: Tensor, cotangent: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the estimate and its gradient."""
+        return self.denoise(x, sigma), self.denoise(cotangent, sigma)
 
 
 def nfe_of(
@@ -41,10 +44,7 @@ def nfe_of(
     registry: Registry,
     built: dict[str, Part] | None = None,
 ) -> float:
-    """Return the NFE of a recipe on one scene of ``count`` sources.
-
-    A weighting that plans the steps of each image may come to another number on real ones.
-    """
+    """Return the NFE of a recipe on one scene of ``count`` sources."""
     return rehearsed_nfe(compose(recipe=recipe, registry=registry, built=built), count)
 
 
@@ -56,13 +56,9 @@ def rehearsed_nfe(
 ) -> float:
     """Return the NFE of a pipeline on ``count`` sources (H, W), larger ones on a thumbnail."""
     estimator = pipeline.parts["estimator"]
-    rehearsal = Pipeline(
-        replace(estimator, built=_StandIn(estimator.built)),
-        pipeline.parts["weighting"],
-        pipeline.parts["objective"],
-        pipeline.settings,
-        pipeline.context,
-    )
+    stand_in = replace(estimator, built=_StandIn(estimator.built))
+    parts = {**pipeline.parts, "estimator": stand_in}
+    rehearsal = Pipeline(parts, pipeline.settings, pipeline.context)
     height, width = (min(side, _SIDE) for side in size)
     sources = torch.linspace(-1, 1, count * height * width).view(count, 1, 1, height, width)
     return rehearsal(sources, seed=0, noise=noise).nfe
@@ -84,7 +80,7 @@ def nearest_steps(
     def cost(number: int) -> float:
         return nfe_of({**recipe, "steps": number}, count, registry, built)
 
-    if recipe["timesteps"] or (each := (cost(2 * steps) - cost(steps)) / steps) <= 0:
+    if recipe["sigmas"] or (each := (cost(2 * steps) - cost(steps)) / steps) <= 0:
         return steps
     # About linear: a weighting that renews its weights every second step has kinks.
     guess = round(steps + (nfe - cost(steps)) / each)
@@ -105,7 +101,7 @@ def steps_at_nfe(
     """
     steps = int(variant.recipe["steps"])
     fixed = merge(variant.recipe, {"weighting": "fixed:fixed"}, registry=registry)
-    if variant.recipe["timesteps"]:
+    if variant.recipe["sigmas"]:
         return steps
     each = nfe_of(fixed, count, registry, built) / steps
     return max(1, round(nfe / each)) if each > 0 else None

@@ -23,7 +23,7 @@ from ..host.plugins import load_plugins
 from ..host.scene import Scene
 from ..imaging import from_unit, write_picture
 from ..recipes.layers import resolve_settings
-from ..sampling.sampler import SampledStep
+from ..sampling.guide import SampledStep
 from .baselines import trivial_fusion
 from .measure import Meter, luma_of_picture
 from .ranges import Ranges, parse_ranges

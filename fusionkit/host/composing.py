@@ -11,13 +11,14 @@ from typing import Any, Unpack
 
 import torch
 
-from ..contract.component import ESTIMATOR, OBJECTIVE, WEIGHTING, BuildContext, Kind
+from ..contract.component import ESTIMATOR, OBJECTIVE, SAMPLER, WEIGHTING, BuildContext, Kind
 from ..contract.options import from_mapping, to_mapping
-from ..contract.protocols import NoiseEstimator, Objective, Weighting
+from ..contract.protocols import NoiseEstimator, Objective, Sampler, Weighting, uses_trajectory
 from ..contract.registry import Registry
 from ..errors import FusionkitWarning, PluginError, UsageError
 from ..recipes.layers import (
     GIVEN,
+    WITHOUT_TRAJECTORY,
     Choice,
     Layer,
     Said,
@@ -34,7 +35,12 @@ from .parts import Part
 from .pipeline import Pipeline
 from .plugins import load_plugins
 
-_PROTOCOLS = {"estimator": NoiseEstimator, "weighting": Weighting, "objective": Objective}
+_PROTOCOLS = {
+    "estimator": NoiseEstimator,
+    "weighting": Weighting,
+    "objective": Objective,
+    "sampler": Sampler,
+}
 
 
 def compose(
@@ -44,6 +50,7 @@ def compose(
     estimator: str | Mapping[str, Any] | NoiseEstimator | None = None,
     weighting: str | Mapping[str, Any] | Weighting | None = None,
     objective: str | Mapping[str, Any] | Objective | None = None,
+    sampler: str | Mapping[str, Any] | Sampler | None = None,
     registry: Registry | None = None,
     built: dict[str, Part] | None = None,
     cache: str | os.PathLike[str] | None = None,
@@ -57,10 +64,11 @@ def compose(
         A recipe that comes with fusionkit (:func:`fusionkit.tasks`); default ``general``.
     recipe
         In its place, a TOML file, the record of a run, or a mapping of the same form.
-    estimator, weighting, objective
+    estimator, weighting, objective, sampler
         A name (``"dig"``, ``"dig:dig"``), a table (``{"name": "dig", "window": 7}``; without
         a name, options for the recipe's choice), or an object that does what
-        the protocol says. Default: the recipe's choice.
+        the protocol says. Default: the recipe's choice. Where neither weighting nor objective
+            reads the fused trajectory, none is made, whatever the sampler.
     registry
         Where names are looked up; default: all installed plugins.
     built
@@ -94,13 +102,18 @@ def compose(
     --------
     >>> import torch
     >>> dig = {"name": "dig", "window": 15}
-    >>> pipe = compose(estimator="gaussian", weighting=dig, start_at=0.3)
+    >>> pipe = compose(estimator="gaussian", weighting=dig, start_sigma=1.2)
     >>> fused = pipe(torch.zeros(2, 1, 1, 32, 48), seed=0)
     >>> fused.image.shape
     torch.Size([1, 1, 32, 48])
     """
     layers = base_layers(task, recipe)
-    said: dict[str, Any] = {"estimator": estimator, "weighting": weighting, "objective": objective}
+    said: dict[str, Any] = {
+        "estimator": estimator,
+        "weighting": weighting,
+        "objective": objective,
+        "sampler": sampler,
+    }
     objects = {
         group: value
         for group, value in said.items()
@@ -134,10 +147,12 @@ def compose(
         Settings, {**to_mapping(resolved), "precision": context.precision}, "settings"
     )
     parts |= {kind.group: part(kind, context) for kind in (WEIGHTING, OBJECTIVE)}
+    if not any(uses_trajectory(parts[kind.group].built) for kind in (WEIGHTING, OBJECTIVE)):
+        objects.pop(SAMPLER.group, None)
+        layered.recipe[SAMPLER.group] = {"name": WITHOUT_TRAJECTORY}
+    parts[SAMPLER.group] = part(SAMPLER, context)
     kept = None if cache is None else _cache(cache, parts["estimator"])
-    pipeline = Pipeline(
-        parts["estimator"], parts["weighting"], parts["objective"], resolved, context, kept
-    )
+    pipeline = Pipeline(parts, resolved, context, kept)
     for complaint in complaints(pipeline, layered.origins):
         warnings.warn(complaint, FusionkitWarning, stacklevel=2)
     return pipeline

@@ -19,7 +19,7 @@ from .scene import Scene
 # Sources are read, and what is wrong with them is said, before torch takes seconds to import.
 if TYPE_CHECKING:
     from ..contract.protocols import NoiseEstimator, Objective, Weighting
-    from ..sampling.sampler import SampledStep
+    from ..sampling.guide import SampledStep
     from .pipeline import Pipeline
 
 

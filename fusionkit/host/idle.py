@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .parts import Part
     from .pipeline import Pipeline
 
-_LEVELS = ("steps", "start-at", "spacing", "timesteps")
+_LEVELS = ("steps", "start-sigma", "spacing", "sigmas", "init")
 """What chooses the levels of a run."""
 
 
@@ -60,19 +60,22 @@ def _idle_settings(pipeline: Pipeline) -> dict[str, str]:
     weighting, objective = (pipeline.parts[group].table["name"] for group in _GUIDING)
     both = f"weighting {weighting} and objective {objective}"
     if pipeline.levels == "none":
-        note(f"{both} depend on no noise level", *_LEVELS, "eta")
+        note(f"{both} depend on no noise level", *_LEVELS)
         if not settings.noise:
             note(f"{both} ask for no estimate and no noise", "seed", "tile", "compile")
-        elif pipeline.channels == 1:  # others take noise off with some of their own (.denoising)
+        elif pipeline.parts["estimator"].built.channels in (
+            None,
+            1,
+        ):  # others take noise off with some of their own (.denoising)
             note(f"{both} ask for no noise", "seed")
-    if settings.timesteps:
-        note("--timesteps names the levels", "steps", "start-at", "spacing")
+    if settings.sigmas:
+        note("--sigmas names the levels", "steps", "start-sigma", "spacing")
     if pipeline.levels == "first":
         note(f"{both} depend on the first noise level alone", "steps", "spacing")
     if pipeline.target_only:
-        note(f"{both} do not look at the fused trajectory, which is left out", "eta")
+        note(f"{both} do not look at the fused trajectory, which is left out", "sampler", "init")
     elif pipeline.schedule.steps == 1:
-        note("there is one step, and none after it", "eta", "spacing")
+        note("there is one step, and none after it", "spacing")
     return found
 
 

@@ -6,14 +6,13 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ..contract.protocols import LEVELS, levels, plans
+from ..contract.protocols import LEVELS, levels, uses_trajectory
 from ..contract.registry import Provided
-from ..errors import FusionkitError, PluginError, UsageError
+from ..errors import PluginError, UsageError
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,7 @@ class Fused:
     cached
         Those that were found in a cache in the place of being passed through it.
     steps
-        Steps run, the most of any image; fewer than asked for if the weighting's plan
-        skipped some.
+        Steps run.
     target_only
         Whether the fused trajectory was left out, since nothing depended on it.
     tiled
@@ -113,18 +111,34 @@ def needed_levels(weighting: Part, objective: Part) -> str:
             most = max(most, LEVELS.index(levels(part.built)))
         except ValueError as error:
             raise PluginError(f"{part.label}: {error}") from None
-    return "all" if plans(weighting.built) else LEVELS[most]
+    return LEVELS[most]
 
 
-def checked_alpha_bar(estimator: Part) -> tuple[float, ...]:
-    """Read the schedule back to the host, once, before any run."""
+def checked_range(estimator: Part) -> tuple[float, float]:
+    """Return the levels that a prior says it knows, sigma_min and sigma_max."""
     try:
-        values = tuple(float(value) for value in estimator.built.alpha_bar)
-    except (TypeError, ValueError, RuntimeError, FusionkitError) as error:
-        raise PluginError(f"{estimator.label}: alpha_bar cannot be read: {error}") from error
-    decreasing = all(b < a for a, b in pairwise(values))
-    if not values or not decreasing or values[0] >= 1 or values[-1] <= 0:
+        least, most = float(estimator.built.sigma_min), float(estimator.built.sigma_max)
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"{estimator.label}: sigma_min and sigma_max: {error}") from error
+    if not 0 <= least < most:
         raise PluginError(
-            f"{estimator.label}: alpha_bar must decrease strictly and lie between 0 and 1"
+            f"{estimator.label}: its levels run from sigma_min {least:g} to sigma_max {most:g}"
         )
-    return values
+    return least, most
+
+
+def check_fit(parts: Mapping[str, Part]) -> None:
+    """Raise UsageError where components do not go together with the sampler."""
+    sampler, estimator = parts["sampler"], parts["estimator"]
+    if not sampler.built.trajectory:
+        for group in ("weighting", "objective"):
+            if uses_trajectory(parts[group].built):
+                raise UsageError(
+                    f"{parts[group].label} reads the fused trajectory, which {sampler.label} does "
+                    "not make: choose another, for example --sampler ddim"
+                )
+    if getattr(sampler.built, "needs_gradient", False) and not hasattr(estimator.built, "vjp"):
+        raise UsageError(
+            f"{sampler.label} follows the prior's gradient, which {estimator.label} does not give: "
+            "choose another sampler or prior"
+        )

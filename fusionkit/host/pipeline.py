@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -12,28 +12,30 @@ from torch import Tensor
 
 from ..contract.component import BuildContext
 from ..contract.options import to_mapping
-from ..contract.protocols import plans, uses_trajectory
+from ..contract.protocols import uses_trajectory
 from ..errors import UsageError
 from ..recipes.settings import Settings
 from ..sampling.cache import EstimateCache, RunCache
 from ..sampling.checks import Checks
 from ..sampling.denoising import Denoiser, clean_sources
 from ..sampling.evaluator import Evaluator, OnPixels
-from ..sampling.levels import Schedule, check_timesteps, choose_timesteps
+from ..sampling.guide import SampledStep, sample
+from ..sampling.levels import Schedule, choose_levels
 from ..sampling.run import Run, standard_normal
-from ..sampling.sampler import SampledStep, sample
 from .fingerprint import code_of_plugin
-from .parts import Denoised, Fused, Part, checked_alpha_bar, checked_noise, needed_levels
+from .parts import Denoised, Fused, Part, check_fit, checked_noise, checked_range, needed_levels
 
 
 class Pipeline:
-    """A noise estimator, a weighting and an objective, composed: call it, or iterate its steps.
+    """A prior, a weighting, an objective and a sampler, composed: call it, or iterate its steps.
 
     Made by :func:`compose`. Holds no state of a run, and can be used again and again.
     A ``cache`` of source estimates needs an estimator that has a name.
 
     Attributes
     ----------
+    parts
+        The components: ``estimator``, ``weighting``, ``objective``, ``sampler``.
     levels
         Which levels the result depends on, one of :data:`fusionkit.contract.protocols.LEVELS`.
     schedule
@@ -42,34 +44,45 @@ class Pipeline:
 
     def __init__(
         self,
-        estimator: Part,
-        weighting: Part,
-        objective: Part,
+        parts: Mapping[str, Part],
         settings: Settings,
         context: BuildContext,
         cache: EstimateCache | None = None,
     ) -> None:
-        self.parts = {"estimator": estimator, "weighting": weighting, "objective": objective}
+        self.parts = parts
         self.settings = settings
         self.context = context
         self.cache = cache
         self.device = torch.device(context.device)
         self.dtype = torch.float64 if context.precision == "float64" else torch.float32
-        self.alpha_bar = checked_alpha_bar(estimator)
-        self.levels = needed_levels(weighting, objective)
-        schedule = Schedule.of(self.alpha_bar, self._timesteps())
+        self.levels = needed_levels(parts["weighting"], parts["objective"])
+        check_fit(self.parts)
+        schedule = self._schedule(checked_range(parts["estimator"])[1])
         # The same would come of every step: one is run.
-        self.schedule = schedule if self.levels == "all" else schedule.subset([0])
+        self.schedule = schedule if self.levels == "all" else schedule.first
 
     def __repr__(self) -> str:
         names = ", ".join(str(part.table["name"]) for part in self.parts.values())
         place = f"{self.context.device}, {self.context.precision}"
         return f"<Pipeline of {names}; steps: {self.schedule.steps}; {place}>"
 
-    @property
-    def channels(self) -> int:
-        """The channels of the noise estimator, 1 or 3."""
-        return int(self.parts["estimator"].built.channels)
+    def channels_of(self, sources: int) -> int:
+        """Return how many channels a run over sources of so many has.
+
+        Raises
+        ------
+        UsageError
+            The prior is one for another number.
+        """
+        known: int | None = self.parts["estimator"].built.channels
+        if known in (None, 1, sources):
+            return sources
+        if sources == 1:
+            return int(known or 1)
+        raise UsageError(
+            f"sources have {sources} channels, {self.parts['estimator'].label} takes {known}: "
+            "fuse luminance (--colour luma), or choose another prior"
+        )
 
     @property
     def target_only(self) -> bool:
@@ -82,10 +95,6 @@ class Pipeline:
         settings = self.settings if seed is None else replace(self.settings, seed=seed)
         tables = {group: dict(part.table) for group, part in self.parts.items()}
         return {**to_mapping(settings), **tables}
-
-    @property
-    def _plans(self) -> bool:
-        return plans(self.parts["weighting"].built)
 
     def __call__(
         self,
@@ -100,8 +109,8 @@ class Pipeline:
         Parameters
         ----------
         sources
-            (K, B, C, H, W) in [-1, 1], K >= 2, C the estimator's channels or 1:
-            grey is replicated, and the result averaged back.
+            (K, B, C, H, W) in [-1, 1], K >= 2. A prior for three channels takes 3, or 1,
+            which is replicated, and the result averaged back; others take any C.
         seed
             One for all images, or one per image. Default: the settings'. The same
             image with the same seed gets the same noise in any batch.
@@ -123,8 +132,6 @@ class Pipeline:
             A component raised, or returned a wrong shape, values that are not
             finite, or weights off the simplex; it names plugin, step and level.
         """
-        if self._plans and sources.ndim == 5 and sources.shape[1] > 1:
-            return self._one_by_one(sources, seed, on_step, noise, on_pixels)
         weights: Tensor | None = None
         image: Tensor | None = None
         run: Any = None
@@ -163,11 +170,6 @@ class Pipeline:
         """
         self._check_sources(sources)
         noise = checked_noise(noise, len(sources))
-        if self._plans and sources.shape[1] > 1:
-            raise UsageError(
-                f"{self.parts['weighting'].label} plans the steps of each image: iterate one image "
-                "at a time, or call the pipeline"
-            )
         seeds = self._seeds(seed, sources.shape[1])
         cache = self._run_cache(sources, seeds, noise)
         return self._sample(sources, seeds, noise, cache, on_pixels)
@@ -186,40 +188,13 @@ class Pipeline:
         """
         M, C, H, W = images.shape
         y = images.to(self.device, self.dtype)
-        if self.channels == 1:
-            y = y.reshape(M * C, 1, H, W)
         checks = Checks()
-        seeds = self._seeds(seed, 1) * len(y)
-        fresh = standard_normal((self.channels, H, W), seeds, "fusionkit/split").to(y)
+        channels = self.channels_of(C)
+        fresh = standard_normal((channels, H, W), self._seeds(seed, 1) * M, "fusionkit/split")
         evaluator = self._evaluator(checks, on_pixels)
-        clean = self._denoiser(evaluator)(y, (sigma,) * len(y), fresh)
+        clean = Denoiser(evaluator, channels)(y, (sigma,) * M, fresh.to(y))
         checks.verify()
-        nfe = evaluator.pixels / (H * W)
-        return Denoised(clean.reshape(M, C, H, W), nfe, evaluator.tiled, evaluator.retries)
-
-    def _one_by_one(
-        self,
-        sources: Tensor,
-        seed: int | Sequence[int] | None,
-        on_step: Callable[[SampledStep], None] | None,
-        noise: Sequence[float] | None,
-        on_pixels: OnPixels | None,
-    ) -> Fused:
-        seeds = self._seeds(seed, sources.shape[1])
-        fused = [
-            self(sources[:, b : b + 1], seed, on_step, noise, on_pixels)
-            for b, seed in enumerate(seeds)
-        ]
-        return Fused(
-            image=torch.cat([one.image for one in fused]),
-            weights=torch.cat([one.weights for one in fused], 1),
-            nfe=sum(one.nfe for one in fused) / len(fused),
-            steps=max(one.steps for one in fused),
-            target_only=self.target_only,
-            cached=sum(one.cached for one in fused) / len(fused),
-            tiled=min((one.tiled for one in fused if one.tiled), default=0),
-            retries=sum(one.retries for one in fused),
-        )
+        return Denoised(clean, evaluator.pixels / (H * W), evaluator.tiled, evaluator.retries)
 
     def _sample(
         self,
@@ -231,14 +206,15 @@ class Pipeline:
     ) -> Iterator[SampledStep]:
         K, B, C, H, W = sources.shape
         prepared = sources.to(self.device, self.dtype)
+        channels = self.channels_of(C)
         checks = Checks()
         checks.finite(prepared, "the sources hold values that are not finite")
         evaluator = self._evaluator(checks, on_pixels)
         if any(noise):
-            fresh = standard_normal((self.channels, H, W), seeds, "fusionkit/split")
-            prepared = clean_sources(prepared, noise, self._denoiser(evaluator), fresh)
-        if self.channels != C:
-            prepared = prepared.expand(K, B, self.channels, H, W)
+            fresh = standard_normal((channels, H, W), seeds, "fusionkit/split")
+            prepared = clean_sources(prepared, noise, Denoiser(evaluator, channels), fresh)
+        if channels != C:
+            prepared = prepared.expand(K, B, channels, H, W)
         run = Run(
             prepared,
             seeds,
@@ -252,10 +228,11 @@ class Pipeline:
             run,
             self.parts["weighting"].built,
             self.parts["objective"].built,
+            self.parts["sampler"].built,
             from_noise=self.schedule.from_noise,
-            eta=self.settings.eta,
             weighting_name=self.parts["weighting"].label,
             objective_name=self.parts["objective"].label,
+            sampler_name=self.parts["sampler"].label,
         )
         checks.verify()
         if cache is not None:
@@ -264,9 +241,6 @@ class Pipeline:
     def _evaluator(self, checks: Checks, on_pixels: OnPixels | None) -> Evaluator:
         part = self.parts["estimator"]
         return Evaluator(part.built, part.label, checks, self.settings.tile, on_pixels)
-
-    def _denoiser(self, evaluator: Evaluator) -> Denoiser:
-        return Denoiser(evaluator, self.alpha_bar, self.channels)
 
     def _run_cache(
         self, sources: Tensor, seeds: tuple[int, ...], noise: tuple[float, ...]
@@ -279,7 +253,7 @@ class Pipeline:
             "estimator": estimator.provenance(),
             "options": dict(estimator.table),
             "code": self._estimator_code,
-            "channels": self.channels,
+            "channels": self.channels_of(sources.shape[2]),
             "precision": self.context.precision,
             "tile": self.settings.tile,
             "device": self.device.type,
@@ -309,11 +283,7 @@ class Pipeline:
             takes = getattr(part.built, "sources", "any")
             if takes not in ("any", shape[0]):
                 raise UsageError(f"{part.label} takes {takes} sources, not {shape[0]}")
-        if shape[2] not in (1, self.channels):
-            raise UsageError(
-                f"sources have {shape[2]} channels, the estimator {self.channels}: fuse "
-                "luminance, or choose an estimator for colour"
-            )
+        self.channels_of(shape[2])
 
     def _seeds(self, seed: int | Sequence[int] | None, batch: int) -> tuple[int, ...]:
         seed = self.settings.seed if seed is None else seed
@@ -322,8 +292,15 @@ class Pipeline:
             raise UsageError(f"{len(seeds)} seeds for a batch of {batch}")
         return seeds
 
-    def _timesteps(self) -> tuple[int, ...]:
+    def _schedule(self, most: float) -> Schedule:
         settings = self.settings
-        if settings.timesteps:
-            return check_timesteps(settings.timesteps, len(self.alpha_bar))
-        return choose_timesteps(self.alpha_bar, settings.steps, settings.start_at, settings.spacing)
+        chosen = settings.sigmas or choose_levels(
+            settings.steps, settings.start_sigma, settings.spacing
+        )
+        if chosen[0] > most * (1 + 1e-6) and self.levels != "none":
+            flag = "sigmas" if settings.sigmas else "start-sigma"
+            raise UsageError(
+                f"--{flag} {chosen[0]:g}: {self.parts['estimator'].label} knows levels up to "
+                f"{most:.4g}: start there, or below"
+            )
+        return Schedule.of(chosen, settings.init)

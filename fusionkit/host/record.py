@@ -43,7 +43,7 @@ def make_record(
         "metadata": metadata,
         "noise": {"taken_off": [round(sigma, 2) for sigma in noise], "of": 255},
         "run": {
-            "timesteps": list(pipeline.schedule.timesteps),
+            "sigmas": list(pipeline.schedule.sigma[:-1]),
             "steps": fused.steps,
             "nfe": _count(fused.nfe),
             "cached": _count(fused.cached),

@@ -40,7 +40,7 @@ from .saving import Kept, check_result, record_path_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..sampling.sampler import SampledStep
+    from ..sampling.guide import SampledStep
     from .parts import Denoised
     from .pipeline import Pipeline
 

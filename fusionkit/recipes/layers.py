@@ -4,7 +4,7 @@ A recipe is a mapping whose plain keys are settings and whose tables
 ``estimator``, ``weighting`` and ``objective`` name a component and its options::
 
     steps = 10
-    start-at = 0.6
+    start-sigma = 2.0
 
     [weighting]
     name = "dig:dig"
@@ -25,15 +25,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..contract.component import ESTIMATOR, OBJECTIVE, WEIGHTING, Kind
+from ..contract.component import ESTIMATOR, OBJECTIVE, SAMPLER, WEIGHTING, Kind
 from ..contract.options import OptionSpec, from_mapping, specs, suggest, to_mapping
 from ..contract.paths import recorded, said_in, verify
 from ..contract.registry import Provided, Registry
 from ..errors import UsageError
 from .settings import Settings
 
-RECIPE_KINDS = (ESTIMATOR, WEIGHTING, OBJECTIVE)
+RECIPE_KINDS = (ESTIMATOR, WEIGHTING, OBJECTIVE, SAMPLER)
 DEFAULT_TASK = "general"
+WITHOUT_TRAJECTORY = "samplers:direct"
+"""What samples where nothing reads a trajectory, whatever sampler is chosen."""
 Layer = Mapping[str, Any]
 _GROUPS = {kind.group: kind for kind in RECIPE_KINDS}
 

@@ -14,21 +14,21 @@ class Settings:
     """How to sample, where to compute, how to read and write images."""
 
     steps: int = option(10, "Sampling steps that are run (N).", minimum=1)
-    start_at: float = option(
-        1.0,
-        "Where to start, as a fraction of the schedule: 1 is pure noise; below 1, the "
+    start_sigma: float = option(
+        80.0,
+        "Noise level to start from, of images in [-1, 1]: 10 and more is pure noise; less, the "
         "noised initial fusion, which needs fewer steps.",
         above=0,
-        maximum=1,
     )
-    spacing: Literal["time", "log-sigma"] = option(
-        "time", "Spread the steps evenly in time, or geometrically in noise level."
+    spacing: Literal["ddpm", "log-sigma", "edm"] = option(
+        "ddpm", "Spread the levels as DDPM's time does, geometrically, or as EDM does."
     )
-    timesteps: tuple[int, ...] = option(
-        (), "Visit exactly these time steps, decreasing, in the place of --steps.", minimum=0
+    sigmas: tuple[float, ...] = option(
+        (), "Visit exactly these levels, decreasing, instead of --steps.", above=0
     )
-    eta: float = option(
-        0.0, "DDIM's eta: 0 is deterministic, 1 adds the noise of DDPM.", minimum=0, maximum=1
+    init: Literal["auto", "noise", "fusion"] = option(
+        "auto",
+        "Start a trajectory from noise, or from the noised initial fusion; auto goes by the level.",
     )
     seed: int = option(0, "Seed of the noise.", minimum=0, maximum=2**63 - 1)
     device: str = option("auto", "Where to compute: auto, cpu, cuda, cuda:N or mps.")
@@ -86,10 +86,10 @@ class SettingsDict(TypedDict, total=False):
     """The keyword arguments of :func:`fusionkit.compose` and :func:`fusionkit.fuse`."""
 
     steps: int
-    start_at: float
-    spacing: Literal["time", "log-sigma"]
-    timesteps: Sequence[int]
-    eta: float
+    start_sigma: float
+    spacing: Literal["ddpm", "log-sigma", "edm"]
+    sigmas: Sequence[float]
+    init: Literal["auto", "noise", "fusion"]
     seed: int
     device: str
     precision: Literal["auto", "float64", "float32", "bfloat16", "float16"]

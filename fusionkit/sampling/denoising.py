@@ -1,9 +1,9 @@
 """Sources with noise of their own: what the prior, and the other sources, say they show.
 
 A diffusion prior is a denoiser for every noise level, so a source that is noisy itself,
-y_k = c_k + σ_k n, is an image that the prior knows: at the level of its schedule with
-s / a = σ_k, its clean estimate is E[c_k | y_k]. That uses one source at a time. What the others
-show of the same scene is used by a second estimate, of what they do not foretell:
+y_k = c_k + σ_k n, is an image that the prior knows: its clean estimate is E[c_k | y_k]. That
+uses one source at a time. What the others show of the same scene is used by a second estimate,
+of what they do not foretell:
 
     q_k = what a local linear model of the other sources' estimates says of y_k,
     d_k = q_k + D(y_k - q_k, σ_k),
@@ -30,7 +30,6 @@ from torch import Tensor
 
 from ..ops.windows import box_mean
 from .evaluator import Evaluator
-from .levels import Schedule
 
 WINDOW = 31
 """Side of the windows in which one source is a linear function of another."""
@@ -46,16 +45,12 @@ class Denoiser:
     ----------
     evaluator
         Pads, splits into tiles, and counts.
-    alpha_bar
-        The estimator's schedule.
     channels
-        The estimator's.
+        Those that the estimator takes at once.
     """
 
-    def __init__(self, evaluator: Evaluator, alpha_bar: Sequence[float], channels: int) -> None:
+    def __init__(self, evaluator: Evaluator, channels: int) -> None:
         self._evaluator = evaluator
-        self._alpha_bar = alpha_bar
-        self._logs = [0.5 * math.log((1 - value) / value) for value in alpha_bar]
         self._channels = channels
 
     def __call__(self, y: Tensor, sigmas: Sequence[float], fresh: Tensor) -> Tensor:
@@ -66,31 +61,20 @@ class Denoiser:
         y
             (M, C, H, W) in about [-1, 1], C the estimator's channels or 1.
         sigmas
-            (M,) standard deviations, > 0, in units of y: 25 of 255 is 25 / 127.5. The nearest level
-            of the schedule, on a logarithmic scale, is taken.
+            (M,) standard deviations, > 0, in units of y: 25 of 255 is 25 / 127.5.
         fresh
             Standard normal, (M, channels, H, W), to split grey images by: a colour
             prior knows noise that differs between channels, so a grey image becomes C
             channels of sqrt(C) sigma, whose mean it is (a sufficient statistic: nothing
             is added, and nothing lost).
         """
-        grey = y.shape[1] != self._channels
-        widening = math.sqrt(self._channels) if grey else 1.0
-        levels = [self._level(sigma * widening) for sigma in sigmas]
-        # Visited in decreasing order, as schedules are, each once.
-        schedule = Schedule.of(self._alpha_bar, sorted(set(levels), reverse=True))
-        of_each = [schedule.timesteps.index(level) for level in levels]
-        if grey:
-            spread = fresh - fresh.mean(1, keepdim=True)
-            y = y + widening * _column(sigmas, y) * spread
-        clean = self._evaluator.clean(
-            _column([schedule.a[i] for i in of_each], y) * y, schedule, of_each
-        )
-        return clean.mean(1, keepdim=True) if grey else clean
-
-    def _level(self, sigma: float) -> int:
-        log = math.log(sigma)
-        return min(range(len(self._logs)), key=lambda t: abs(self._logs[t] - log))
+        if y.shape[1] == self._channels:
+            return self._evaluator.clean(y, sigmas)
+        widening = math.sqrt(self._channels)
+        spread = fresh - fresh.mean(1, keepdim=True)
+        split = y + widening * _column(sigmas, y) * spread
+        clean = self._evaluator.clean(split, [sigma * widening for sigma in sigmas])
+        return clean.mean(1, keepdim=True)
 
 
 def clean_sources(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import isqrt
 
 import torch
@@ -11,7 +12,6 @@ from torch import Tensor
 from ..contract.protocols import NoiseEstimator
 from ..ops.borders import mirrored_index
 from .checks import Checks, blame, check_shape
-from .levels import Schedule
 from .tiles import Axis, axis_of
 
 PIXELS_PER_PASS = 2**20
@@ -25,7 +25,7 @@ of more than four such tiles, which fills memory itself, goes in tiles of half t
 """
 
 OVERLAP = 64
-"""Pixels that neighbouring tiles share at least; an estimator's ``receptive`` can ask for more."""
+"""Pixels that neighbouring tiles share."""
 
 OnPixels = Callable[[float], None]
 
@@ -82,13 +82,19 @@ class Evaluator:
         self._padding: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         self._axes: dict[tuple[int, int, torch.dtype], Axis] = {}
 
-    def clean(self, x: Tensor, schedule: Schedule, levels: Sequence[int]) -> Tensor:
-        """Return the clean estimates of (M, C, h, w), of any size, image m at ``levels[m]``."""
+    def clean(self, x: Tensor, sigmas: Sequence[float]) -> Tensor:
+        """Return the clean estimates of (M, C, h, w), of any size, image m at ``sigmas[m]``.
+
+        A prior of one channel estimates those of others one by one.
+        """
+        if self._estimator.channels == 1 != x.shape[1]:
+            of_each = [sigma for sigma in sigmas for _ in range(x.shape[1])]
+            return self.clean(x.flatten(0, 1)[:, None], of_each).view_as(x)
         height, width = x.shape[-2:]
         self.pixels += len(x) * height * width
         while True:
             try:
-                return self._in_parts(x, schedule, levels)
+                return self._in_parts(x, sigmas)
             except torch.OutOfMemoryError:
                 if not self._asks_for_less(x):
                     raise
@@ -97,46 +103,30 @@ class Evaluator:
             if x.is_cuda:
                 torch.cuda.empty_cache()
 
-    def _in_parts(self, x: Tensor, schedule: Schedule, levels: Sequence[int]) -> Tensor:
+    def _in_parts(self, x: Tensor, sigmas: Sequence[float]) -> Tensor:
         size = self._images_per_pass(x)
         parts = [
-            self._one_pass(x[n : n + size], schedule, levels[n : n + size])
-            for n in range(0, len(x), size)
+            self._one_pass(x[n : n + size], sigmas[n : n + size]) for n in range(0, len(x), size)
         ]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _one_pass(self, x: Tensor, schedule: Schedule, levels: Sequence[int]) -> Tensor:
+    def _one_pass(self, x: Tensor, sigmas: Sequence[float]) -> Tensor:
         height, width = x.shape[-2:]
-        t = torch.tensor([schedule.timesteps[i] for i in levels], device=x.device)
         rows, columns = self._padded(height, width, x.device)
-        sigmas = " ".join(f"{schedule.sigma[i]:.4g}" for i in sorted(set(levels)))
-        where = f"at noise level {sigmas}"
-        tiled = self._side(len(rows), len(columns)) < max(len(rows), len(columns))
-        if tiled:
-            eps = self._blended(x, t, where)
+        sigma = _levels(tuple(sigmas), x.device, x.dtype)
+        where = "at noise level " + " ".join(f"{level:.4g}" for level in sorted(set(sigmas)))
+        if self._side(len(rows), len(columns)) < max(len(rows), len(columns)):
+            clean = self._blended(x, sigma, where)
         else:
             padded = x
             if (len(rows), len(columns)) != (height, width):
                 padded = x[..., rows, :][..., columns]
-            eps = self._call(padded, t, where)
+            clean = self._call(padded, sigma, where)[..., :height, :width].to(x.dtype)
             self._tell(x.shape[0] * height * width)
-        self.checks.finite(eps, f"{self._name} returned noise that is not finite {where}")
-        a: float | Tensor
-        s: float | Tensor
-        if len(set(levels)) == 1:
-            a, s = schedule.a[levels[0]], schedule.s[levels[0]]
-        else:
-            shape = (len(levels), 1, 1, 1)
-            a, s = (
-                torch.tensor([of[i] for i in levels], device=x.device, dtype=x.dtype).view(shape)
-                for of in (schedule.a, schedule.s)
-            )
-        # (x - s eps) / a. What tiles were blended in is ours to write to; what came from
-        # the estimator may be something that it keeps.
-        scaled = eps.mul_(s) if tiled else s * eps[..., :height, :width].to(x.dtype)
-        return torch.sub(x, scaled, out=scaled).div_(a)
+        self.checks.finite(clean, f"{self._name} returned an estimate that is not finite {where}")
+        return clean
 
-    def _blended(self, x: Tensor, t: Tensor, where: str) -> Tensor:
+    def _blended(self, x: Tensor, sigma: Tensor, where: str) -> Tensor:
         """Return the estimate for images that are too large, blended of tiles; not padded."""
         height, width = x.shape[-2:]
         rows, columns = self._padded(height, width, x.device)
@@ -147,11 +137,12 @@ class Evaluator:
         for top, down_window in zip(down.starts, down.windows.unbind(), strict=True):
             for left, across_window in zip(across.starts, across.windows.unbind(), strict=True):
                 bottom, right = top + down.length, left + across.length
-                eps = self._call(x[..., rows[top:bottom], :][..., columns[left:right]], t, where)
+                tile = x[..., rows[top:bottom], :][..., columns[left:right]]
+                clean = self._call(tile, sigma, where)
                 within = blended[..., top:bottom, left:right]
                 h, w = within.shape[-2:]  # less than the tile, where it reaches into the padding
                 window = down_window[:h, None] * across_window[:w]
-                within.addcmul_(eps[..., :h, :w].to(x.dtype), window)
+                within.addcmul_(clean[..., :h, :w].to(x.dtype), window)
                 self._tell(of_each)
         return blended
 
@@ -159,11 +150,33 @@ class Evaluator:
         if self._on_pixels is not None:
             self._on_pixels(pixels)
 
-    def _call(self, x: Tensor, t: Tensor, where: str) -> Tensor:
+    def _call(self, x: Tensor, sigma: Tensor, where: str) -> Tensor:
         with torch.no_grad(), blame(self._name, where):
-            eps = self._estimator(x, t)
-        check_shape(eps, x.shape, self._name, "noise", where)
-        return eps
+            clean = self._estimator.denoise(x, sigma)
+        check_shape(clean, x.shape, self._name, "an estimate", where)
+        return clean
+
+    def vjp(self, x: Tensor, sigma: float, cotangent: Tensor) -> Tensor:
+        """Return J^T cotangent, J the Jacobian of the clean estimate of ``x``; counted as one.
+
+        Padding is part of what is differentiated. Images go whole, whatever their size.
+        """
+        height, width = x.shape[-2:]
+        self.pixels += len(x) * height * width
+        rows, columns = self._padded(height, width, x.device)
+        sigmas = _levels((sigma,) * len(x), x.device, x.dtype)
+        where = f"at noise level {sigma:.4g}, for its gradient"
+        padded = torch.zeros(*x.shape[:2], len(rows), len(columns), device=x.device, dtype=x.dtype)
+        padded[..., :height, :width] = cotangent
+        with blame(self._name, where):
+            _, gradient = self._estimator.vjp(x[..., rows, :][..., columns], sigmas, padded)  # type: ignore[attr-defined]
+        check_shape(gradient, padded.shape, self._name, "a gradient", where)
+        self._tell(x.shape[0] * height * width)
+        self.checks.finite(gradient, f"{self._name} returned a gradient that is not finite {where}")
+        # The transpose of mirroring: what was read twice is added up.
+        across = torch.zeros(*x.shape[:2], len(rows), width, device=x.device, dtype=x.dtype)
+        across.index_add_(-1, columns, gradient.to(x.dtype))
+        return torch.zeros_like(x).index_add_(-2, rows, across)
 
     def _padded(self, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return the rows and columns that pad a size, mirrored; made once for each size."""
@@ -187,11 +200,10 @@ class Evaluator:
     def _layout(self, height: int, width: int, like: Tensor) -> tuple[Axis, Axis]:
         """Return the tiles of a padded size; made once for each size of image and tile."""
         side = self._side(height, width)
-        overlap = max(OVERLAP, getattr(self._estimator, "receptive", 0))
         for size in (height, width):
             if (size, side, like.dtype) not in self._axes:
                 self._axes[size, side, like.dtype] = axis_of(
-                    size, side, overlap, self._estimator.multiple_of, like.device, like.dtype
+                    size, side, OVERLAP, self._estimator.multiple_of, like.device, like.dtype
                 )
         return self._axes[height, side, like.dtype], self._axes[width, side, like.dtype]
 
@@ -216,3 +228,32 @@ class Evaluator:
             return False
         self._tile = side // 2
         return True
+
+
+def denoised(prior: NoiseEstimator, images: Tensor, sigma: float) -> Tensor:
+    """Return the clean estimates of images of any size at one noise level.
+
+    Parameters
+    ----------
+    prior
+        A built noise estimator.
+    images
+        (B, C, H, W), x0 + sigma n with x0 in [-1, 1]. Padded and split into tiles as need be.
+    sigma
+        In units of the images: 25 of 255 is 25 / 127.5.
+
+    Raises
+    ------
+    PluginError
+        The prior failed, or returned what is not finite.
+    """
+    checks = Checks()
+    clean = Evaluator(prior, "noise estimator", checks).clean(images, [sigma] * len(images))
+    checks.verify()
+    return clean
+
+
+@lru_cache(maxsize=32)
+def _levels(sigmas: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Return levels on the device; made once, since a copy to it waits for what it does."""
+    return torch.tensor(sigmas, device=device, dtype=dtype)

@@ -1,10 +1,12 @@
-"""Noise levels: which of an estimator's time steps a run visits, and their constants."""
+"""Noise levels: which ones a run visits, as sigma of x = x0 + sigma n, whatever the prior."""
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 
 from ..errors import UsageError
@@ -13,6 +15,11 @@ PURE_NOISE = 10.0
 """The sigma from which images, of values in [-1, 1], are taken for noise: that of schedules which
 are sampled from noise is more (14.6 for latent diffusion, 157 for DDPM)."""
 
+LEAST = 0.01
+"""The last level above clean of ``log-sigma`` and ``edm``: 1.3 of 255, DDPM's least."""
+
+SPACINGS = ("ddpm", "log-sigma", "edm")
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -20,99 +27,107 @@ class Schedule:
 
     Attributes
     ----------
-    timesteps
-        (N,) indices into the estimator's ``alpha_bar``, decreasing.
-    a, s, sigma
-        (N + 1,): x_i = a x0 + s eps, sigma = s / a; the last are 1, 0, 0.
-    total
-        T, the length of the estimator's schedule.
+    sigma
+        (N + 1,): level i is x_i = x0 + sigma_i n; they decrease strictly, and the last is 0.
+    from_noise
+        Whether a trajectory starts from pure noise; otherwise from a noised initial fusion.
     """
 
-    timesteps: tuple[int, ...]
-    a: tuple[float, ...]
-    s: tuple[float, ...]
     sigma: tuple[float, ...]
-    total: int
+    from_noise: bool
 
     @classmethod
-    def of(cls, alpha_bar: Sequence[float], timesteps: Sequence[int]) -> Schedule:
-        """Take the levels at the given time steps, and the clean level after them."""
-        a = (*(math.sqrt(alpha_bar[t]) for t in timesteps), 1.0)
-        s = (*(math.sqrt(1.0 - alpha_bar[t]) for t in timesteps), 0.0)
-        sigma = tuple(high / low for high, low in zip(s, a, strict=True))
-        return cls(tuple(timesteps), a, s, sigma, len(alpha_bar))
+    def of(cls, sigma: Sequence[float], init: str = "auto") -> Schedule:
+        """Take levels above clean; ``init`` is ``auto``, ``noise`` or ``fusion``.
+
+        Raises
+        ------
+        UsageError
+            They do not decrease strictly, or are not positive and finite.
+        """
+        ordered = all(b < a for a, b in pairwise(sigma))
+        if not sigma or not ordered or sigma[-1] <= 0 or not math.isfinite(sigma[0]):
+            listed = ", ".join(f"{level:g}" for level in sigma)
+            raise UsageError(f"noise levels decrease strictly and are above 0, unlike {listed}")
+        noisy = sigma[0] >= PURE_NOISE if init == "auto" else init == "noise"
+        return cls((*(float(level) for level in sigma), 0.0), noisy)
 
     @property
     def steps(self) -> int:
         """N."""
-        return len(self.timesteps)
+        return len(self.sigma) - 1
 
     @property
-    def from_noise(self) -> bool:
-        """Whether an image at level 0 is indistinguishable from pure noise, so that one starts so.
-
-        Only at an estimator's noisiest level, and only if that is noisy enough.
-        """
-        return self.timesteps[0] == self.total - 1 and self.sigma[0] >= PURE_NOISE
-
-    def subset(self, keep: Sequence[int]) -> Schedule:
-        """Keep only some of the steps (increasing indices); the clean level stays last."""
-        if not keep or any(b <= a for a, b in pairwise(keep)):
-            raise ValueError("a plan keeps at least one step, in increasing order")
-        if keep[0] < 0 or keep[-1] >= self.steps:
-            raise ValueError(f"a plan keeps steps from 0 to {self.steps - 1}")
-        levels = [*keep, self.steps]
-        return Schedule(
-            tuple(self.timesteps[i] for i in keep),
-            tuple(self.a[i] for i in levels),
-            tuple(self.s[i] for i in levels),
-            tuple(self.sigma[i] for i in levels),
-            self.total,
-        )
+    def first(self) -> Schedule:
+        """The schedule of the first level alone."""
+        return replace(self, sigma=(self.sigma[0], 0.0))
 
 
-def choose_timesteps(
-    alpha_bar: Sequence[float], steps: int, start_at: float = 1.0, spacing: str = "time"
-) -> tuple[int, ...]:
-    """Choose N time steps, from ``start_at * T`` downwards.
+def choose_levels(steps: int, start: float, spacing: str = "ddpm") -> tuple[float, ...]:
+    """Choose N levels, from ``start`` downwards.
 
-    ``time`` spaces them evenly in t, the last one a full stride above clean
-    ("trailing": Lin et al., arXiv 2305.08891, so that the first is as noisy as
-    the prior knows). ``log-sigma`` spaces the noise levels geometrically, down to
-    the least one of the schedule.
+    ``ddpm`` spaces them evenly in the time of DDPM's linear schedule (Ho et al., arXiv
+    2006.11239), the last one a full stride above clean ("trailing": Lin et al., arXiv
+    2305.08891). ``log-sigma`` spaces them geometrically, and ``edm`` evenly in sigma^(1/7)
+    (Karras et al., arXiv 2206.00364, eq. 5), both down to :data:`LEAST`.
 
     Raises
     ------
     UsageError
-        The schedule has fewer than N levels below the start.
+        The start is beyond what the spacing knows.
+
+    Examples
+    --------
+    >>> [round(sigma, 3) for sigma in choose_levels(3, 1.0, "log-sigma")]
+    [1.0, 0.1, 0.01]
     """
-    total = len(alpha_bar)
-    first = max(1, round(start_at * total))
-    if steps > first:
-        raise UsageError(
-            f"--steps {steps} is more than the {first} levels that the estimator has from "
-            f"--start-at {start_at:g}; ask for at most {first}"
-        )
-    if spacing == "time":
-        chosen = [round(first * (1 - i / steps)) - 1 for i in range(steps)]
-        return tuple(chosen)
-    log_sigma = [0.5 * math.log((1 - value) / value) for value in alpha_bar]
-    high, low = log_sigma[first - 1], log_sigma[0]
-    chosen = []
-    for i in range(steps):
-        wanted = high + (low - high) * (i / (steps - 1) if steps > 1 else 0.0)
-        nearest = min(range(total), key=lambda t: abs(log_sigma[t] - wanted))
-        ceiling = chosen[-1] - 1 if chosen else first - 1
-        chosen.append(max(min(nearest, ceiling), steps - 1 - i))
-    return tuple(chosen)
+    if spacing == "ddpm":
+        table = _ddpm()
+        if start > table[-1] * (1 + 1e-9):
+            raise UsageError(
+                f"--start-sigma {start:g} is more than DDPM's schedule has, {table[-1]:.4g}: "
+                "choose less, or another --spacing"
+            )
+        first = _time_of(start)
+        return tuple(_sigma_at(first * (1 - i / steps)) for i in range(steps))
+    if start <= LEAST:
+        raise UsageError(f"--start-sigma {start:g}: --spacing {spacing} ends at {LEAST:g}")
+    power = 7.0
+    shares = [i / (steps - 1) if steps > 1 else 0.0 for i in range(steps)]
+    if spacing == "log-sigma":
+        return tuple(start * (LEAST / start) ** share for share in shares)
+    high, low = start ** (1 / power), LEAST ** (1 / power)
+    return tuple((high + share * (low - high)) ** power for share in shares)
 
 
-def check_timesteps(timesteps: Sequence[int], total: int) -> tuple[int, ...]:
-    """Validate time steps given by hand: strictly decreasing, within the schedule."""
-    ordered = all(b < a for a, b in pairwise(timesteps))
-    if not ordered or timesteps[0] >= total or timesteps[-1] < 0:
-        raise UsageError(
-            f"timesteps must decrease strictly, from at most {total - 1} to at least 0, "
-            f"not {', '.join(map(str, timesteps))}"
-        )
-    return tuple(timesteps)
+@lru_cache
+def _ddpm() -> tuple[float, ...]:
+    """Return sigma of the T = 1000 time steps of DDPM: beta from 1e-4 to 0.02, evenly."""
+    alpha_bar, table = 1.0, []
+    for t in range(1000):
+        alpha_bar *= 1 - (1e-4 + (0.02 - 1e-4) * t / 999)
+        table.append(math.sqrt((1 - alpha_bar) / alpha_bar))
+    return tuple(table)
+
+
+def _time_of(sigma: float) -> float:
+    """Return the time in (0, 1000] of a level; between time steps, by log sigma."""
+    table = _ddpm()
+    after = bisect_left(table, sigma)
+    if after == 0:
+        return sigma / table[0]
+    if after == len(table):
+        return float(len(table))
+    low, high = table[after - 1], table[after]
+    return after + math.log(sigma / low) / math.log(high / low)
+
+
+def _sigma_at(time: float) -> float:
+    """Return the level of a time in (0, 1000], the inverse of :func:`_time_of`."""
+    table = _ddpm()
+    before = math.floor(time)
+    if before == 0:
+        return time * table[0]
+    share = time - before
+    low = table[before - 1]
+    return low if share == 0 else low * (table[before] / low) ** share

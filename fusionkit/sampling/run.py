@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from ..contract.protocols import NoiseEstimator
+from ..contract.bases import Identity
+from ..contract.protocols import NoiseEstimator, Observation
 from ..ops.borders import mirrored_index
 from ..ops.channels import distinct
 from .cache import RunCache
@@ -71,10 +72,10 @@ class Run:
         self.sources = sources
         self.schedule = schedule
         self.steps = schedule.steps
-        self.a, self.s, self.sigma = schedule.a, schedule.s, schedule.sigma
-        self.timesteps = schedule.timesteps
+        self.sigma = schedule.sigma
+        self.observations: tuple[Observation, ...] = (Identity(),) * len(sources)
         self._factor = factor
-        self._held: dict[int, Tensor] = {}  # by time step, so that a plan's subset keeps them
+        self._held: dict[int, Tensor] = {}  # by level
         self._announced: set[int] = set()
         self._source_noise: Tensor | None = None
         self._reduced: dict[int, Run] = {}
@@ -107,7 +108,7 @@ class Run:
     @property
     def announced(self) -> frozenset[int]:
         """The levels that have been announced and not been passed."""
-        return frozenset(i for i, t in enumerate(self.timesteps) if t in self._announced)
+        return frozenset(self._announced)
 
     def noise(self, purpose: str, index: int = 0) -> Tensor:
         """Return standard normal noise (B, C, H, W), keyed by (seed, purpose, index)."""
@@ -125,12 +126,16 @@ class Run:
         check_shape(x, (len(x), channels, *size), "a component", "images to estimate")
         if x.requires_grad:
             raise RuntimeError("no gradient passes through the estimator: detach the image first")
-        return self._evaluator.clean(x, self.schedule, [level] * len(x))
+        return self._evaluator.clean(x, [self.sigma[level]] * len(x))
+
+    def gradient(self, x: Tensor, level: int, cotangent: Tensor) -> Tensor:
+        """Return J^T cotangent, J the Jacobian of the clean estimate of (B, C, H, W); counted."""
+        return self._evaluator.vjp(x, self.sigma[level], cotangent)
 
     def announce(self, levels: Iterable[int], singly: bool = False) -> None:
         """Note levels to be batched with earlier ones, but those made source by source."""
         if not (singly and self._large):
-            self._announced.update(self.timesteps[i] for i in levels if i < self.steps)
+            self._announced.update(i for i in levels if i < self.steps)
 
     def source_estimate(self, level: int, source: int | None = None) -> Tensor:
         """Return the clean estimate of every source noised to a level, (K, B, C, H, W), or of one.
@@ -142,22 +147,21 @@ class Run:
             raise ValueError(f"there are levels 0 to {self.steps}, not {level}")
         if level == self.steps:
             return self.sources if source is None else self.sources[source]
-        wanted = self.timesteps[level]
         if source is not None:
-            if self._large and wanted not in self._announced and wanted not in self._held:
+            if self._large and level not in self._announced and level not in self._held:
                 return self._estimates([level], source)[0, 0]
             return self.source_estimate(level)[source]
-        if wanted not in self._held:
+        if level not in self._held:
             levels = [level, *self._ahead(level)]
             estimates = self._estimates(levels)
             # Copies: a view would keep the whole batch alive until its last level is released.
             self._held.update(
                 {
-                    self.timesteps[i]: estimates[n].clone() if len(levels) > 1 else estimates[n]
+                    i: estimates[n].clone() if len(levels) > 1 else estimates[n]
                     for n, i in enumerate(levels)
                 }
             )
-        return self._held[wanted]
+        return self._held[level]
 
     def look_at(self, level: int) -> tuple[Tensor, float]:
         """Return what :meth:`source_estimate` does for a level below N, for those who only watch.
@@ -167,7 +171,7 @@ class Run:
         which batches, and the run's own count stay what they were. The second value is
         the evaluations that this took, in images.
         """
-        held = self._held.get(self.timesteps[level])
+        held = self._held.get(level)
         if held is not None:
             return held, 0.0
         before = self._evaluator.pixels
@@ -187,20 +191,10 @@ class Run:
             self._reduced[factor] = self._derived(small, self.schedule, self._factor * factor)
         return self._reduced[factor]
 
-    def subset(self, keep: Sequence[int]) -> Run:
-        """Return this run with only some of its steps; estimates made so far are kept."""
-        run = self._derived(self.sources, self.schedule.subset(keep), self._factor)
-        run._source_noise = self._source_noise
-        run._held = {t: held for t, held in self._held.items() if t in run.timesteps}
-        self._held.clear()  # they are the subset's to release
-        run._reduced = {factor: small.subset(keep) for factor, small in self._reduced.items()}
-        return run
-
     def release_before(self, level: int) -> None:
         """Forget the source estimates of the levels before this one; the sampler calls it."""
-        kept = set(self.timesteps[level:])
-        self._held = {t: held for t, held in self._held.items() if t in kept}
-        self._announced &= kept
+        self._held = {i: held for i, held in self._held.items() if i >= level}
+        self._announced = {i for i in self._announced if i >= level}
         if self._large:  # drawn anew if need be, for less than a hundredth of a pass
             self._source_noise = None
         for small in self._reduced.values():
@@ -209,9 +203,7 @@ class Run:
     def _ahead(self, level: int) -> list[int]:
         """Announced later levels that fit into the memory budget together with this one."""
         later = [
-            i
-            for i in range(level + 1, self.steps)
-            if self.timesteps[i] in self._announced and self.timesteps[i] not in self._held
+            i for i in range(level + 1, self.steps) if i in self._announced and i not in self._held
         ]
         size = self.sources.numel() * self.sources.element_size()
         room = self._budget // size - len(self._held) - 1
@@ -231,7 +223,8 @@ class Run:
     def _evaluated(self, levels: Sequence[int], source: int | None = None) -> Tensor:
         noisy = self._noisy_sources(levels, source)
         of_each = [i for i in levels for _ in range(noisy[0, :, :, 0, 0, 0].numel())]
-        return self._evaluator.clean(noisy.flatten(0, 2), self.schedule, of_each).view_as(noisy)
+        sigmas = [self.sigma[i] for i in of_each]
+        return self._evaluator.clean(noisy.flatten(0, 2), sigmas).view_as(noisy)
 
     def _found_or_evaluated(
         self, levels: Sequence[int], source: int | None, cache: RunCache
@@ -241,7 +234,7 @@ class Run:
         like = self.sources[0, 0]
         numbers = range(K) if source is None else (source,)
         keys = [
-            cache.key(k, b, factor=self._factor, t=self.timesteps[i], a=self.a[i].hex())
+            cache.key(k, b, factor=self._factor, sigma=self.sigma[i].hex())
             for i in levels
             for k in numbers
             for b in range(B)
@@ -250,8 +243,8 @@ class Run:
         missing = [n for n, estimate in enumerate(found) if estimate is None]
         if missing:
             noisy = self._noisy_sources(levels, source).flatten(0, 2)[missing]
-            of_each = [levels[n // (len(numbers) * B)] for n in missing]
-            made = self._evaluator.clean(noisy, self.schedule, of_each)
+            of_each = [self.sigma[levels[n // (len(numbers) * B)]] for n in missing]
+            made = self._evaluator.clean(noisy, of_each)
             for n, estimate in zip(missing, made.unbind(), strict=True):
                 found[n] = estimate
                 cache.put(keys[n], estimate)
@@ -259,15 +252,15 @@ class Run:
         return together.view(len(levels), len(numbers), *self.sources.shape[1:])
 
     def _noisy_sources(self, levels: Sequence[int], source: int | None = None) -> Tensor:
-        """Return a c + s eps, (L, K, B, C, H, W), with K = 1 where one source is named."""
+        """Return c + sigma n, (L, K, B, C, H, W), with K = 1 where one source is named."""
         if self._source_noise is None:
             self._source_noise = self.noise("fusionkit/sources")
         sources = self.sources if source is None else self.sources[source : source + 1]
         noisy = sources.new_empty(len(levels), *sources.shape)
         for n, i in enumerate(levels):
-            torch.mul(self._source_noise, self.s[i], out=noisy[n, 0])
+            torch.mul(self._source_noise, self.sigma[i], out=noisy[n, 0])
             noisy[n, 1:] = noisy[n, 0]
-            noisy[n].add_(self.a[i] * distinct(sources))
+            noisy[n].add_(distinct(sources))
         return noisy
 
 

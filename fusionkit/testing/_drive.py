@@ -12,13 +12,20 @@ import torch
 from torch import Tensor
 
 from fusionkit.contract.component import WEIGHTING
-from fusionkit.contract.protocols import Step, planned_steps, uses_trajectory
+from fusionkit.contract.protocols import Step, uses_trajectory
 from fusionkit.errors import PluginError
+from fusionkit.sampling.guide import SampledStep, sample
 from fusionkit.sampling.run import Run
-from fusionkit.sampling.sampler import SampledStep, sample
 
 from .checks import ConformanceError, Subject
-from .doubles import ConstantWeights, WeightedMean, WhiteGaussian, make_run, synthetic_sources
+from .doubles import (
+    ConstantWeights,
+    EulerSampler,
+    WeightedMean,
+    WhiteGaussian,
+    make_run,
+    synthetic_sources,
+)
 
 STEPS = 3
 SEEDS = (11, 12)
@@ -85,30 +92,29 @@ def sampled(
     seeds: Sequence[int] | None = None,
     from_noise: bool = True,
     steps: int = STEPS,
-    start_at: float = 0.6,
+    start_sigma: float = 6.0,
     estimator: Any = None,
     other: Any = None,
-    plan: bool = True,
 ) -> Iterator[SampledStep]:
     """Sample with the component in its seat, and a reference component in the other.
 
-    ``start_at`` is for what does not start from noise.
+    ``start_sigma`` is for what does not start from noise.
     """
     seeds = (SEEDS * sources.shape[1])[: sources.shape[1]] if seeds is None else seeds
     if estimator is None:
         estimator = WhiteGaussian(channels=sources.shape[2])
-    start_at = 1.0 if from_noise else start_at
-    run = make_run(sources, estimator=estimator, steps=steps, start_at=start_at, seeds=seeds)
-    seated: Any = component if plan else _Unplanned(component)
+    start_sigma = 80.0 if from_noise else start_sigma
+    run = make_run(sources, estimator=estimator, steps=steps, start_sigma=start_sigma, seeds=seeds)
     weighting: Any = other or RampWeights()
-    objective: Any = seated
+    objective: Any = component
     if subject.provided.kind == WEIGHTING:
-        weighting, objective = seated, other or WeightedMean()
+        weighting, objective = component, other or WeightedMean()
     # Where the component raises, the sampler says at which step; its name is the kit's to say.
     yield from sample(
         run,
         weighting,
         objective,
+        EulerSampler(),
         from_noise=from_noise,
         weighting_name="it",
         objective_name="it",
@@ -154,8 +160,6 @@ def started_by_hand(subject: Subject, component: Any, sources: Tensor) -> tuple[
     """Start a component in a run of its own; return the run, it, and reference weights."""
     run = make_run(sources, steps=STEPS, seeds=(SEEDS * sources.shape[1])[: sources.shape[1]])
     with in_its_name(subject), torch.no_grad():
-        keep = planned_steps(component, run)
-        run = run if keep is None else run.subset(keep)
         started = component.start(run)
     weights: Tensor = RampWeights().start(run)(None)
     return run, started, weights
@@ -165,7 +169,7 @@ def step_of(run: Run, index: int, estimate: Tensor | None, provisional: bool = F
     """Make a step whose clean estimate is given; without one, a step without a trajectory."""
     if estimate is None:
         return Step(run, index, None, None)
-    x = run.a[index] * estimate + run.s[index] * run.noise("fusionkit/testing", index)
+    x = estimate + run.sigma[index] * run.noise("fusionkit/testing", index)
     previous = None if index == 0 or provisional else estimate.clone()
     return Step(run, index, x, estimate, previous, provisional)
 
@@ -188,11 +192,3 @@ def in_its_name(subject: Subject) -> Iterator[None]:
     except PluginError as error:
         reason = str(error).removeprefix("it ")
         raise ConformanceError(f"{subject.name} {reason}") from error
-
-
-class _Unplanned:
-    """A component without its plan, which alone may read values back to the host."""
-
-    def __init__(self, component: Any) -> None:
-        self.start = component.start
-        self.uses_trajectory = uses_trajectory(component)

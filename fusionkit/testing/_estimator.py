@@ -15,13 +15,17 @@ from ._randomness import global_seed, torch_state
 from .checks import Subject
 from .doubles import synthetic_sources
 
+SMOOTH_LEVELS = (0.1, 0.5, 2.0)
+"""Levels at which any prior of images makes a smooth one better."""
+
 
 def channels_and_multiple(subject: Subject) -> None:
-    """``channels`` is 1 or 3, ``multiple_of`` a whole number of at least 1."""
+    """``channels`` is a number or None, ``multiple_of`` a whole number of at least 1."""
     estimator = subject.build()
     channels, multiple = estimator.channels, estimator.multiple_of
     subject.require(
-        type(channels) is int and channels in (1, 3), f"channels must be 1 or 3, not {channels!r}"
+        channels is None or (type(channels) is int and channels >= 1),
+        f"channels must be a whole number of at least 1, or None for any, not {channels!r}",
     )
     subject.require(
         type(multiple) is int and multiple >= 1,
@@ -29,36 +33,54 @@ def channels_and_multiple(subject: Subject) -> None:
     )
 
 
-def alpha_bar_decreases(subject: Subject) -> None:
-    """``alpha_bar`` is (T,) float64 on the CPU, strictly decreasing, between 0 and 1."""
-    alpha_bar = subject.build().alpha_bar
+def levels_are_a_range(subject: Subject) -> None:
+    """``sigma_min`` and ``sigma_max`` are numbers, 0 <= sigma_min < sigma_max."""
+    estimator = subject.build()
+    least, most = estimator.sigma_min, estimator.sigma_max
+    numbers = all(isinstance(level, (int, float)) for level in (least, most))
     subject.require(
-        isinstance(alpha_bar, Tensor) and alpha_bar.ndim == 1 and len(alpha_bar) > 0,
-        f"alpha_bar must be a tensor (T,), not {getattr(alpha_bar, 'shape', alpha_bar)!r}",
-    )
-    subject.require(
-        alpha_bar.dtype == torch.float64 and alpha_bar.device.type == "cpu",
-        f"alpha_bar must be float64 on the CPU, not {alpha_bar.dtype} on {alpha_bar.device}",
-    )
-    rising = (alpha_bar.diff() >= 0).nonzero().flatten().tolist()
-    subject.require(
-        not rising,
-        f"alpha_bar must decrease strictly, but does not from index {rising[0] if rising else 0}",
-    )
-    first, last = float(alpha_bar[0]), float(alpha_bar[-1])
-    subject.require(
-        0 < last <= first < 1, f"alpha_bar must lie between 0 and 1, not from {first} to {last}"
+        numbers and 0 <= least < most,
+        f"0 <= sigma_min < sigma_max must hold of plain numbers, not of {least!r} and {most!r}",
     )
 
 
-def alpha_bar_stays_on_cpu(subject: Subject) -> None:
-    """Wherever it computes, ``alpha_bar`` is on the CPU: the host reads the schedule."""
-    device = subject.build(device="meta", precision="float32").alpha_bar.device.type
-    subject.require(device == "cpu", f"built for another device, alpha_bar is on {device}")
+def denoises_a_smooth_image(subject: Subject) -> None:
+    """Check that a smooth image with noise comes nearer to what it was, at three levels.
+
+    What a flipped sign, a forgotten scale, a wrong value range or a level beside the one that was
+    asked for do to an estimate shows here. Weights that nobody has trained are excused by the
+    option ``waive=("denoises_a_smooth_image",)`` of the kit.
+    """
+    estimator = subject.build()
+    multiple = estimator.multiple_of
+    side = -(-96 // multiple) * multiple
+    axis = torch.linspace(0, 2 * torch.pi, side, dtype=torch.float64)
+    plane = 0.25 + 0.45 * torch.sin(axis).view(-1, 1) * torch.cos(axis / 2)
+    clean = plane.expand(1, estimator.channels or 1, side, side)
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(5)).double()
+    for sigma in SMOOTH_LEVELS:
+        if not estimator.sigma_min <= sigma <= estimator.sigma_max:
+            continue
+        x = clean + sigma * noise
+        got = estimate(subject, estimator, x, torch.tensor([sigma], dtype=torch.float64))
+        # Of what an ideal denoiser would do with a smooth image, a weak one does a good part.
+        error = float((got - clean).square().mean().sqrt())
+        bound = min(0.75 * sigma, 0.8 * float((clean - clean.mean()).square().mean().sqrt()) + 0.2)
+        bias = float((got - clean).mean().abs())
+        subject.require(
+            error <= bound,
+            f"at sigma {sigma:g} a smooth image with noise must come back nearer to what it was: "
+            f"its error is {error:.3g}, where {bound:.3g} is asked for",
+        )
+        subject.require(
+            bias <= 0.25,
+            f"at sigma {sigma:g} a smooth image comes back {bias:.3g} lighter or darker: are "
+            "values in [-1, 1], black to white?",
+        )
 
 
 def shape_and_dtype(subject: Subject) -> None:
-    """Check that the noise has the shape and dtype of ``x``, whatever is computed inside."""
+    """Check that the estimate has the shape and dtype of ``x``, whatever is computed inside."""
     for precision, dtype in (
         ("float64", torch.float64),
         ("float32", torch.float32),
@@ -66,35 +88,36 @@ def shape_and_dtype(subject: Subject) -> None:
     ):
         estimator = subject.build(precision=precision)
         for height, width in ((17, 23), (32, 8)):
-            x, t = noisy(estimator, height, width, dtype)
-            eps = estimate(subject, estimator, x, t)
+            x, sigma = noisy(estimator, height, width, dtype)
+            x0 = estimate(subject, estimator, x, sigma)
             subject.require(
-                eps.shape == x.shape,
-                f"the noise must be shaped as x, {tuple(x.shape)}, not {tuple(eps.shape)}",
+                x0.shape == x.shape,
+                f"the estimate must be shaped as x, {tuple(x.shape)}, not {tuple(x0.shape)}",
             )
             subject.require(
-                eps.dtype == dtype,
-                f"for x of {dtype} with precision {precision} the noise must be {dtype}, "
-                f"not {eps.dtype}",
+                x0.dtype == dtype,
+                f"for x of {dtype} with precision {precision} the estimate must be {dtype}, "
+                f"not {x0.dtype}",
             )
 
 
 def finite_at_both_ends(subject: Subject) -> None:
-    """Check that the noise is finite at the cleanest and noisiest level, for flat images too."""
+    """Check that the estimate is finite at the cleanest and noisiest level, for flat images too."""
     for precision, dtype in (("float64", torch.float64), ("float32", torch.float32)):
         estimator = subject.build(precision=precision)
-        last = len(estimator.alpha_bar) - 1
         x, _ = noisy(estimator, 17, 23, dtype)
-        for t in (0, last // 2, last):
+        least, most = known_levels(estimator)
+        for sigma in (least, (least * most) ** 0.5, most):
             for what, image in (
                 ("noisy", x),
                 ("constant", torch.full_like(x, 0.5)),
                 ("zero", torch.zeros_like(x)),
             ):
-                eps = estimate(subject, estimator, image, torch.full((len(x),), t))
+                levels = torch.full((len(x),), sigma, dtype=dtype)
+                x0 = estimate(subject, estimator, image, levels)
                 subject.require(
-                    bool(torch.isfinite(eps).all()),
-                    f"the noise must be finite at every level, but is not at t = {t} of {last} "
+                    bool(torch.isfinite(x0).all()),
+                    f"the estimate must be finite at every level, but is not at sigma {sigma:.3g} "
                     f"for a {what} image in {dtype}",
                 )
 
@@ -110,61 +133,63 @@ def other_options(subject: Subject) -> None:
         except UsageError as error:  # options that do not go together
             refused.append(str(error))
             continue
-        x, t = noisy(estimator, 17, 23)
-        eps = estimate(subject, estimator, x, t)
+        x, sigma = noisy(estimator, 17, 23)
+        x0 = estimate(subject, estimator, x, sigma)
         subject.require(
-            eps.shape == x.shape and bool(torch.isfinite(eps).all()),
-            f"with {name} {value} the noise must be finite and shaped as x",
+            x0.shape == x.shape and bool(torch.isfinite(x0).all()),
+            f"with {name} {value} the estimate must be finite and shaped as x",
         )
     skip_if_all_refused(subject, len(changes), refused)
 
 
 def batch_permutation(subject: Subject) -> None:
-    """Check that the images of a batch in another order give the same noise in that order."""
+    """Check that the images of a batch in another order give the same estimate in that order."""
     estimator = subject.build()
-    x, t = noisy(estimator, 17, 23, B=3)
+    x, sigma = noisy(estimator, 17, 23, B=3)
     order = [2, 0, 1]
-    straight = estimate(subject, estimator, x, t)[order]
-    permuted = estimate(subject, estimator, x[order], t[order])
-    _require_equal(subject, permuted, straight, "with the batch in another order, the noise")
+    straight = estimate(subject, estimator, x, sigma)[order]
+    permuted = estimate(subject, estimator, x[order], sigma[order])
+    _require_equal(subject, permuted, straight, "with the batch in another order, the estimate")
 
 
 def images_do_not_interact(subject: Subject) -> None:
-    """Check that the noise of an image depends on no other image of the batch."""
+    """Check that the estimate of an image depends on no other image of the batch."""
     estimator = subject.build()
-    x, t = noisy(estimator, 17, 23, B=3)
-    before = estimate(subject, estimator, x, t)
+    x, sigma = noisy(estimator, 17, 23, B=3)
+    before = estimate(subject, estimator, x, sigma)
     other = x.clone()
     other[1:] = other[1:].flip(-1) * 5 + 1
-    after = estimate(subject, estimator, other, t)
-    _require_equal(subject, after[:1], before[:1], "with other images beside it, an image's noise")
+    after = estimate(subject, estimator, other, sigma)
+    _require_equal(
+        subject, after[:1], before[:1], "with other images beside it, an image's estimate"
+    )
 
 
 def mixed_levels(subject: Subject) -> None:
-    """Check that in a batch of mixed levels each image gets the noise that it gets alone."""
+    """Check that in a batch of mixed levels each image gets the estimate that it gets alone."""
     estimator = subject.build()
-    x, t = noisy(estimator, 17, 23, B=3)
-    together = estimate(subject, estimator, x, t)
+    x, sigma = noisy(estimator, 17, 23, B=3)
+    together = estimate(subject, estimator, x, sigma)
     for b in range(3):
-        alone = estimate(subject, estimator, x[b : b + 1], t[b : b + 1])
-        what = f"in a batch of mixed levels, the noise of an image at t = {int(t[b])}"
+        alone = estimate(subject, estimator, x[b : b + 1], sigma[b : b + 1])
+        what = f"in a batch of mixed levels, the estimate at sigma {float(sigma[b]):.3g}"
         _require_equal(subject, together[b : b + 1], alone, what)
 
 
 def inputs_not_mutated(subject: Subject) -> None:
-    """``x`` and ``t`` are read only."""
+    """``x`` and ``sigma`` are read only."""
     estimator = subject.build()
-    x, t = noisy(estimator, 17, 23)
-    before = x.clone(), t.clone()
-    estimate(subject, estimator, x, t)
-    for name, was, now in zip(("x", "t"), before, (x, t), strict=True):
+    x, sigma = noisy(estimator, 17, 23)
+    before = x.clone(), sigma.clone()
+    estimate(subject, estimator, x, sigma)
+    for name, was, now in zip(("x", "sigma"), before, (x, sigma), strict=True):
         subject.require(
             torch.equal(was, now), f"it must not write to its inputs, but changed {name}"
         )
 
 
 def deterministic(subject: Subject) -> None:
-    """Equal inputs give equal noise, whatever the global random state, which is left alone."""
+    """Equal inputs give equal estimates, whatever the global random state, which is left alone."""
     results = []
     for seed in (1, 2):
         with global_seed(seed):
@@ -174,35 +199,35 @@ def deterministic(subject: Subject) -> None:
             subject.require(
                 torch.equal(before, torch_state()), "it must leave the global random state alone"
             )
-    _require_equal(subject, results[1], results[0], "built and called anew, the noise")
+    _require_equal(subject, results[1], results[0], "built and called anew, the estimate")
 
 
 def calls_do_not_interact(subject: Subject) -> None:
     """Check that a call leaves nothing behind that changes a later one, of any size or level."""
     estimator = subject.build()
-    x, t = noisy(estimator, 17, 23)
-    first = estimate(subject, estimator, x, t)
+    x, sigma = noisy(estimator, 17, 23)
+    first = estimate(subject, estimator, x, sigma)
     estimate(subject, estimator, *noisy(estimator, 32, 8, B=1))
-    estimate(subject, estimator, x * 3, t.flip(0))
+    estimate(subject, estimator, x * 3, sigma.flip(0))
     _require_equal(
-        subject, estimate(subject, estimator, x, t), first, "after other calls, the noise"
+        subject, estimate(subject, estimator, x, sigma), first, "after other calls, the estimate"
     )
 
 
 def runs_on_meta_device(subject: Subject) -> None:
     """Nothing is read back to the host: it runs on a device that holds no values."""
     estimator = subject.build(device="meta", precision="float32")
-    x, t = noisy(estimator, 17, 23, torch.float32)
+    x, sigma = noisy(estimator, 17, 23, torch.float32)
     try:
-        eps = estimate(subject, estimator, x.to("meta"), t.to("meta"))
+        x0 = estimate(subject, estimator, x.to("meta"), sigma.to("meta"))
     except RuntimeError as error:  # NotImplementedError, which meta raises, is one
         reason = str(error).splitlines()[0]
         subject.require(
             False, f"it must not read values back to the host, but on the meta device: {reason}"
         )
     subject.require(
-        eps.device.type == "meta" and eps.shape == x.shape,
-        f"it must compute on the device of x, not on {eps.device}",
+        x0.device.type == "meta" and x0.shape == x.shape,
+        f"it must compute on the device of x, not on {x0.device}",
     )
 
 
@@ -212,21 +237,26 @@ def noisy(
     """Return noised images (B, C, H, W), of at least that size, and their levels (B,)."""
     multiple = estimator.multiple_of
     height, width = (-(-side // multiple) * multiple for side in (height, width))
-    last = len(estimator.alpha_bar) - 1
-    t = torch.linspace(last, 0, B).round().long() if B > 1 else torch.tensor([last // 2])
-    alpha_bar = estimator.alpha_bar[t].view(-1, 1, 1, 1)
-    image, other = synthetic_sources(2, B, estimator.channels, height, width)
+    least, most = known_levels(estimator)
+    share = torch.linspace(1, 0, B, dtype=torch.float64) if B > 1 else torch.tensor([0.5])
+    sigma = least * (most / least) ** share
+    image, other = synthetic_sources(2, B, estimator.channels or 2, height, width)
     generator = torch.Generator().manual_seed(1)
     noise = torch.randn(other.shape, generator=generator, dtype=other.dtype)
-    return (alpha_bar.sqrt() * image + (1 - alpha_bar).sqrt() * noise).to(dtype), t
+    return (image + sigma.view(-1, 1, 1, 1) * noise).to(dtype), sigma.to(dtype)
 
 
-def estimate(subject: Subject, estimator: Any, x: Tensor, t: Tensor) -> Tensor:
+def known_levels(estimator: Any) -> tuple[float, float]:
+    """Return the ends of the levels that a prior knows, those without an end cut short."""
+    return max(float(estimator.sigma_min), 1e-3), min(float(estimator.sigma_max), 1e3)
+
+
+def estimate(subject: Subject, estimator: Any, x: Tensor, sigma: Tensor) -> Tensor:
     """Call it as the host does: no gradients, and the result must be a tensor."""
     with torch.no_grad():
-        eps = estimator(x, t)
-    subject.require(isinstance(eps, Tensor), f"it must return a tensor, not {type(eps).__name__}")
-    tensor: Tensor = eps
+        x0 = estimator.denoise(x, sigma)
+    subject.require(isinstance(x0, Tensor), f"it must return a tensor, not {type(x0).__name__}")
+    tensor: Tensor = x0
     return tensor
 
 
@@ -241,8 +271,8 @@ def _require_equal(subject: Subject, got: Tensor, expected: Tensor, what: str) -
 
 CHECKS = (
     channels_and_multiple,
-    alpha_bar_decreases,
-    alpha_bar_stays_on_cpu,
+    levels_are_a_range,
+    denoises_a_smooth_image,
     shape_and_dtype,
     finite_at_both_ends,
     other_options,

@@ -166,7 +166,7 @@ def runs_on_meta_device(subject: Subject) -> None:
     """Nothing is read back to the host: the loop runs on a device that holds no values."""
     component = subject.build(device="meta", precision="float32")
     try:
-        got = drive(subject, component, scene().float().to("meta"), plan=False)
+        got = drive(subject, component, scene().float().to("meta"))
     except AssertionError as error:
         raise type(error)(
             f"{error} (on the meta device: no .item(), .cpu(), data-dependent shape, or tensor "

@@ -40,7 +40,7 @@ def levels_kept(subject: Subject) -> None:
         _require_same(subject, alone, first, who, "where its first step is the only one")
         if said == "none":
             other = WhiteGaussian(0.1, channels=sources.shape[2])
-            how: dict[str, Any] = {"start_at": 0.2, "seeds": (3, 4), "estimator": other}
+            how: dict[str, Any] = {"start_sigma": 0.7, "seeds": (3, 4), "estimator": other}
             elsewhere = drive(subject, component, sources, from_noise=False, **how)
             _require_same(subject, elsewhere, usual, who, "with another level, seed and prior")
 

@@ -133,9 +133,9 @@ class _Watching(WhiteGaussian):
 
     differentiated = False
 
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         self.differentiated |= x.requires_grad or torch.is_grad_enabled()
-        return super().__call__(x, t)
+        return super().denoise(x, sigma)
 
 
 CHECKS = (

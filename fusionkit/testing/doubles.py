@@ -3,46 +3,70 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from fusionkit.contract import protocols
+from fusionkit.contract.adapters import Prior
 from fusionkit.contract.bases import StartedTarget
-from fusionkit.contract.protocols import NoiseEstimator, StartedObjective, StartedWeighting, Step
-from fusionkit.sampling.levels import Schedule, choose_timesteps
+from fusionkit.contract.protocols import (
+    Guide,
+    NoiseEstimator,
+    StartedObjective,
+    StartedWeighting,
+    Step,
+)
+from fusionkit.sampling.levels import Schedule, choose_levels
 from fusionkit.sampling.run import Run
 
 
-class WhiteGaussian:
-    """The exact noise estimator of white Gaussian images: x0 ~ N(0, v) at every pixel.
+class WhiteGaussian(Prior):
+    """The exact prior of white Gaussian images: x0 ~ N(0, v) at every pixel.
 
-    For x = a x0 + s eps the posterior mean of the noise is s x / (a² v + s²), so the
-    clean estimate is x0 = a v x / (a² v + s²), pixel by pixel. Its schedule is the linear one
-    of DDPM (Ho et al., arXiv 2006.11239), T = 1000.
+    For x = x0 + sigma n the posterior mean is v x / (v + sigma²), pixel by pixel.
 
     Parameters
     ----------
     deviation
         sqrt(v), of values in [-1, 1].
     channels
-        1 or 3, treated alike.
+        1, 3, or None for any number; treated alike.
     multiple_of
         Declared, and required of what it is given, as a network would.
     """
 
-    def __init__(self, deviation: float = 0.5, channels: int = 1, multiple_of: int = 1) -> None:
+    sigma_min, sigma_max = 0.0, math.inf
+
+    def __init__(
+        self, deviation: float = 0.5, channels: int | None = 1, multiple_of: int = 1
+    ) -> None:
         self.channels = channels
         self.multiple_of = multiple_of
-        self.alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000).double(), 0)
         self._variance = deviation**2
 
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the posterior mean of the noise in ``x`` (B, C, H, W) at ``t`` (B,)."""
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Return the posterior mean of x0 in ``x`` (B, C, H, W) at ``sigma`` (B,)."""
         if x.shape[-2] % self.multiple_of or x.shape[-1] % self.multiple_of:
             raise ValueError(f"{tuple(x.shape[-2:])} is no multiple of {self.multiple_of}")
-        alpha_bar = self.alpha_bar.to(x.device, x.dtype)[t].view(-1, 1, 1, 1)
-        return (1 - alpha_bar).sqrt() * x / (alpha_bar * self._variance + 1 - alpha_bar)
+        return self._variance / (self._variance + sigma.square().view(-1, 1, 1, 1)) * x
+
+
+class EulerSampler:
+    """A sampler: deterministic DDIM, as plain as it can be written."""
+
+    trajectory = True
+
+    def sample(self, run: protocols.Run, guide: Guide) -> Iterator[Any]:
+        """Yield every step; go towards the corrected estimate."""
+        x = guide.start()
+        for i in range(run.steps):
+            done = guide(i, x, run.clean_estimate(x, i))
+            f = done.corrected
+            yield done
+            x = f + run.sigma[i + 1] / run.sigma[i] * (x - f)
 
 
 class ConstantWeights:
@@ -141,7 +165,7 @@ def make_run(
     *,
     estimator: NoiseEstimator | None = None,
     steps: int = 4,
-    start_at: float = 1.0,
+    start_sigma: float = 80.0,
     seeds: Sequence[int] | None = None,
 ) -> Run:
     """Make a run to start a component in.
@@ -153,7 +177,7 @@ def make_run(
         Default: those of :func:`synthetic_sources`.
     estimator
         Default: :class:`WhiteGaussian` with the sources' channels.
-    steps, start_at
+    steps, start_sigma
         As in :class:`fusionkit.Settings`.
     seeds
         One per image. Default: 0, 1, 2, ...
@@ -169,7 +193,6 @@ def make_run(
         sources = synthetic_sources()
     if estimator is None:
         estimator = WhiteGaussian(channels=sources.shape[2])
-    alpha_bar = estimator.alpha_bar.tolist()
-    schedule = Schedule.of(alpha_bar, choose_timesteps(alpha_bar, steps, start_at))
+    schedule = Schedule.of(choose_levels(steps, start_sigma))
     seeds = range(sources.shape[1]) if seeds is None else seeds
     return Run(sources, tuple(seeds), estimator, schedule)

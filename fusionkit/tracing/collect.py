@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import UsageError
+from ..sampling.guide import SampledStep
 from ..sampling.run import Run
-from ..sampling.sampler import SampledStep
 from . import diagnostics
 from .maps import KeptMaps, Maps
 from .summary import summarise

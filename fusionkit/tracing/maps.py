@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..sampling.sampler import SampledStep
+from ..sampling.guide import SampledStep
 from .diagnostics import reduced
 
 SHOWN_STEPS = 8

@@ -40,7 +40,6 @@ def summarise(trace: Trace) -> dict[str, Any]:
         "steps": [
             {
                 "index": i,
-                "timestep": run.timesteps[i],
                 "sigma": run.sigma[i],
                 "weight": _plain(rows["weight"][i]),
                 **{name: _plain(rows[name][i]) for name in QUANTITIES},

@@ -55,7 +55,6 @@ class GaussianOptions:
     border: Literal["mirror", "periodic"] = option(
         "mirror", "How the image continues past its border."
     )
-    channels: int = option(1, "Channels, 1 or 3; treated independently.", choices=(1, 3))
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,6 @@ def _gaussian(options: GaussianOptions, context: BuildContext) -> GaussianEstima
         options.deviation,
         options.correlation,
         options.border,
-        options.channels,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from fusionkit import DiscretePrior
 from fusionkit.errors import UsageError
 from fusionkit.host.weights import checked_file, checked_hash
 
@@ -24,8 +25,8 @@ WHERE_FROM = (
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-class ADMEstimator:
-    """The noise that an ablated diffusion model predicts (Dhariwal and Nichol, arXiv 2105.05233).
+class ADMEstimator(DiscretePrior):
+    """The prior of an ablated diffusion model (ADM: Dhariwal and Nichol, arXiv 2105.05233).
 
     The architecture is read off the shapes of the checkpoint, except for what no shape
     tells. The schedule is the linear one of T = 1000. A learned variance is dropped.
@@ -79,9 +80,12 @@ class ADMEstimator:
             raise UsageError(
                 f"{file}: is not the checkpoint of an unconditional ADM network: {mismatch}"
             ) from None
-        self.channels = arch.channels_in
-        self.multiple_of = 2 ** (len(arch.widths) - 1)
-        self.alpha_bar = linear_alpha_bar()
+        super().__init__(
+            self._noise,
+            linear_alpha_bar(),
+            channels=arch.channels_in,
+            multiple_of=2 ** (len(arch.widths) - 1),
+        )
         self._dtype = torch.float64 if precision == "float64" else torch.float32
         network.to(self._dtype)
         if precision in ("bfloat16", "float16"):
@@ -93,11 +97,10 @@ class ADMEstimator:
         network.load_state_dict(state, assign=True)
         self._network = network.eval().requires_grad_(False)
 
-    @torch.no_grad()
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the predicted noise, shaped as ``x`` (B, C, H, W), at ``t`` (B,)."""
+    def _noise(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return the predicted noise, and the variance beside it if there is one."""
         estimate: Tensor = self._network(x.to(self._dtype), t)
-        return estimate[:, : self.channels].to(x.dtype)
+        return estimate
 
 
 class MismatchError(ValueError):

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fusionkit import NoiseEstimator, Step, compose
+from fusionkit import NoiseEstimator, Step, compose, denoised
 from fusionkit.errors import FusionkitError, UsageError
 from fusionkit.imaging import atomic_write
 from fusionkit.training import find_photographs
@@ -120,11 +120,15 @@ def print_table(
     title = "sigma of 255" + (", grey" if args.grey else "")
     print(f"{title:24}" + "".join(f"{sigma:9g}" for sigma in sigmas), flush=True)
     rows = []
+
+    def clean(images: Tensor, sigma: float) -> Tensor:
+        return denoised(estimator, images, sigma)
+
     for path in paths:
         image = read_rgb(path)[0].float()[None].to(args.device) / 255
         if args.grey:
             image = (image * image.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-        row = [denoised_psnr(estimator.denoise, image, s, args.seed, args.grey) for s in sigmas]
+        row = [denoised_psnr(clean, image, s, args.seed, args.grey) for s in sigmas]
         rows.append(row)
         print(_row(path.name, row), flush=True)
     print(
@@ -135,7 +139,13 @@ def print_table(
 
 
 def draw_samples(
-    estimator: NoiseEstimator, count: int, size: int, *, seed: int = 0, **settings: Any
+    estimator: NoiseEstimator,
+    count: int,
+    size: int,
+    *,
+    seed: int = 0,
+    eta: float = 0.0,
+    **settings: Any,
 ) -> Tensor:
     """Return unconditional samples (N, 3, H, W) in about [-1, 1], by fusionkit's own sampler.
 
@@ -144,12 +154,13 @@ def draw_samples(
     if count < 1 or size < 1:
         raise UsageError("--samples and --size must be at least 1")
     # The host fuses at least two sources; these are looked at by nobody.
-    sources = torch.zeros(2, count, estimator.channels, size, size)
+    sources = torch.zeros(2, count, estimator.channels or 3, size, size)
     pipeline = compose(
         estimator=estimator,
         weighting="fixed",
         objective=Unconditional(),
-        start_at=1.0,
+        sampler={"name": "samplers:ddim", "eta": eta},
+        start_sigma=estimator.sigma_max,
         spacing="log-sigma",
         **settings,
     )

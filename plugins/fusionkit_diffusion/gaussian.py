@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from fusionkit import image_mean
-
-from .schedules import linear_alpha_bar
+from fusionkit import Prior, image_mean
 
 
-class GaussianEstimator:
-    """The noise that the posterior mean of a Gaussian prior leaves, by FFT.
+class GaussianEstimator(Prior):
+    """The posterior mean under a Gaussian prior, by FFT.
 
     The prior is x0 ~ N(0, S) with S diagonal over spatial frequencies,
 
         S(f) ∝ (f² + f_min²)^(-p/2),  f in cycles per pixel, f_min = 1 / (2π correlation),
 
-    scaled so that a pixel has the given standard deviation. For x = a x0 + s eps the
-    posterior mean of eps is, at each frequency, s / (a² S + s²) times x (the
-    Wiener filter's other half), which stays finite as s goes to 0.
+    scaled so that a pixel has the given standard deviation. For x = x0 + sigma n the posterior
+    mean of x0 is, at each frequency, S / (S + sigma²) times x: the Wiener filter. Channels are
+    alike and independent, as many as there are.
 
     With ``border="mirror"`` the frequencies are those of the DCT-II, the
     prior of images that continue mirrored past their border, and white noise is
@@ -36,11 +35,11 @@ class GaussianEstimator:
         p; standard deviation of a pixel; length in pixels.
     border
         ``mirror`` or ``periodic``.
-    channels
-        Each is treated alike and independently.
     """
 
+    channels = None
     multiple_of = 1
+    sigma_min, sigma_max = 0.0, math.inf
     pixels_per_tile = 2**26  # a tile's spectrum is another than its image's
 
     def __init__(
@@ -49,35 +48,29 @@ class GaussianEstimator:
         deviation: float = 0.5,
         correlation: float = 256.0,
         border: str = "mirror",
-        channels: int = 1,
     ) -> None:
-        self.channels = channels
-        self.alpha_bar = linear_alpha_bar()
         self.border = border
         self._exponent = exponent
         self._variance = deviation**2
         self._least = 1 / (2 * torch.pi * correlation)
-        # The spectrum of an image size, and the schedule on a device, are needed at
-        # every step and cost as much as a step to make.
+        # The spectrum of an image size is needed at every step, and costs as much to make.
         self._cached_spectrum = lru_cache(maxsize=8)(self._spectrum)
-        self._cached_alpha_bar = lru_cache(maxsize=8)(self.alpha_bar.to)
 
     def spectrum(self, height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
         """Return S on the grid of ``rfft2`` of the (mirrored) image; see above for its scale."""
         spectrum: Tensor = self._cached_spectrum(height, width, dtype, device)
         return spectrum
 
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the posterior mean of the noise, shaped as ``x`` (B, C, H, W)."""
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Return the posterior mean of x0, shaped as ``x`` (B, C, H, W)."""
         height, width = x.shape[-2:]
-        alpha_bar = self._cached_alpha_bar(x.device, x.dtype)[t].view(-1, 1, 1, 1)
         if self.border == "mirror":
             x = torch.cat([x, x.flip(-1)], -1)
             x = torch.cat([x, x.flip(-2)], -2)
         spectrum = self.spectrum(x.shape[-2], x.shape[-1], x.dtype, x.device)
-        gain = (1 - alpha_bar).sqrt() / (alpha_bar * spectrum + (1 - alpha_bar))
-        eps: Tensor = torch.fft.irfft2(torch.fft.rfft2(x) * gain, s=x.shape[-2:])
-        return eps[..., :height, :width]
+        gain = spectrum / (spectrum + sigma.square().view(-1, 1, 1, 1))
+        x0: Tensor = torch.fft.irfft2(torch.fft.rfft2(x) * gain, s=x.shape[-2:])
+        return x0[..., :height, :width]
 
     def _spectrum(
         self, height: int, width: int, dtype: torch.dtype, device: torch.device

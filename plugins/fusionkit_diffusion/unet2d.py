@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from fusionkit import DiscretePrior
 from fusionkit.errors import UsageError
 from fusionkit.host.weights import checked_hash
 
@@ -18,14 +19,19 @@ from .unet2d_config import ModelFolder, read_folder
 WHERE_FROM = "for example a downloaded copy of google/ddpm-celebahq-256 (Apache-2.0 licence)"
 INSTALL = "pip install 'fusionkit-imaging[diffusers]'"
 
+_PREDICTIONS: dict[str, Literal["epsilon", "velocity", "sample"]] = {
+    "epsilon": "epsilon",
+    "v_prediction": "velocity",
+    "sample": "sample",
+}
 
-class UNet2DEstimator:
-    """The noise that a ``UNet2DModel`` of the diffusers library predicts.
+
+class UNet2DEstimator(DiscretePrior):
+    """The prior of a ``UNet2DModel`` of the diffusers library.
 
     Such as those of Ho et al., Denoising Diffusion Probabilistic Models, arXiv 2006.11239.
-    Where the model predicts x0 (``sample``) or v = a eps - s x0 (``v_prediction``,
-    arXiv 2202.00512), the noise follows from it and x = a x0 + s eps. A learned variance
-    is dropped. Nothing is fetched from the network.
+    It may predict noise, x0 (``sample``) or v = a eps - s x0 (``v_prediction``, arXiv
+    2202.00512). A learned variance is dropped. Nothing is fetched from the network.
 
     Parameters
     ----------
@@ -62,35 +68,28 @@ class UNet2DEstimator:
         self.weights_sha256 = checked_hash(found.weights, sha256)
         self._dtype = torch.float64 if precision == "float64" else torch.float32
         model = _load(found, self._dtype)
-        self.channels = int(found.config.get("in_channels", 3))
-        self.multiple_of = 2 ** (len(found.config["down_block_types"]) - 1)
-        self.alpha_bar = found.alpha_bar
-        self.prediction = found.prediction
+        super().__init__(
+            self._output,
+            found.alpha_bar,
+            _PREDICTIONS[found.prediction],
+            channels=int(found.config.get("in_channels", 3)),
+            multiple_of=2 ** (len(found.config["down_block_types"]) - 1),
+        )
         self._autocast = getattr(torch, precision) if "16" in precision else None
         if self._autocast is not None:
             for name in ("conv_in", "time_embedding", "conv_out"):
                 setattr(model, name, _Full(getattr(model, name)))
         self._model = model.to(device).eval().requires_grad_(False)
 
-    @torch.no_grad()
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return the predicted noise, shaped as ``x`` (B, C, H, W), at ``t`` (B,)."""
+    def _output(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return what the model predicts, and a variance beside it if there is one."""
         image = x.to(self._dtype)
         if self._autocast is None:
-            predicted = self._model(image, t, return_dict=False)[0]
-        else:
-            with torch.autocast(x.device.type, self._autocast):
-                predicted = self._model(image, t, return_dict=False)[0]
-        predicted = predicted[:, : self.channels].to(x.dtype)
-        return predicted if self.prediction == "epsilon" else self._noise(predicted, x, t)
-
-    def _noise(self, predicted: Tensor, x: Tensor, t: Tensor) -> Tensor:
-        """Return eps, given that x = a x0 + s eps and what the model says of x0 or v."""
-        alpha_bar = self.alpha_bar.to(x.device)[t].view(-1, 1, 1, 1)
-        a, s = alpha_bar.sqrt().to(x.dtype), (1 - alpha_bar).sqrt().to(x.dtype)
-        if self.prediction == "sample":
-            return (x - a * predicted) / s
-        return a * predicted + s * x
+            predicted: Tensor = self._model(image, t, return_dict=False)[0]
+            return predicted
+        with torch.autocast(x.device.type, self._autocast):
+            half: Tensor = self._model(image, t, return_dict=False)[0]
+        return half
 
 
 class _Full(nn.Module):

@@ -56,20 +56,10 @@ class DigOptions:
         "the same estimates, so that they cost nothing, and 2 elsewhere.",
         choices=(0, 1, 2, 4, 8),
     )
-    skip: float = option(
-        0.0,
-        "Leave out the steps of least gain, up to this share of the whole gain; 0 for none.",
-        minimum=0,
-        maximum=1,
-    )
 
     def __post_init__(self) -> None:
         _require_odd(self.window)
         _require_odd(self.consistency, "consistency")
-        if self.skip == 1:
-            raise ValueError("skip must be below 1: some of the gain has to be left")
-        if self.skip > 0 and not self.dynamic:
-            raise ValueError("skip compares the gains of steps, which dynamic = no does not have")
 
 
 @dataclass(frozen=True)
@@ -128,7 +118,6 @@ def _dig(options: DigOptions, context: BuildContext) -> Dig:
         consistency=options.consistency,
         stride=options.stride,
         resolution=options.resolution,
-        skip=options.skip,
     )
 
 

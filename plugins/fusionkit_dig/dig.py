@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import pairwise
-
 import torch
 from torch import Tensor
 
-from fusionkit import Run, StartedWeighting, Step, box_mean, consistent_weights, image_mean
+from fusionkit import Run, StartedWeighting, Step, box_mean, consistent_weights
 
 from .activation import simplex_weights
 from .losses import LOSSES
@@ -53,8 +50,6 @@ class Dig:
         The factor by which sources are shrunk before they are noised and estimated; weights
         are computed at that size, and enlarged. 0: full size where the objective has
         announced these estimates anyway, :data:`AUTO_FACTOR` elsewhere.
-    skip
-        Which share of the summed gain may be forgone by leaving out steps, 0 <= skip < 1.
     """
 
     uses_trajectory = False
@@ -68,7 +63,6 @@ class Dig:
         scale: float = 16.0,
         stride: int = 2,
         resolution: int = 0,
-        skip: float = 0.0,
         consistency: int = 1,
     ) -> None:
         self.loss = LOSSES[loss]
@@ -78,7 +72,6 @@ class Dig:
         self.scale = scale
         self.stride = stride
         self.resolution = resolution
-        self.skip = skip
         self.consistency = consistency
 
     @property
@@ -91,11 +84,6 @@ class Dig:
         """What a trace measures that these weights are made from, so that it can say so."""
         plain = self.loss is LOSSES["l2"] and self.dynamic and self.stride == 1
         return "gain" if plain and self.resolution in (0, 1) else None
-
-    @property
-    def plan(self) -> Callable[[Run], Sequence[int] | None] | None:
-        """The choice of steps; None, so that batches stay whole, if none may be left out."""
-        return self._worthwhile_steps if self.skip > 0 else None
 
     def start(self, run: Run) -> StartedWeighting:
         """Announce the levels whose source estimates will be needed."""
@@ -118,44 +106,9 @@ class Dig:
         """Turn gains (K, ...) into weights that are >= 0 and sum to 1 over K."""
         return simplex_weights(gains, self.activation, self.scale)
 
-    def _worthwhile_steps(self, run: Run) -> list[int] | None:
-        """Leave out the steps that gain least, as long as their share of the gain allows.
-
-        What is left out are whole strides, so that every level which is still needed
-        has been estimated here, and nothing is estimated twice.
-        """
-        # Whole, so that they are kept for the run: nothing is estimated twice.
-        started = _StartedDig(self, run, singly=False)
-        ends = self.renewals(run)
-        means = torch.stack(
-            [image_mean(started.loss(level), (0, 1, 2, 3, 4)) for level in ends[:-1]]
-        ).tolist()
-        gains = [max(0.0, here - after) for here, after in pairwise([*means, 0.0])]
-        dropped = least_of(gains, self.skip)
-        if not dropped:
-            return None
-        strides = enumerate(pairwise(ends))
-        return [i for n, (first, end) in strides if n not in dropped for i in range(first, end)]
-
-
-def least_of(gains: Sequence[float], share: float) -> set[int]:
-    """Return the places of the least gains that together have at most this share of all gains.
-
-    The first place and the last are never among them; none is where nothing is gained at all.
-    """
-    total = sum(gains)
-    dropped: set[int] = set()
-    missed = 0.0
-    for place in sorted(range(1, len(gains) - 1), key=lambda n: gains[n]):
-        missed += gains[place]
-        if total <= 0 or missed > share * total:
-            break
-        dropped.add(place)
-    return dropped
-
 
 class _StartedDig:
-    def __init__(self, dig: Dig, run: Run, singly: bool = True) -> None:
+    def __init__(self, dig: Dig, run: Run) -> None:
         self.dig = dig
         self.size = run.sources.shape[-2:]
         self.factor = dig.factor(run)
@@ -163,7 +116,7 @@ class _StartedDig:
         self.window, self.consistency = (
             scaled_window(side, self.factor) for side in (dig.window, dig.consistency)
         )
-        self.run.announce(dig.renewals(run), singly=singly)
+        self.run.announce(dig.renewals(run), singly=True)
         self._weights: Tensor | None = None
         self._renewed = -1
         self._after: tuple[int, Tensor] | None = None

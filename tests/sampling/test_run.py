@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fusionkit.sampling.sampler import sample
 from fusionkit_dig.dig import Dig
 from fusionkit_objectives.increments import Increments
 from fusionkit_objectives.mse import Mse
@@ -17,7 +18,6 @@ from fusionkit import PluginError, compose, distinct, weighted_sum
 from fusionkit.sampling.cache import EstimateCache, RunCache
 from fusionkit.sampling.levels import Schedule, choose_timesteps
 from fusionkit.sampling.run import Run, shrunk
-from fusionkit.sampling.sampler import sample
 from fusionkit.testing import ConstantWeights
 from tests.sampling.test_sampler import Counting, draw
 

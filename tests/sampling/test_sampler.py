@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import scipy.fft
 import torch
+from fusionkit.sampling.sampler import sample
 from fusionkit_diffusion.gaussian import GaussianEstimator
 from fusionkit_dig.dig import Dig
 from fusionkit_fixed import Fixed
@@ -24,7 +25,6 @@ from torch import Tensor
 from fusionkit import Pipeline, PluginError, SampledStep, Step, compose
 from fusionkit.sampling.levels import Schedule, choose_timesteps
 from fusionkit.sampling.run import Run
-from fusionkit.sampling.sampler import sample
 
 pytestmark = pytest.mark.usefixtures("a_light_default")
 

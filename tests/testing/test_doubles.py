@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
+from fusionkit.sampling.sampler import sample
 
 from fusionkit import NoiseEstimator, Objective, Weighting
-from fusionkit.sampling.sampler import sample
 from fusionkit.testing import (
     ConstantWeights,
     WeightedMean,

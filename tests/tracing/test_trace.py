@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fusionkit.sampling.sampler import SampledStep, sample
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
@@ -22,7 +23,6 @@ from fusionkit import Pipeline, Run, Step, Trace, UsageError, compose
 from fusionkit.cli import main
 from fusionkit.sampling.levels import Schedule, choose_timesteps
 from fusionkit.sampling.run import Run as HostRun
-from fusionkit.sampling.sampler import SampledStep, sample
 from fusionkit.testing.doubles import (
     ConstantWeights,
     WeightedMean,

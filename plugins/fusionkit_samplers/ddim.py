@@ -1,0 +1,53 @@
+"""DDIM (Song et al., arXiv 2010.02502), towards the corrected clean estimate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from fusionkit import Guide, Run, SampledStep
+
+
+class DDIM:
+    """Equation 12 of the paper, in x = x0 + sigma n.
+
+    With n = (x - f) / sigma_i, f the corrected estimate,
+
+        x_{i+1} = f + sqrt(sigma_{i+1}² - d²) n + d z,
+        d = eta (sigma_{i+1} / sigma_i) sqrt(sigma_i² - sigma_{i+1}²).
+
+    Parameters
+    ----------
+    eta
+        0 is deterministic, 1 the ancestral sampler of DDPM.
+    """
+
+    trajectory = True
+
+    def __init__(self, eta: float = 0.0) -> None:
+        self.eta = eta
+
+    def sample(self, run: Run, guide: Guide) -> Iterator[SampledStep]:
+        """Yield every step."""
+        x = guide.start()
+        for i in range(run.steps):
+            done = guide(i, x, run.clean_estimate(x, i))
+            f = done.corrected
+            yield done
+            del done  # nothing of a step is kept during the next, which is when memory is needed
+            if i + 1 < run.steps:
+                x = ddim_step(run, i, x, f, self.eta)
+
+
+def ddim_step(run: Run, i: int, x: Tensor, f: Tensor, eta: float) -> Tensor:
+    """Go from level i to i + 1, given the clean estimate to go towards."""
+    sigma, after = run.sigma[i], run.sigma[i + 1]
+    fresh = eta * (after / sigma) * math.sqrt(sigma**2 - after**2)
+    kept = math.sqrt(max(0.0, after**2 - fresh**2)) / sigma
+    moved = torch.lerp(f, x, kept)
+    if fresh > 0:
+        moved.add_(run.noise("fusionkit/ddim", i), alpha=fresh)
+    return moved
