@@ -12,21 +12,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
-from .contract.component import (
-    ESTIMATOR,
-    IDENTITY_PRESERVING,
-    KINDS,
-    METRIC,
-    OBJECTIVE,
-    SOURCE_SYMMETRIC,
-    WEIGHTING,
-    BuildContext,
-    Component,
-    Kind,
-)
+from .contract.component import BuildContext, Component
+from .contract.estimator import ESTIMATOR, BaseEstimator, NoiseEstimator
 from .contract.hooks import hookimpl
+from .contract.kind import SOURCE_SYMMETRIC, Kind
+from .contract.kinds import KINDS
+from .contract.metric import METRIC, BaseMetric, Metric
+from .contract.objective import (
+    IDENTITY_PRESERVING,
+    OBJECTIVE,
+    BaseObjective,
+    Objective,
+    StartedObjective,
+    StartedTarget,
+    proximal_weights,
+)
 from .contract.options import NoOptions, option
 from .contract.registry import PluginInfo, Provided, Registry
+from .contract.run import Run, Step
+from .contract.weighting import WEIGHTING, BaseWeighting, StartedWeighting, Weighting
 from .deprecation import deprecated
 from .errors import (
     FusionkitError,
@@ -39,17 +43,6 @@ from .errors import (
 from .host.plugins import load_plugins
 
 if TYPE_CHECKING:
-    from .contract.bases import StartedEnergy, StartedTarget, proximal_weights
-    from .contract.protocols import (
-        Metric,
-        NoiseEstimator,
-        Objective,
-        Run,
-        StartedObjective,
-        StartedWeighting,
-        Step,
-        Weighting,
-    )
     from .host.composing import compose
     from .host.fusion import fuse
     from .host.parts import Fused
@@ -65,25 +58,14 @@ if TYPE_CHECKING:
 
 # Imported when first asked for: most of these need torch, or files of the package.
 _LATER = {
-    "StartedEnergy": "contract.bases",
-    "StartedTarget": "contract.bases",
-    "proximal_weights": "contract.bases",
     "Result": "host.result",
     "fuse": "host.fusion",
     "Fused": "host.parts",
     "Pipeline": "host.pipeline",
     "compose": "host.composing",
-    "Metric": "contract.protocols",
-    "NoiseEstimator": "contract.protocols",
-    "Objective": "contract.protocols",
-    "StartedObjective": "contract.protocols",
-    "StartedWeighting": "contract.protocols",
-    "Step": "contract.protocols",
-    "Weighting": "contract.protocols",
     "tasks": "recipes.layers",
     "distinct": "ops.channels",
     "weighted_sum": "ops.channels",
-    "Run": "contract.protocols",
     "SampledStep": "sampling.sampler",
     "Settings": "recipes.settings",
     "box_mean": "ops.windows",
@@ -104,6 +86,10 @@ __all__ = [
     "OBJECTIVE",
     "SOURCE_SYMMETRIC",
     "WEIGHTING",
+    "BaseEstimator",
+    "BaseMetric",
+    "BaseObjective",
+    "BaseWeighting",
     "BuildContext",
     "Component",
     "Fused",
@@ -125,7 +111,6 @@ __all__ = [
     "Run",
     "SampledStep",
     "Settings",
-    "StartedEnergy",
     "StartedObjective",
     "StartedTarget",
     "StartedWeighting",

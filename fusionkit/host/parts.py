@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ..contract.protocols import LEVELS, levels, plans
+from ..contract.guiding import LEVELS, levels
 from ..contract.registry import Provided
+from ..contract.weighting import plans
 from ..errors import FusionkitError, PluginError, UsageError
 
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from ..contract.component import BuildContext
+from ..contract.guiding import uses_trajectory
 from ..contract.options import to_mapping
-from ..contract.protocols import plans, uses_trajectory
+from ..contract.weighting import plans
 from ..errors import UsageError
 from ..recipes.settings import Settings
 from ..sampling.cache import EstimateCache, RunCache
@@ -35,7 +36,7 @@ class Pipeline:
     Attributes
     ----------
     levels
-        Which levels the result depends on, one of :data:`fusionkit.contract.protocols.LEVELS`.
+        Which levels the result depends on, one of :data:`fusionkit.contract.guiding.LEVELS`.
     schedule
         The levels that are visited: one, if the same comes of all.
     """

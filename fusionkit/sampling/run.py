@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from ..contract.protocols import NoiseEstimator
+from ..contract.estimator import NoiseEstimator
 from ..ops.borders import mirrored_index
 from ..ops.channels import distinct
 from .cache import RunCache

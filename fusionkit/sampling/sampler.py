@@ -9,14 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..contract.protocols import (
-    Objective,
-    StartedObjective,
-    Step,
-    Weighting,
-    planned_steps,
-    uses_trajectory,
-)
+from ..contract.guiding import uses_trajectory
+from ..contract.objective import Objective, StartedObjective
+from ..contract.run import Step
+from ..contract.weighting import Weighting, planned_steps
 from ..errors import PluginError
 from ..ops.channels import distinct
 from .checks import blame, check_shape

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusionkit.contract.component import WEIGHTING
-from fusionkit.contract.protocols import Step, planned_steps, uses_trajectory
+from fusionkit.contract.guiding import uses_trajectory
+from fusionkit.contract.run import Step
+from fusionkit.contract.weighting import WEIGHTING, planned_steps
 from fusionkit.errors import PluginError
 from fusionkit.sampling.run import Run
 from fusionkit.sampling.sampler import SampledStep, sample

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fusionkit.contract.bases import StartedTarget
-from fusionkit.contract.protocols import NoiseEstimator, StartedObjective, StartedWeighting, Step
+from fusionkit.contract.estimator import NoiseEstimator
+from fusionkit.contract.objective import StartedObjective, StartedTarget
+from fusionkit.contract.run import Step
+from fusionkit.contract.weighting import StartedWeighting
 from fusionkit.sampling.levels import Schedule, choose_timesteps
 from fusionkit.sampling.run import Run
 
