@@ -12,23 +12,27 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
-from .contract.component import (
-    ESTIMATOR,
-    IDENTITY_PRESERVING,
-    KINDS,
-    METRIC,
-    OBJECTIVE,
-    OBSERVATION,
-    SAMPLER,
-    SOURCE_SYMMETRIC,
-    WEIGHTING,
-    BuildContext,
-    Component,
-    Kind,
-)
+from .contract.component import BuildContext, Component
+from .contract.estimator import ESTIMATOR, BaseEstimator, NoiseEstimator
 from .contract.hooks import hookimpl
+from .contract.kind import SOURCE_SYMMETRIC, Kind
+from .contract.kinds import KINDS
+from .contract.metric import METRIC, BaseMetric, Metric
+from .contract.objective import (
+    IDENTITY_PRESERVING,
+    OBJECTIVE,
+    BaseObjective,
+    Objective,
+    StartedObjective,
+    StartedTarget,
+    proximal_weights,
+)
+from .contract.observation import OBSERVATION, BaseObservation, Identity, Observation
 from .contract.options import NoOptions, option
 from .contract.registry import PluginInfo, Provided, Registry
+from .contract.run import Run, Step
+from .contract.sampler import SAMPLER, BaseSampler, Guide, Sampler
+from .contract.weighting import WEIGHTING, BaseWeighting, StartedWeighting, Weighting
 from .deprecation import deprecated
 from .errors import (
     FusionkitError,
@@ -50,20 +54,6 @@ if TYPE_CHECKING:
         from_epsilon,
         from_velocity,
     )
-    from .contract.bases import BaseObservation, Identity, StartedTarget, proximal_weights
-    from .contract.protocols import (
-        Guide,
-        Metric,
-        NoiseEstimator,
-        Objective,
-        Observation,
-        Run,
-        Sampler,
-        StartedObjective,
-        StartedWeighting,
-        Step,
-        Weighting,
-    )
     from .host.composing import compose
     from .host.fusion import fuse
     from .host.parts import Fused
@@ -80,10 +70,16 @@ if TYPE_CHECKING:
 
 # Imported when first asked for: most of these need torch, or files of the package.
 _LATER = {
-    "BaseObservation": "contract.bases",
-    "Identity": "contract.bases",
-    "StartedTarget": "contract.bases",
-    "proximal_weights": "contract.bases",
+    "Result": "host.result",
+    "fuse": "host.fusion",
+    "Fused": "host.parts",
+    "Pipeline": "host.pipeline",
+    "compose": "host.composing",
+    "tasks": "recipes.layers",
+    "distinct": "ops.channels",
+    "weighted_sum": "ops.channels",
+    "SampledStep": "sampling.guide",
+    "denoised": "sampling.evaluator",
     "DiscretePrior": "contract.adapters",
     "Prior": "contract.adapters",
     "from_azula": "contract.adapters",
@@ -91,27 +87,6 @@ _LATER = {
     "from_denoiser": "contract.adapters",
     "from_epsilon": "contract.adapters",
     "from_velocity": "contract.adapters",
-    "Guide": "contract.protocols",
-    "Observation": "contract.protocols",
-    "Sampler": "contract.protocols",
-    "Result": "host.result",
-    "fuse": "host.fusion",
-    "Fused": "host.parts",
-    "Pipeline": "host.pipeline",
-    "compose": "host.composing",
-    "Metric": "contract.protocols",
-    "NoiseEstimator": "contract.protocols",
-    "Objective": "contract.protocols",
-    "StartedObjective": "contract.protocols",
-    "StartedWeighting": "contract.protocols",
-    "Step": "contract.protocols",
-    "Weighting": "contract.protocols",
-    "tasks": "recipes.layers",
-    "distinct": "ops.channels",
-    "weighted_sum": "ops.channels",
-    "Run": "contract.protocols",
-    "SampledStep": "sampling.guide",
-    "denoised": "sampling.evaluator",
     "Settings": "recipes.settings",
     "box_mean": "ops.windows",
     "consistent_weights": "ops.windows",
@@ -133,7 +108,12 @@ __all__ = [
     "SAMPLER",
     "SOURCE_SYMMETRIC",
     "WEIGHTING",
+    "BaseEstimator",
+    "BaseMetric",
+    "BaseObjective",
     "BaseObservation",
+    "BaseSampler",
+    "BaseWeighting",
     "BuildContext",
     "Component",
     "DiscretePrior",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import re
 import shlex
@@ -19,9 +18,7 @@ from PIL import Image
 import fusionkit
 from fusionkit import BuildContext
 from fusionkit.cli import main
-from fusionkit.contract import hooks as hookspecs
-from fusionkit.contract import protocols
-from fusionkit.contract.component import KINDS
+from fusionkit.contract.kinds import KINDS
 from tests.conftest import REPOSITORY
 
 BLOCK = re.compile(r"^```(\w+)(?: ([^\n]*))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -127,23 +124,19 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(folder))
 
 
-def test_every_hook_is_in_the_reference():
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.group)
+def test_every_kind_is_in_the_reference(kind):
     page = (REPOSITORY / "docs" / "hooks.md").read_text("utf-8")
-    specs = [
-        (name, function)
-        for name, function in inspect.getmembers(hookspecs, inspect.isfunction)
-        if name.startswith("fusionkit_")
-    ]
-    assert {name for name, _ in specs} == {kind.hook for kind in KINDS}
-    for name, function in specs:
-        returns = inspect.signature(function).return_annotation
-        assert f"`{name}() -> {returns}`" in page
+    protocol = kind.protocol.__name__
+    assert f"`{kind.hook}() -> Iterable[Component[{protocol}]]` | `fusionkit.{protocol}`" in page
+    for member in kind.optional:
+        assert re.search(rf"`[^`]*\b{member}\b[^`]*`", page), member
 
 
 @pytest.mark.parametrize(
     "protocol",
-    [protocols.NoiseEstimator, protocols.Weighting, protocols.Objective, protocols.Metric,
-     protocols.StartedObjective, protocols.Step, protocols.Run],
+    [fusionkit.NoiseEstimator, fusionkit.Weighting, fusionkit.Objective, fusionkit.Metric,
+     fusionkit.StartedObjective, fusionkit.Step, fusionkit.Run],
     ids=lambda protocol: protocol.__name__,
 )  # fmt: skip
 def test_every_member_of_the_contract_is_in_the_reference(protocol):

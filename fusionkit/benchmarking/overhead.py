@@ -10,8 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..contract.protocols import Objective, StartedWeighting, Step, uses_trajectory
-from ..contract.protocols import Run as RunProtocol
+from ..contract.guiding import uses_trajectory
+from ..contract.objective import Objective
+from ..contract.run import Run as RunProtocol
+from ..contract.run import Step
+from ..contract.weighting import StartedWeighting
 from ..errors import UsageError
 from ..host.hardware import cost_clock
 from ..host.parts import Part

@@ -12,8 +12,10 @@ from unittest.mock import patch
 
 from torch import Tensor
 
-from ..contract.protocols import Run as RunProtocol
-from ..contract.protocols import StartedObjective, StartedWeighting, Step
+from ..contract.objective import StartedObjective
+from ..contract.run import Run as RunProtocol
+from ..contract.run import Step
+from ..contract.weighting import StartedWeighting
 from ..host.hardware import synchronize
 from ..host.parts import Fused
 from ..host.pipeline import Pipeline

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from ..contract.component import Kind
+from ..contract.kind import Kind
 from ..contract.options import OptionSpec, specs, suggest
 from ..contract.registry import Provided, Registry
 from ..errors import UsageError

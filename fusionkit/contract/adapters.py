@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ..errors import PluginError
+from .estimator import BaseEstimator
 
 Predict = Callable[[Tensor, Tensor], Tensor]
 """From x_t (B, C, H, W) and t (B,) int64 to what a network predicts, (B, C, H, W)."""
@@ -25,7 +26,7 @@ DDPM_SIGMA = (0.01, 157.5)
 """The range of levels that priors which say nothing are taken to know: DDPM's, about."""
 
 
-class Prior:
+class Prior(BaseEstimator):
     """A base for priors: the optional members, and a gradient through ``denoise`` by autograd.
 
     Subclasses implement :meth:`denoise`, which is all that a prior needs.

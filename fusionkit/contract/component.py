@@ -1,88 +1,15 @@
-"""Component records: what a plugin hands to the host, and the kinds there are."""
+"""Component records: what a plugin hands to the host."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from .members import misspelt
 from .options import NoOptions, specs
 
 T = TypeVar("T", covariant=True)
-
-SOURCE_SYMMETRIC = "source-symmetric"
-"""Trait: the order of the sources does not matter (within rounding)."""
-
-IDENTITY_PRESERVING = "identity-preserving"
-"""Trait: of an objective; identical sources are a fixed point.
-
-With a trajectory that agrees with them, and so in a run without one, they come back.
-"""
-
-TRAITS = frozenset({SOURCE_SYMMETRIC, IDENTITY_PRESERVING})
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of component.
-
-    Attributes
-    ----------
-    group
-        Its flag, and its table in a recipe.
-    hook
-        The hook that yields components of it.
-    title
-        What messages call it.
-    optional
-        The members that its protocol knows and that an object may lack.
-    """
-
-    group: str
-    hook: str
-    title: str
-    optional: tuple[str, ...]
-
-    def misspelt(self, built: Any) -> str:
-        """Say which attribute of an object is a mistyped optional member; empty for none."""
-        # ``compile``, which every build is given, is not ``compiled`` mistyped.
-        return misspelt(built, self.optional, [known.name for known in fields(BuildContext)])
-
-
-ESTIMATOR = Kind(
-    "estimator",
-    "fusionkit_noise_estimators",
-    "noise estimator",
-    ("vjp", "weights_sha256", "pixels_per_pass", "pixels_per_tile", "flops", "compiled"),
-)
-"""The kind of noise estimators: pretrained diffusion priors, or priors in closed form."""
-
-WEIGHTING = Kind(
-    "weighting",
-    "fusionkit_weightings",
-    "weighting",
-    ("uses_trajectory", "levels", "sources", "weighs_by"),
-)
-"""The kind of weightings: how much each source guides each pixel at each step."""
-
-OBJECTIVE = Kind(
-    "objective", "fusionkit_objectives", "objective", ("uses_trajectory", "levels", "sources")
-)
-"""The kind of objectives: how weighted sources correct the clean estimate."""
-
-SAMPLER = Kind("sampler", "fusionkit_samplers", "sampler", ("needs_gradient",))
-"""The kind of samplers: how a run goes from its levels to an image."""
-
-OBSERVATION = Kind("observation", "fusionkit_observations", "observation", ())
-"""The kind of observations: how a source was measured."""
-
-METRIC = Kind("metric", "fusionkit_metrics", "metric", ("bounds", "reference", "summed", "within"))
-"""The kind of metrics: how good a fused image is, given its sources."""
-
-KINDS = (ESTIMATOR, WEIGHTING, OBJECTIVE, SAMPLER, OBSERVATION, METRIC)
-"""Every kind of component, in the order of their listing."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +50,7 @@ class Component(Generic[T]):
     options
         A frozen dataclass whose fields are made with :func:`fusionkit.option`.
     traits
-        What the component promises, from :data:`TRAITS`; the conformance kit
+        What the component promises, of the traits of its kind; the conformance kit
         tests what is declared.
     """
 
@@ -144,9 +71,6 @@ class Component(Generic[T]):
             raise ValueError(f"component {self.name}: its summary must be one line")
         if not callable(self.build):
             raise TypeError(f"component {self.name}: build is not callable")
-        unknown = sorted(set(self.traits) - TRAITS)
-        if unknown:
-            raise ValueError(f"component {self.name}: unknown traits {', '.join(unknown)}")
         specs(self.options)
         try:
             self.options()

@@ -1,4 +1,4 @@
-"""The hooks that a plugin may implement. All are optional and take no argument.
+"""The hooks that a plugin may implement: one for each kind. All are optional and take no argument.
 
 Each returns an iterable of :class:`fusionkit.Component` records. The host calls
 every hook once, to collect them; nothing of pluggy runs inside the sampling loop.
@@ -6,14 +6,13 @@ every hook once, to collect them; nothing of pluggy runs inside the sampling loo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import pluggy
 
-if TYPE_CHECKING:
-    from .component import Component
-    from .protocols import Metric, NoiseEstimator, Objective, Observation, Sampler, Weighting
+from .kind import Kind
+from .kinds import KINDS
 
 PROJECT = "fusionkit"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -21,31 +20,14 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 """Marks a function of a plugin as its implementation of the hook of that name."""
 
 
-@hookspec
-def fusionkit_noise_estimators() -> Iterable[Component[NoiseEstimator]]:  # type: ignore[empty-body]
-    """Return the noise estimators: pretrained diffusion priors, or priors in closed form."""
+def _spec(kind: Kind) -> Callable[[], Iterable[Any]]:
+    def collect() -> Iterable[Any]:
+        raise NotImplementedError("a specification is not called")
+
+    collect.__name__ = kind.hook
+    collect.__doc__ = f"Return the {kind.title}s: {kind.summary}."
+    return hookspec(collect)
 
 
-@hookspec
-def fusionkit_weightings() -> Iterable[Component[Weighting]]:  # type: ignore[empty-body]
-    """Return the weightings: how much each source guides each pixel at each step."""
-
-
-@hookspec
-def fusionkit_objectives() -> Iterable[Component[Objective]]:  # type: ignore[empty-body]
-    """Return the fusion objectives: how weighted sources correct the clean estimate."""
-
-
-@hookspec
-def fusionkit_samplers() -> Iterable[Component[Sampler]]:  # type: ignore[empty-body]
-    """Return the samplers: how a run goes from its levels to an image."""
-
-
-@hookspec
-def fusionkit_observations() -> Iterable[Component[Observation]]:  # type: ignore[empty-body]
-    """Return the observations: how a source was measured."""
-
-
-@hookspec
-def fusionkit_metrics() -> Iterable[Component[Metric]]:  # type: ignore[empty-body]
-    """Return the metrics: how good a fused image is, given its sources."""
+SPECS = type("Specs", (), {kind.hook: staticmethod(_spec(kind)) for kind in KINDS})
+"""The specifications, as pluggy takes them: a class of functions."""

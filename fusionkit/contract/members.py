@@ -26,12 +26,22 @@ def misspelt(built: Any, optional: Collection[str], others: Collection[str] = ()
     """
     for name in sorted(_own_names(built).difference(others, optional)):
         near = difflib.get_close_matches(name, optional, n=1, cutoff=_ALIKE)
-        if near and not name.startswith("_") and not hasattr(built, near[0]):
+        if near and not name.startswith("_") and not _says(built, near[0]):
             return (
                 f"its {type(built).__name__} has an attribute {name!r}, which nothing reads. "
                 f"Did you mean {near[0]}? Else call it something less like it"
             )
     return ""
+
+
+def _says(built: Any, name: str) -> bool:
+    """Whether an object has a member, beyond the default of a base class of ours."""
+    if name in getattr(built, "__dict__", {}):
+        return True
+    owner = next((cls for cls in type(built).__mro__ if name in vars(cls)), None)
+    return hasattr(built, name) and (
+        owner is None or not owner.__module__.startswith(f"{__package__}.")
+    )
 
 
 def _own_names(built: Any) -> set[str]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import FusionkitError, PluginError, PluginLoadError, UsageError
-from .component import BuildContext, Component, Kind
+from .component import BuildContext, Component
+from .kind import Kind
 from .options import from_mapping, suggest
 from .stray import prints_on_stderr
 

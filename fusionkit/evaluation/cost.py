@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..contract.protocols import NoiseEstimator
+from ..contract.estimator import NoiseEstimator
 from ..contract.registry import Registry
 from ..host.composing import compose
 from ..host.parts import Part

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..contract.component import METRIC, BuildContext
-from ..contract.protocols import Metric
+from ..contract.component import BuildContext
+from ..contract.metric import METRIC, Metric
 from ..contract.registry import Registry
 from ..contract.stray import prints_on_stderr
 from ..errors import FusionkitError, ImageError

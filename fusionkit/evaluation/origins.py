@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from ..contract.component import METRIC, Kind
 from ..contract.hashes import hash_of_file, hash_of_folder
+from ..contract.kind import Kind
+from ..contract.metric import METRIC
 from ..contract.options import specs
 from ..contract.registry import Provided, Registry
 from ..host.fingerprint import code_of_modules, code_of_plugin, core_code

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..contract.component import METRIC
+from ..contract.metric import METRIC
 from ..contract.options import OptionSpec, specs, suggest
 from ..contract.registry import Registry
 from ..errors import UsageError

@@ -11,10 +11,15 @@ from typing import Any, Unpack
 
 import torch
 
-from ..contract.component import ESTIMATOR, OBJECTIVE, SAMPLER, WEIGHTING, BuildContext, Kind
+from ..contract.component import BuildContext
+from ..contract.estimator import ESTIMATOR, NoiseEstimator
+from ..contract.guiding import uses_trajectory
+from ..contract.kind import Kind
+from ..contract.objective import OBJECTIVE, Objective
 from ..contract.options import from_mapping, to_mapping
-from ..contract.protocols import NoiseEstimator, Objective, Sampler, Weighting, uses_trajectory
 from ..contract.registry import Registry
+from ..contract.sampler import SAMPLER, Sampler
+from ..contract.weighting import WEIGHTING, Weighting
 from ..errors import FusionkitWarning, PluginError, UsageError
 from ..recipes.layers import (
     GIVEN,
@@ -34,13 +39,6 @@ from .idle import complaints
 from .parts import Part
 from .pipeline import Pipeline
 from .plugins import load_plugins
-
-_PROTOCOLS = {
-    "estimator": NoiseEstimator,
-    "weighting": Weighting,
-    "objective": Objective,
-    "sampler": Sampler,
-}
 
 
 def compose(
@@ -163,21 +161,20 @@ def _part_by_name(choice: Choice, context: BuildContext, kept: dict[str, Part]) 
     key = f"{group} {json.dumps(choice.as_table())} {context}"
     if key not in kept:
         built = choice.provided.build(choice.options, context)
-        if not isinstance(built, _PROTOCOLS[group]):
+        if not isinstance(built, choice.provided.kind.protocol):
             raise PluginError(
                 f"{choice.provided.label} built a {type(built).__name__}, which does not do what "
-                f"fusionkit.contract.protocols.{_PROTOCOLS[group].__name__} says"
+                f"fusionkit.{choice.provided.kind.protocol.__name__} says"
             )
         kept[key] = Part(built, choice.provided.label, choice.as_table(), choice.provided)
     return kept[key]
 
 
 def _part_of_object(kind: Kind, built: Any) -> Part:
-    protocol = _PROTOCOLS[kind.group]
-    if isinstance(built, type) or not isinstance(built, protocol):
+    if isinstance(built, type) or not isinstance(built, kind.protocol):
         raise UsageError(
             f"{kind.group}: {built!r} is neither a name, a table, nor an object that does what "
-            f"fusionkit.contract.protocols.{protocol.__name__} says"
+            f"fusionkit.{kind.protocol.__name__} says"
         )
     mistake = kind.misspelt(built)
     if mistake:

@@ -18,7 +18,9 @@ from .scene import Scene
 
 # Sources are read, and what is wrong with them is said, before torch takes seconds to import.
 if TYPE_CHECKING:
-    from ..contract.protocols import NoiseEstimator, Objective, Weighting
+    from ..contract.estimator import NoiseEstimator
+    from ..contract.objective import Objective
+    from ..contract.weighting import Weighting
     from ..sampling.guide import SampledStep
     from .pipeline import Pipeline
 

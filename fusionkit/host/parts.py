@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from ..contract.protocols import LEVELS, levels, uses_trajectory
+from ..contract.guiding import LEVELS, levels, uses_trajectory
 from ..contract.registry import Provided
 from ..errors import PluginError, UsageError
 
@@ -137,7 +137,10 @@ def check_fit(parts: Mapping[str, Part]) -> None:
                     f"{parts[group].label} reads the fused trajectory, which {sampler.label} does "
                     "not make: choose another, for example --sampler ddim"
                 )
-    if getattr(sampler.built, "needs_gradient", False) and not hasattr(estimator.built, "vjp"):
+    if (
+        getattr(sampler.built, "needs_gradient", False)
+        and getattr(estimator.built, "vjp", None) is None
+    ):
         raise UsageError(
             f"{sampler.label} follows the prior's gradient, which {estimator.label} does not give: "
             "choose another sampler or prior"

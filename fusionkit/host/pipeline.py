@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..contract.component import BuildContext
+from ..contract.guiding import uses_trajectory
 from ..contract.options import to_mapping
-from ..contract.protocols import uses_trajectory
 from ..errors import UsageError
 from ..recipes.settings import Settings
 from ..sampling.cache import EstimateCache, RunCache
@@ -37,7 +37,7 @@ class Pipeline:
     parts
         The components: ``estimator``, ``weighting``, ``objective``, ``sampler``.
     levels
-        Which levels the result depends on, one of :data:`fusionkit.contract.protocols.LEVELS`.
+        Which levels the result depends on, one of :data:`fusionkit.contract.guiding.LEVELS`.
     schedule
         The levels that are visited: one, if the same comes of all.
     """

@@ -15,8 +15,9 @@ from typing import Any
 
 import pluggy
 
-from ..contract import hooks as hookspecs
-from ..contract.component import KINDS, Component
+from ..contract.component import Component
+from ..contract.hooks import PROJECT, SPECS
+from ..contract.kinds import KINDS
 from ..contract.options import suggest
 from ..contract.registry import PluginInfo, Provided, Registry
 from ..contract.stray import prints_on_stderr
@@ -124,13 +125,13 @@ def _load(candidate: _Candidate) -> list[Provided]:
         for name in dir(plugin)
         if name.startswith("fusionkit_")
         and callable(getattr(plugin, name))
-        and not hasattr(getattr(plugin, name), f"{hookspecs.PROJECT}_impl")
+        and not hasattr(getattr(plugin, name), f"{PROJECT}_impl")
     ]
     if unmarked:
         raise TypeError(f"{unmarked[0]} is not marked: put @fusionkit.hookimpl above it")
     # A manager of its own for each plugin: none can be in another's way, whatever it registers.
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(SPECS)
     manager.register(plugin, name=candidate.info.name)
     manager.check_pending()  # an unknown hook name is a typo, not an extension
     return _collect(manager, candidate.info)
@@ -144,6 +145,12 @@ def _collect(manager: pluggy.PluginManager, info: PluginInfo) -> list[Provided]:
                 if not isinstance(component, Component):
                     raise TypeError(
                         f"{kind.hook} returned {type(component).__name__}, not fusionkit.Component"
+                    )
+                odd = sorted(component.traits - kind.traits)
+                if odd:
+                    raise ValueError(
+                        f"the {kind.title} {component.name!r} declares the trait {', '.join(odd)}, "
+                        f"which means nothing for a {kind.title}"
                     )
                 if any(p.kind == kind and p.component.name == component.name for p in found):
                     raise ValueError(f"it provides the {kind.title} {component.name!r} twice")

@@ -25,14 +25,15 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..contract.component import ESTIMATOR, OBJECTIVE, SAMPLER, WEIGHTING, Kind
+from ..contract.kind import Kind
+from ..contract.kinds import KINDS
 from ..contract.options import OptionSpec, from_mapping, specs, suggest, to_mapping
 from ..contract.paths import recorded, said_in, verify
 from ..contract.registry import Provided, Registry
 from ..errors import UsageError
 from .settings import Settings
 
-RECIPE_KINDS = (ESTIMATOR, WEIGHTING, OBJECTIVE, SAMPLER)
+RECIPE_KINDS = tuple(kind for kind in KINDS if kind.in_recipes)
 DEFAULT_TASK = "general"
 WITHOUT_TRAJECTORY = "samplers:direct"
 """What samples where nothing reads a trajectory, whatever sampler is chosen."""

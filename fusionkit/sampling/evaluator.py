@@ -9,7 +9,7 @@ from math import isqrt
 import torch
 from torch import Tensor
 
-from ..contract.protocols import NoiseEstimator
+from ..contract.estimator import NoiseEstimator
 from ..ops.borders import mirrored_index
 from .checks import Checks, blame, check_shape
 from .tiles import Axis, axis_of
@@ -78,7 +78,8 @@ class Evaluator:
         self._name = name
         self._tile = tile
         self._on_pixels = on_pixels
-        self.pixels_per_pass: int = getattr(estimator, "pixels_per_pass", PIXELS_PER_PASS)
+        asked: int | None = getattr(estimator, "pixels_per_pass", None)
+        self.pixels_per_pass = PIXELS_PER_PASS if asked is None else asked
         self._padding: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         self._axes: dict[tuple[int, int, torch.dtype], Axis] = {}
 
@@ -211,7 +212,8 @@ class Evaluator:
         """Return the side that an image's tiles may have; its own, to let it pass whole."""
         if self._tile:
             return self._tile
-        most: int = getattr(self._estimator, "pixels_per_tile", PIXELS_PER_TILE)
+        asked: int | None = getattr(self._estimator, "pixels_per_tile", None)
+        most = PIXELS_PER_TILE if asked is None else asked
         if height * width <= most:
             return max(height, width)
         return isqrt(most if height * width <= 4 * most else most // 2)

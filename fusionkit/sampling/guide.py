@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..contract.protocols import Objective, Sampler, StartedObjective, Step, Weighting
+from ..contract.objective import Objective, StartedObjective
+from ..contract.run import Step
+from ..contract.sampler import Sampler
+from ..contract.weighting import Weighting
 from ..errors import PluginError
 from ..ops.channels import distinct
 from .checks import blame, check_shape

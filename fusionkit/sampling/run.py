@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from ..contract.bases import Identity
-from ..contract.protocols import NoiseEstimator, Observation
+from ..contract.estimator import NoiseEstimator
+from ..contract.observation import Identity, Observation
 from ..ops.borders import mirrored_index
 from ..ops.channels import distinct
 from .cache import RunCache

@@ -8,7 +8,7 @@ A plugin's whole conformance test is two lines::
 
 which pytest runs as one named case per promise and component, for example
 ``weighting-sharpest-on_the_simplex``. The promises are those of
-:mod:`fusionkit.contract.protocols`, and the traits that a component declares.
+:mod:`fusionkit.contract`, and the traits that a component declares.
 
 For tests of one's own: :func:`make_run` with :func:`synthetic_sources` and
 :class:`WhiteGaussian` gives a run whose estimates are known in closed form, and

@@ -8,37 +8,15 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any
 
-from fusionkit.contract import protocols
-from fusionkit.contract.component import (
-    ESTIMATOR,
-    IDENTITY_PRESERVING,
-    METRIC,
-    OBJECTIVE,
-    SOURCE_SYMMETRIC,
-    WEIGHTING,
-)
 from fusionkit.contract.options import OptionSpec, specs, to_mapping
 
 from .checks import CheckSkipped, Subject
-
-_PROTOCOLS = {
-    ESTIMATOR: protocols.NoiseEstimator,
-    WEIGHTING: protocols.Weighting,
-    OBJECTIVE: protocols.Objective,
-    METRIC: protocols.Metric,
-}
-_TRAITS_OF = {
-    ESTIMATOR: frozenset[str](),
-    WEIGHTING: frozenset({SOURCE_SYMMETRIC}),
-    OBJECTIVE: frozenset({SOURCE_SYMMETRIC, IDENTITY_PRESERVING}),
-    METRIC: frozenset({SOURCE_SYMMETRIC}),
-}
 
 
 def traits_apply(subject: Subject) -> None:
     """Check that a component declares only traits that mean something for its kind."""
     kind = subject.provided.kind
-    odd = sorted(subject.traits - _TRAITS_OF[kind])
+    odd = sorted(subject.traits - kind.traits)
     subject.require(not odd, f"the trait {', '.join(odd)} means nothing for a {kind.title}")
 
 
@@ -79,13 +57,13 @@ def options_round_trip(subject: Subject) -> None:
 def builds(subject: Subject) -> None:
     """``build`` returns an object that does what the protocol of its kind says."""
     built = subject.build()
-    protocol = _PROTOCOLS[subject.provided.kind]
+    protocol = subject.provided.kind.protocol
     members = {*vars(protocol), *getattr(protocol, "__annotations__", {})}
     public = {name for name in members if name == "__call__" or not name.startswith("_")}
     missing = sorted(name for name in public if not hasattr(built, name))
     subject.require(
         isinstance(built, protocol),
-        f"build must return what fusionkit.contract.protocols.{protocol.__name__} says, but its "
+        f"build must return what fusionkit.{protocol.__name__} says, but its "
         f"{type(built).__name__} lacks {', '.join(missing)}",
     )
 

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusionkit.contract.component import WEIGHTING
-from fusionkit.contract.protocols import Step, uses_trajectory
+from fusionkit.contract.guiding import uses_trajectory
+from fusionkit.contract.run import Step
+from fusionkit.contract.weighting import WEIGHTING
 from fusionkit.errors import PluginError
 from fusionkit.sampling.guide import SampledStep, sample
 from fusionkit.sampling.run import Run

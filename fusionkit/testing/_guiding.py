@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusionkit.contract.component import OBJECTIVE, SOURCE_SYMMETRIC, WEIGHTING
+from fusionkit.contract.kind import SOURCE_SYMMETRIC
+from fusionkit.contract.objective import OBJECTIVE
+from fusionkit.contract.weighting import WEIGHTING
 from fusionkit.errors import UsageError
 
 from ._common import skip_if_all_refused, variants

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from fusionkit.contract.guiding import levels
 from fusionkit.contract.options import OptionSpec, specs
-from fusionkit.contract.protocols import levels
 from fusionkit.errors import UsageError
 
 from ._common import values, variants

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusionkit.contract.component import SOURCE_SYMMETRIC
+from fusionkit.contract.kind import SOURCE_SYMMETRIC
 from fusionkit.errors import UsageError
 
 from ._common import skip_if_all_refused, variants

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fusionkit.contract.component import IDENTITY_PRESERVING
+from fusionkit.contract.objective import IDENTITY_PRESERVING
 from fusionkit.errors import UsageError
 
 from ._drive import (

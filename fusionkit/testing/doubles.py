@@ -9,16 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusionkit.contract import protocols
 from fusionkit.contract.adapters import Prior
-from fusionkit.contract.bases import StartedTarget
-from fusionkit.contract.protocols import (
-    Guide,
-    NoiseEstimator,
-    StartedObjective,
-    StartedWeighting,
-    Step,
-)
+from fusionkit.contract.estimator import NoiseEstimator
+from fusionkit.contract.objective import StartedObjective, StartedTarget
+from fusionkit.contract.run import Run as SomeRun
+from fusionkit.contract.run import Step
+from fusionkit.contract.sampler import Guide
+from fusionkit.contract.weighting import StartedWeighting
 from fusionkit.sampling.levels import Schedule, choose_levels
 from fusionkit.sampling.run import Run
 
@@ -59,7 +56,7 @@ class EulerSampler:
 
     trajectory = True
 
-    def sample(self, run: protocols.Run, guide: Guide) -> Iterator[Any]:
+    def sample(self, run: SomeRun, guide: Guide) -> Iterator[Any]:
         """Yield every step; go towards the corrected estimate."""
         x = guide.start()
         for i in range(run.steps):

@@ -9,8 +9,11 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..contract.component import ESTIMATOR, METRIC, OBJECTIVE, WEIGHTING
+from ..contract.estimator import ESTIMATOR
+from ..contract.metric import METRIC
+from ..contract.objective import OBJECTIVE
 from ..contract.registry import PluginInfo, Provided
+from ..contract.weighting import WEIGHTING
 from . import _plugin
 from .checks import Check, CheckSkipped, ConformanceError, Outcome, Subject
 

@@ -13,7 +13,10 @@ from skimage import data
 from torch import Tensor
 
 from fusionkit import compose
-from fusionkit.contract.component import ESTIMATOR, OBJECTIVE, WEIGHTING, Kind
+from fusionkit.contract.estimator import ESTIMATOR
+from fusionkit.contract.kind import Kind
+from fusionkit.contract.objective import OBJECTIVE
+from fusionkit.contract.weighting import WEIGHTING
 from fusionkit.host.parts import Part
 from fusionkit.host.plugins import load_plugins
 from fusionkit.host.scene import Scene

@@ -38,7 +38,7 @@ from fusionkit import (
     option,
 )
 from fusionkit.contract.options import to_mapping
-from fusionkit.contract.protocols import Run
+from fusionkit.contract.run import Run
 
 N = 3
 CPU: dict[str, Any] = {"device": "cpu", "steps": N}
@@ -139,7 +139,7 @@ def test_objects_in_the_place_of_names() -> None:
         ({"recipe": {"weighting": 3}}, "weighting must be a name or a table, not 3"),
         ({"weighting": 3}, "weighting: 3 is neither a name, a table, nor an object"),
         ({"weighting": Fixed}, "weighting: "),  # the class in the place of an object of it
-        ({"estimator": Fixed()}, "does what fusionkit.contract.protocols.NoiseEstimator says"),
+        ({"estimator": Fixed()}, "does what fusionkit.NoiseEstimator says"),
     ],
 )
 def test_what_cannot_be_composed(arguments: dict[str, Any], complaint: str) -> None:

@@ -136,6 +136,18 @@ BROKEN = {
         """,
         "component name 'Not Good'",
     ),
+    "promises what means nothing for its kind": (
+        """
+        from fusionkit import IDENTITY_PRESERVING, Component, hookimpl
+
+        @hookimpl
+        def fusionkit_weightings():
+            yield Component(
+                "toy", "a toy", lambda options, context: None, traits={IDENTITY_PRESERVING}
+            )
+        """,
+        "the weighting 'toy' declares the trait identity-preserving",
+    ),
     "provides one name twice": (
         """
         from fusionkit import Component, hookimpl

@@ -7,7 +7,7 @@ import torch
 
 import fusionkit
 from fusionkit import BuildContext, Component
-from fusionkit.contract.component import ESTIMATOR
+from fusionkit.contract.estimator import ESTIMATOR
 from fusionkit.contract.registry import PluginInfo, Provided, Registry
 from fusionkit.host import hardware
 from fusionkit.testing.doubles import WhiteGaussian

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...contract.protocols import Step
 from ...contract.registry import Registry
+from ...contract.run import Step
 from ...host.composing import compose
 from ...host.fingerprint import code_of_class, code_of_modules, combined, core_code
 from ...host.parts import Part

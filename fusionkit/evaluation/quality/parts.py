@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...contract.component import WEIGHTING
 from ...contract.registry import Registry
+from ...contract.weighting import WEIGHTING
 from ...errors import UsageError
 from ...recipes.layers import Layer, merge
 from ..cost import nearest_steps, nfe_of

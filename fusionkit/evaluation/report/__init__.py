@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...contract.component import METRIC
 from ...contract.hashes import hash_of_file, hash_of_folder
+from ...contract.metric import METRIC
 from ...contract.registry import Registry
 from ...host.plugins import load_plugins
 from ...imaging import write_text

@@ -12,9 +12,9 @@ from fusionkit_diffusion.adm_network import ADMNetwork, Architecture
 from torch import Tensor
 
 import fusionkit
-from fusionkit.contract.component import ESTIMATOR
-from fusionkit.contract.protocols import Step
+from fusionkit.contract.estimator import ESTIMATOR
 from fusionkit.contract.registry import Provided
+from fusionkit.contract.run import Step
 
 # Every kind of layer occurs in it: other widths, attention above the middle, two resamplings.
 TINY = Architecture(

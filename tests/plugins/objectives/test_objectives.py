@@ -11,7 +11,7 @@ from fusionkit_objectives.increments import Increments
 from fusionkit_objectives.mse import Mse
 from torch import Tensor
 
-from fusionkit import Pipeline, SampledStep, StartedEnergy, Step, compose, proximal_weights
+from fusionkit import Pipeline, SampledStep, compose, proximal_weights
 from fusionkit.sampling.levels import Schedule, choose_timesteps
 from fusionkit.sampling.run import Run
 
@@ -226,41 +226,3 @@ def test_strength_comes_from_the_option_and_is_off_by_default(objective: str) ->
     trusting = pipeline({"name": objective, "strength": 0.5})
     assert trusting.parts["objective"].built.strength == 0.5
     assert not trusting.target_only
-
-
-# A differentiable energy
-
-
-class _MseByDescent(StartedEnergy):
-    def energy(self, f: Tensor, step: Step, weights: Tensor) -> Tensor:
-        distance = (f - self.run.sources).square() * weights
-        return distance.sum((0, 2, 3, 4)) / 2
-
-
-@pytest.mark.parametrize("strength", [0.0, 0.5, 4.0])
-def test_descent_on_the_energy_of_mse_finds_its_proximal_point(strength: float) -> None:
-    sources = draw(3, 2, 1, 6, 5)
-    run = _fresh_run(sources)
-    generator = torch.Generator().manual_seed(3)
-    weights = torch.rand(3, 2, 1, 6, 5, generator=generator, dtype=torch.float64).softmax(0)
-    x0 = draw(2, 1, 6, 5, seed=8)
-    descent = _MseByDescent(run, strength, iterations=300, rate=0.05)
-    for i in (0, N - 1):
-        step = Step(run, i, x0, x0)
-        exact = Mse(strength).start(run).rectify(step, weights)
-        with torch.no_grad():  # as the sampler calls it
-            found = descent.rectify(step, weights)
-        assert not found.requires_grad
-        assert (found - exact).abs().max() < 1e-3
-        assert (found - x0).abs().max() > 0.1
-    assert torch.equal(descent.initial(weights), (weights * sources).sum(0))
-
-
-def test_an_energy_works_as_an_objective() -> None:
-    class Descent:
-        def start(self, run: Run) -> _MseByDescent:
-            return _MseByDescent(run, 0.1, iterations=200, rate=0.05)
-
-    sources = draw(2, 1, 1, 6, 5)
-    descended, exact = (pipeline(objective)(sources).image for objective in (Descent(), Mse(0.1)))
-    assert (descended - exact).abs().max() < 5e-3

@@ -10,7 +10,7 @@ from fusionkit_diffusion.compact import CompactEstimator
 from fusionkit_diffusion.schedules import linear_alpha_bar
 
 from fusionkit import BuildContext, Component, compose
-from fusionkit.contract.component import ESTIMATOR
+from fusionkit.contract.estimator import ESTIMATOR
 from fusionkit.contract.registry import PluginInfo, Provided
 from fusionkit.testing import run_checks
 

@@ -1,62 +1,39 @@
-"""Base classes: an objective that is a target, an observation that is a linear operator.
-
-An objective corrects the clean estimate x0 of step i by the proximal map
-
-    f = argmin_f E(f) + rho_i / 2 |f - x0|²,    rho_i = strength (sigma_min / sigma_i)²
-
-(method: DiffPIR, arXiv 2305.08995). ``strength`` is the lambda of the literature:
-how much the diffusion prior is trusted against the sources. 0 makes E's minimiser
-a hard target, which the fused trajectory cannot influence.
-
-Importing this module imports no torch.
-"""
+"""Observations: how a source was measured."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from .kind import Kind
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .protocols import Run, Step
 
+@runtime_checkable
+class Observation(Protocol):
+    """How one source was measured: y = A c + n, with A linear, n white of ``sigma``, where known.
 
-def proximal_weights(run: Run, strength: float) -> tuple[float, ...]:
-    """Return rho_i for i = 0 ... N-1: at the last step, whose sigma is least, it is strength."""
-    least = run.sigma[run.steps - 1]
-    return tuple(strength * (least / sigma) ** 2 for sigma in run.sigma[: run.steps])
-
-
-class StartedTarget:
-    """A started objective that is a target.
-
-    E(f) = |f - target|² / 2, so that the corrected estimate is
-
-        f = (target + rho x0) / (1 + rho).
-
-    Subclasses implement :meth:`target`, and :meth:`initial` if the first fusion
-    is not the weighted mean of the sources.
+    :class:`fusionkit.BaseObservation` is a base, whose ``prox`` is by conjugate gradients.
     """
 
-    def __init__(self, run: Run, strength: float) -> None:
-        self.run = run
-        self.rho = proximal_weights(run, strength)
+    sigma: float
+    """Standard deviation of n, in units of images in [-1, 1]; 0 for none."""
 
-    def target(self, step: Step, weights: Tensor) -> Tensor:
-        """Return what the sources alone ask for at this step, (B, C, H, W)."""
-        raise NotImplementedError
+    mask: Tensor | None
+    """(B or 1, 1, h, w) of y's own grid, in [0, 1]: where it says something; None for all over."""
 
-    def initial(self, weights: Tensor) -> Tensor:
-        """Return the weighted mean of the sources."""
-        from ..ops.channels import weighted_sum
+    def A(self, c: Tensor) -> Tensor:  # noqa: N802 - the operator's name
+        """Return what would be measured of images (B, C, H, W), without noise: (B, C, h, w)."""
+        ...
 
-        return weighted_sum(weights, self.run.sources)
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Return A^T y: <A c, y> = <c, adjoint(y)> for all c and y."""
+        ...
 
-    def rectify(self, step: Step, weights: Tensor) -> Tensor:
-        """Return the proximal point between target and clean estimate."""
-        target = self.target(step, weights)
-        rho = self.rho[step.index]
-        return target if rho == 0 else (rho * step.x0).add_(target).div_(1 + rho)
+    def prox(self, z: Tensor, y: Tensor, rho: float) -> Tensor:
+        """Return argmin_c of the sum of mask (A c - y)² / 2 and rho (c - z)² / 2; rho > 0."""
+        ...
 
 
 class BaseObservation:
@@ -123,3 +100,12 @@ class Identity(BaseObservation):
         """Return (m y + rho z) / (m + rho), m the mask."""
         known = 1.0 if self.mask is None else self.mask
         return (known * y + rho * z) / (known + rho)
+
+
+OBSERVATION = Kind(
+    group="observation",
+    title="observation",
+    hook="fusionkit_observations",
+    summary="how a source was measured",
+    protocol=Observation,
+)

@@ -1,0 +1,12 @@
+"""Every kind of component, in the order of their listing; each is defined in a file of its own."""
+
+from __future__ import annotations
+
+from .estimator import ESTIMATOR
+from .metric import METRIC
+from .objective import OBJECTIVE
+from .observation import OBSERVATION
+from .sampler import SAMPLER
+from .weighting import WEIGHTING
+
+KINDS = (ESTIMATOR, WEIGHTING, OBJECTIVE, SAMPLER, OBSERVATION, METRIC)
