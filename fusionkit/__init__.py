@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 from .contract.component import BuildContext, Component
 from .contract.estimator import ESTIMATOR, BaseEstimator, NoiseEstimator
-from .contract.hooks import hookimpl
+from .contract.hooks import API, hookimpl
 from .contract.kind import SOURCE_SYMMETRIC, Kind
 from .contract.kinds import KINDS
 from .contract.metric import METRIC, BaseMetric, Metric
@@ -99,6 +99,7 @@ _LATER = {
 }
 
 __all__ = [
+    "API",
     "ESTIMATOR",
     "IDENTITY_PRESERVING",
     "KINDS",

@@ -12,6 +12,7 @@ import pytest
 import fusionkit
 from fusionkit import OBJECTIVE, WEIGHTING, PluginError, UsageError, compose, load_plugins
 from fusionkit.cli import main
+from fusionkit.contract.options import specs
 from fusionkit.recipes.layers import (
     GIVEN,
     RECIPE_KINDS,
@@ -21,6 +22,7 @@ from fusionkit.recipes.layers import (
     task_recipe,
     tasks,
 )
+from fusionkit.recipes.settings import Settings
 
 OTHER_DIG = """
 from dataclasses import dataclass
@@ -292,12 +294,16 @@ def test_a_recipe_says_its_options_of_a_component_that_lacks_them(
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        (["--metadata"], ["--metadata=yes"]),
+        (["--no-metadata", "a.png"], ["--metadata=no", "a.png"]),
+        (["--metadata", "a.png"], ["--metadata=yes", "a.png"]),
+        (["--metadata", "no"], ["--metadata", "no"]),
+        (["--metadata", "yes,no"], ["--metadata", "yes,no"]),
+        (["--metadata=off"], ["--metadata=off"]),
         (["--stretch"], ["--stretch=yes"]),
-        (["--no-stretch", "a.png"], ["--stretch=no", "a.png"]),
         (["--stretch", "a.png"], ["--stretch=yes", "a.png"]),
-        (["--stretch", "no"], ["--stretch", "no"]),
-        (["--stretch", "yes,no"], ["--stretch", "yes,no"]),
-        (["--stretch=off"], ["--stretch=off"]),
+        (["--stretch", "1,2"], ["--stretch", "1,2"]),
+        (["--stretch", "1", "--no-stretch"], ["--stretch", "1", "--stretch=no"]),
         (["--weighting.dynamic"], ["--weighting.dynamic=yes"]),
         (["--no-weighting.dynamic"], ["--weighting.dynamic=no"]),
         (["--no-plugin", "dig"], ["--no-plugin", "dig"]),
@@ -307,27 +313,33 @@ def test_a_recipe_says_its_options_of_a_component_that_lacks_them(
 def test_every_switch_is_given_alike(words: list[str], expected: list[str]) -> None:
     from fusionkit.cli.arguments import spelled_out
 
-    assert spelled_out(words, {"--stretch", "--weighting.dynamic"}) == expected
+    dig = load_plugins().find(WEIGHTING, "dig:dig").component.options
+    known = {f"--{spec.name}": spec for spec in specs(Settings)}
+    known |= {f"--weighting.{spec.name}": spec for spec in specs(dig)}
+    switches = {flag: spec for flag, spec in known.items() if spec.is_switch}
+    assert spelled_out(words, switches) == expected
 
 
 @pytest.mark.parametrize(
-    ("flags", "stretch", "dynamic"),
+    ("flags", "metadata", "dynamic"),
     [
-        (["--stretch", "--weighting.dynamic"], True, True),
-        (["--stretch", "yes", "--weighting.dynamic", "on"], True, True),
-        (["--no-stretch", "--no-weighting.dynamic"], False, False),
-        (["--stretch=no", "--weighting.dynamic=no"], False, False),
+        (["--metadata", "--weighting.dynamic"], True, True),
+        (["--metadata", "yes", "--weighting.dynamic", "on"], True, True),
+        (["--no-metadata", "--no-weighting.dynamic"], False, False),
+        (["--metadata=no", "--weighting.dynamic=no"], False, False),
     ],
 )
 def test_switches_of_settings_and_components(
-    flags: list[str], stretch: bool, dynamic: bool
+    flags: list[str], metadata: bool, dynamic: bool
 ) -> None:
     from fusionkit.cli.selection import select
 
     recipe = select(["a.png", "b.png", *flags], "fusionkit run").recipe
-    assert (recipe["stretch"], recipe["weighting"]["dynamic"]) == (stretch, dynamic)
+    assert (recipe["metadata"], recipe["weighting"]["dynamic"]) == (metadata, dynamic)
 
 
 def test_a_switch_takes_yes_or_no(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "a.png", "b.png", "-o", "c.png", "--metadata=maybe"]) == 2
+    assert "--metadata: expects yes or no, not 'maybe'" in capsys.readouterr().err
     assert main(["run", "a.png", "b.png", "-o", "c.png", "--stretch=maybe"]) == 2
-    assert "--stretch: expects yes or no, not 'maybe'" in capsys.readouterr().err
+    assert "--stretch: expects yes, no, or whole numbers, not 'maybe'" in capsys.readouterr().err

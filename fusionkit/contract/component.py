@@ -1,4 +1,4 @@
-"""Component records: what a plugin hands to the host."""
+"""The records that a plugin hands to the host."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 from .options import NoOptions, specs
 
 T = TypeVar("T", covariant=True)
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
@@ -35,15 +37,36 @@ class BuildContext:
 
 
 @dataclass(frozen=True)
-class Component(Generic[T]):
-    """What a plugin hands to the host: a name, and how to build the object behind it.
+class Contribution:
+    """What any record that a plugin hands to the host begins with.
 
     Attributes
     ----------
     name
-        Lower case, digits and hyphens: what people type after ``--weighting``.
+        Lower case, digits and hyphens: what people type.
     summary
         One line for ``fusionkit plugins``.
+    """
+
+    name: str
+    summary: str
+
+    def __post_init__(self) -> None:
+        what = type(self).__name__.lower()
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise ValueError(
+                f"{what} name {self.name!r}: use lower-case letters, digits and hyphens"
+            )
+        if not self.summary or "\n" in self.summary:
+            raise ValueError(f"{what} {self.name}: its summary must be one line")
+
+
+@dataclass(frozen=True)
+class Component(Contribution, Generic[T]):
+    """A contribution that is built: a name, and how to build the object behind it.
+
+    Attributes
+    ----------
     build
         ``build(options, context)`` returns the object. Heavy imports (torch) and
         loading of weights belong inside it, so that listing plugins stays quick.
@@ -54,21 +77,12 @@ class Component(Generic[T]):
         tests what is declared.
     """
 
-    name: str
-    summary: str
     build: Callable[[Any, BuildContext], T]
     options: type = NoOptions
     traits: frozenset[str] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not re.fullmatch(
-            r"[a-z][a-z0-9]*(-[a-z0-9]+)*", self.name
-        ):
-            raise ValueError(
-                f"component name {self.name!r}: use lower-case letters, digits and hyphens"
-            )
-        if not self.summary or "\n" in self.summary:
-            raise ValueError(f"component {self.name}: its summary must be one line")
+        super().__post_init__()
         if not callable(self.build):
             raise TypeError(f"component {self.name}: build is not callable")
         specs(self.options)

@@ -1,6 +1,6 @@
 """The hooks that a plugin may implement: one for each kind. All are optional and take no argument.
 
-Each returns an iterable of :class:`fusionkit.Component` records. The host calls
+Each returns an iterable of records, of :class:`fusionkit.Component` in most. The host calls
 every hook once, to collect them; nothing of pluggy runs inside the sampling loop.
 """
 
@@ -15,6 +15,11 @@ from .kind import Kind
 from .kinds import KINDS
 
 PROJECT = "fusionkit"
+API = 1
+"""The version of what plugins are written against.
+
+A plugin that says ``fusionkit_api = N`` for a greater N may have hooks that this host lacks."""
+
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 """Marks a function of a plugin as its implementation of the hook of that name."""

@@ -6,7 +6,7 @@ import inspect
 from dataclasses import dataclass, fields
 from typing import Any
 
-from .component import BuildContext
+from .component import BuildContext, Component, Contribution
 from .members import misspelt
 
 SOURCE_SYMMETRIC = "source-symmetric"
@@ -27,8 +27,10 @@ class Kind:
         The hook that yields components of it.
     summary
         What they are, for the hook's description.
+    record
+        What its hook yields.
     protocol
-        What the objects that they build must do.
+        What the objects that its components build must do; of other records, nothing.
     optional
         The members that such an object may have besides.
     traits
@@ -41,10 +43,18 @@ class Kind:
     title: str
     hook: str
     summary: str
-    protocol: type
+    record: type[Contribution] = Component
+    protocol: type = object
     optional: frozenset[str] = frozenset()
     traits: frozenset[str] = frozenset()
     in_recipes: bool = False
+
+    def mistake(self, record: Any) -> str:
+        """Say what is wrong with a record of this kind; empty for nothing."""
+        odd = sorted(getattr(record, "traits", self.traits) - self.traits)
+        if odd:
+            return f"declares the trait {', '.join(odd)}, which means nothing for a {self.title}"
+        return ""
 
     def misspelt(self, built: Any) -> str:
         """Say which attribute of an object is a mistyped optional member; empty for none."""

@@ -115,6 +115,8 @@ class OptionSpec:
             return self.type(text)
         except ValueError:
             word = {int: "a whole number", float: "a number"}[self.type]
+            if self.switch is not None:
+                word = "yes, no, or whole numbers"
             raise ValueError(f"expects {word}, not {text!r}") from None
 
     def _check_one(self, value: Any) -> Any:

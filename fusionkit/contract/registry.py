@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import FusionkitError, PluginError, PluginLoadError, UsageError
-from .component import BuildContext, Component
+from .component import BuildContext
 from .kind import Kind
 from .options import from_mapping, suggest
 from .stray import prints_on_stderr
@@ -36,10 +36,10 @@ class PluginInfo:
 
 @dataclass(frozen=True)
 class Provided:
-    """A component together with the plugin that provides it."""
+    """A component, or the record of another kind, together with the plugin that provides it."""
 
     kind: Kind
-    component: Component[Any]
+    component: Any
     plugin: PluginInfo
 
     @property

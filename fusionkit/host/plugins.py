@@ -13,15 +13,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import pluggy
-
-from ..contract.component import Component
-from ..contract.hooks import PROJECT, SPECS
-from ..contract.kinds import KINDS
 from ..contract.options import suggest
 from ..contract.registry import PluginInfo, Provided, Registry
 from ..contract.stray import prints_on_stderr
 from ..errors import PluginLoadError, UsageError
+from .collecting import Collector
 
 GROUP = "fusionkit"
 _TRUE = {"1", "yes", "true", "on"}
@@ -89,6 +85,7 @@ def load_plugins(
     candidates += files
 
     blocked = _blocked(disabled, candidates)
+    collector = Collector()
     infos: list[PluginInfo] = []
     provided: list[Provided] = []
     for candidate in candidates:
@@ -102,7 +99,7 @@ def load_plugins(
         try:
             _refuse_shared_name(candidate, candidates, blocked)
             with prints_on_stderr(f"plugin {candidate.info.name}"):
-                found = _load(candidate)
+                found = collector.add(candidate.load(), candidate.info)
         except (Exception, SystemExit) as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             if strict or candidate.entry_point is None:
@@ -115,47 +112,6 @@ def load_plugins(
             infos.append(candidate.info)
             provided.extend(found)
     return Registry(infos, provided)
-
-
-def _load(candidate: _Candidate) -> list[Provided]:
-    """Import one plugin and collect its components."""
-    plugin = candidate.load()
-    unmarked = [
-        name
-        for name in dir(plugin)
-        if name.startswith("fusionkit_")
-        and callable(getattr(plugin, name))
-        and not hasattr(getattr(plugin, name), f"{PROJECT}_impl")
-    ]
-    if unmarked:
-        raise TypeError(f"{unmarked[0]} is not marked: put @fusionkit.hookimpl above it")
-    # A manager of its own for each plugin: none can be in another's way, whatever it registers.
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(SPECS)
-    manager.register(plugin, name=candidate.info.name)
-    manager.check_pending()  # an unknown hook name is a typo, not an extension
-    return _collect(manager, candidate.info)
-
-
-def _collect(manager: pluggy.PluginManager, info: PluginInfo) -> list[Provided]:
-    found: list[Provided] = []
-    for kind in KINDS:
-        for implementation in getattr(manager.hook, kind.hook).get_hookimpls():
-            for component in implementation.function():
-                if not isinstance(component, Component):
-                    raise TypeError(
-                        f"{kind.hook} returned {type(component).__name__}, not fusionkit.Component"
-                    )
-                odd = sorted(component.traits - kind.traits)
-                if odd:
-                    raise ValueError(
-                        f"the {kind.title} {component.name!r} declares the trait {', '.join(odd)}, "
-                        f"which means nothing for a {kind.title}"
-                    )
-                if any(p.kind == kind and p.component.name == component.name for p in found):
-                    raise ValueError(f"it provides the {kind.title} {component.name!r} twice")
-                found.append(Provided(kind, component, info))
-    return found
 
 
 def _refuse_shared_name(

@@ -61,7 +61,8 @@ class Subject:
     @property
     def traits(self) -> frozenset[str]:
         """What the component declares."""
-        return self.provided.component.traits
+        traits: frozenset[str] = self.provided.component.traits
+        return traits
 
     def build(
         self,

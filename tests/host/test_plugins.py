@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from fusionkit import (
+    API,
     ESTIMATOR,
     METRIC,
     OBJECTIVE,
     WEIGHTING,
     BuildContext,
+    FusionkitWarning,
     NoOptions,
     PluginInfo,
     PluginLoadError,
@@ -51,7 +53,43 @@ BROKEN = {
         def fusionkit_weightingz():
             return []
         """,
-        "fusionkit_weightingz",
+        "there is no hook fusionkit_weightingz: did you mean fusionkit_weightings?",
+    ),
+    "misspells a hook, though it asks for a newer host": (
+        """
+        from fusionkit import Component, hookimpl
+
+        fusionkit_api = 1000
+
+        @hookimpl
+        def fusionkit_weightingz():
+            return []
+        """,
+        "there is no hook fusionkit_weightingz: did you mean fusionkit_weightings?",
+    ),
+    "has a hook that nobody knows": (
+        """
+        from fusionkit import hookimpl
+
+        @hookimpl
+        def fusionkit_telescopes():
+            return []
+        """,
+        "there is no hook fusionkit_telescopes: there are fusionkit_",
+    ),
+    "says no number of an API": (
+        "fusionkit_api = 'two'",
+        "fusionkit_api must be a number from 1 on, not 'two'",
+    ),
+    "wraps a hook": (
+        """
+        from fusionkit import hookimpl
+
+        @hookimpl(wrapper=True)
+        def fusionkit_weightings():
+            return (yield)
+        """,
+        "fusionkit_weightings wraps a hook",
     ),
     "forgets the mark": (
         """
@@ -78,7 +116,7 @@ BROKEN = {
         def fusionkit_weightings():
             pass
         """,
-        "TypeError",
+        "TypeError: fusionkit_weightings returned None, not a list",
     ),
     "yields, then raises": (
         """
@@ -261,6 +299,60 @@ def test_strict_raises_at_once(make: Make, monkeypatch: pytest.MonkeyPatch, faul
         load_plugins(entry_points=points)
     # What the caller says goes before the environment.
     assert status(load_plugins(entry_points=points, strict=False))["broken"] == "failed"
+
+
+NEWER = """
+    from fusionkit import API, Component, hookimpl
+
+    fusionkit_api = API + 1
+
+    @hookimpl
+    def fusionkit_weightings():
+        return [Component("toy", "a toy", lambda options, context: None)]
+
+    @hookimpl
+    def fusionkit_telescopes():
+        raise RuntimeError("never called")
+"""
+
+
+def test_a_hook_of_a_newer_host_is_a_warning_and_the_rest_of_the_plugin_works(make: Make) -> None:
+    point = make("early", NEWER, distribution="early-dist", version="9")
+    wanted = (
+        rf"early \(early-dist 9\): fusionkit_telescopes is a hook of API {API + 1}.* API {API}:"
+    )
+    with pytest.warns(FusionkitWarning, match=wanted):
+        registry = load_plugins(entry_points=[point, make("good")])
+    assert names(registry) == ["early:toy", "good:good"]
+
+
+def test_a_newer_api_alone_is_no_matter(make: Make, recwarn: pytest.WarningsRecorder) -> None:
+    registry = load_plugins(entry_points=[make("early", f"fusionkit_api = {API + 1}")])
+    assert status(registry) == {"early": "loaded"}
+    assert not recwarn.list
+
+
+def test_what_a_plugin_marks_as_optional_need_not_be_a_hook(make: Make) -> None:
+    lines = NEWER.replace("fusionkit_api = API + 1", "").splitlines()
+    lines[-3] = lines[-3].replace("@hookimpl", "@hookimpl(optionalhook=True)")
+    body = "\n".join(lines)
+    assert "optionalhook" in body
+    assert names(load_plugins(entry_points=[make("mild", body)])) == ["mild:toy"]
+
+
+def test_hooks_are_called_once_for_all_plugins_together(make: Make) -> None:
+    counting = """
+        import sys
+        from fusionkit import Component, hookimpl
+
+        @hookimpl
+        def fusionkit_weightings():
+            sys.fk_toy_calls = getattr(sys, "fk_toy_calls", 0) + 1
+            return []
+    """
+    sys.__dict__.pop("fk_toy_calls", None)
+    load_plugins(entry_points=[make(name, counting) for name in ("a", "b", "c")])
+    assert sys.__dict__.pop("fk_toy_calls") == 3
 
 
 def test_an_interrupt_is_no_plugin_failure(make: Make) -> None:
