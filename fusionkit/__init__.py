@@ -55,7 +55,7 @@ if TYPE_CHECKING:
         from_velocity,
     )
     from .host.composing import compose
-    from .host.fusion import fuse
+    from .host.fusion import fuse, fuse_batch
     from .host.parts import Fused
     from .host.pipeline import Pipeline
     from .host.result import Result
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
 _LATER = {
     "Result": "host.result",
     "fuse": "host.fusion",
+    "fuse_batch": "host.fusion",
     "Fused": "host.parts",
     "Pipeline": "host.pipeline",
     "compose": "host.composing",
@@ -163,6 +164,7 @@ __all__ = [
     "from_epsilon",
     "from_velocity",
     "fuse",
+    "fuse_batch",
     "hookimpl",
     "image_mean",
     "load_plugins",

@@ -32,7 +32,7 @@ from ..recipes.layers import (
     merged,
     resolve_settings,
 )
-from ..recipes.settings import Settings, SettingsDict
+from ..recipes.settings import Settings, SettingsDict, as_recipe_has_them
 from ..sampling.cache import EstimateCache
 from .hardware import check_compiler, fast_precision
 from .idle import complaints
@@ -120,7 +120,7 @@ def compose(
     named = {k: v for k, v in said.items() if v is not None and k not in objects}
     if registry is None:
         registry = load_plugins() if len(objects) < len(said) else Registry([], [])
-    layered = merged([*layers, Said({**named, **settings}, GIVEN)], registry)
+    layered = merged([*layers, Said({**named, **as_recipe_has_them(settings)}, GIVEN)], registry)
     resolved = resolve_settings(layered.recipe)
     shared = {} if built is None else built
 

@@ -18,6 +18,9 @@ from .scene import Scene
 
 # Sources are read, and what is wrong with them is said, before torch takes seconds to import.
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
     from ..contract.estimator import NoiseEstimator
     from ..contract.objective import Objective
     from ..contract.weighting import Weighting
@@ -48,7 +51,8 @@ def fuse(
         reading; PIL images; arrays (H, W) or (H, W, C); tensors (H, W) or (C, H, W). C is
         1 to 4: grey, grey + alpha, RGB, RGBA. Integers span their dtype's range,
         floats [0, 1]; ``range`` says otherwise. Or one path, of a file that is a stack:
-        a TIFF with pages, an NPY array (K, H, W) or (K, H, W, C).
+        a TIFF with pages, an NPY array (K, H, W) or (K, H, W, C). For a batch of scenes
+        see :func:`fusionkit.fuse_batch`.
     more
         None: sources that are not in one list are an error that says so.
     task, recipe, estimator, weighting, objective, registry, cache, **settings
@@ -114,3 +118,65 @@ def fuse(
     for note in scene.notes:
         warnings.warn(note, FusionkitWarning, stacklevel=2)
     return scene.fuse(pipeline, seed, on_step)
+
+
+def fuse_batch(
+    sources: Sequence[NDArray[Any] | Tensor],
+    *,
+    pipeline: Pipeline | None = None,
+    seeds: Sequence[int] | None = None,
+    **how: Any,
+) -> list[Result]:
+    """Fuse several scenes of one size with one pipeline.
+
+    Parameters
+    ----------
+    sources
+        K >= 2 arrays (B, H, W) or (B, H, W, C), or tensors (B, C, H, W): image b of each is a
+        scene.
+    pipeline
+        A composed pipeline.
+    seeds
+        (B,), one per scene; by default all have the pipeline's. A scene comes out as it does
+        alone.
+    **how
+        In the place of ``pipeline``: see :func:`fusionkit.compose`.
+
+    Returns
+    -------
+    list of Result
+        B of them, as :func:`fusionkit.fuse` returns each.
+
+    Raises
+    ------
+    UsageError
+        The sources are not of one batch size, or seeds not one for each scene.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> near, far = np.zeros((3, 32, 32), np.uint8), np.full((3, 32, 32), 200, np.uint8)
+    >>> [result.image.shape for result in fuse_batch([near, far], weighting="saliency")]
+    [(32, 32), (32, 32), (32, 32)]
+    """
+    counts = {len(source) for source in sources}
+    if len(counts) != 1 or any(source.ndim not in (3, 4) for source in sources):
+        shapes = ", ".join(str(tuple(source.shape)) for source in sources)
+        raise UsageError(
+            f"a batch is arrays (B, H, W) or (B, H, W, C), or tensors (B, C, H, W), of one B: "
+            f"not {shapes}"
+        )
+    if seeds is not None and len(seeds) != counts.pop():
+        raise UsageError(f"{len(seeds)} seeds for a batch of {len(sources[0])}")
+    if pipeline is None:
+        from .composing import compose
+
+        pipeline = compose(**how)
+    elif how:
+        raise UsageError("a pipeline is already composed: only seeds may be given beside it")
+    scenes = [list(scene) for scene in zip(*sources, strict=True)]
+    if seeds is None:
+        return [fuse(scene, pipeline=pipeline) for scene in scenes]
+    return [
+        fuse(scene, pipeline=pipeline, seed=seed) for scene, seed in zip(scenes, seeds, strict=True)
+    ]

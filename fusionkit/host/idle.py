@@ -51,7 +51,7 @@ def complaints(pipeline: Pipeline, origins: Mapping[str, Origin]) -> list[str]:
 
 def _idle_settings(pipeline: Pipeline) -> dict[str, str]:
     settings = pipeline.settings
-    found: dict[str, str] = {}
+    found: dict[str, str] = dict(idle_options(settings))
 
     def note(why: str, *names: str) -> None:
         for name in names:

@@ -66,6 +66,22 @@ class Pipeline:
         place = f"{self.context.device}, {self.context.precision}"
         return f"<Pipeline of {names}; steps: {self.schedule.steps}; {place}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the recipe: what is unpickled is composed anew, of what is installed there.
+
+        Raises
+        ------
+        TypeError
+            A component was given as an object, which no recipe names.
+        """
+        given = [part.label for part in self.parts.values() if part.provided is None]
+        if given:
+            raise TypeError(f"{given[0]} was given as an object: name it, to pickle the pipeline")
+        plugins = [part.provided.plugin for part in self.parts.values() if part.provided]
+        files = sorted({plugin.origin for plugin in plugins if plugin.distribution is None})
+        folder = None if self.cache is None else str(self.cache.folder)
+        return _recomposed, (self.as_recipe(), self.context.device, files, folder)
+
     def channels_of(self, sources: int) -> int:
         """Return how many channels a run over sources of so many has.
 
@@ -103,6 +119,7 @@ class Pipeline:
         on_step: Callable[[SampledStep], None] | None = None,
         noise: Sequence[float] | None = None,
         on_pixels: OnPixels | None = None,
+        x_init: Tensor | None = None,
     ) -> Fused:
         """Fuse a batch.
 
@@ -123,6 +140,10 @@ class Pipeline:
         on_pixels
             Called with the pixels of every part of an image that the estimator has evaluated;
             in all they are about NFE times those of the images.
+        x_init
+            (B, C, H, W), the fused image at the first level, in the place of noise or of the
+            noised initial fusion: ``step.x`` of a step, with the levels from there on as
+            ``sigmas``, resumes a run.
 
         Raises
         ------
@@ -135,7 +156,7 @@ class Pipeline:
         weights: Tensor | None = None
         image: Tensor | None = None
         run: Any = None
-        for done in self.steps(sources, seed, noise, on_pixels):
+        for done in self.steps(sources, seed, noise, on_pixels, x_init):
             weights = done.weights if weights is None else weights + done.weights
             image, run = done.corrected, done.step.run
             if on_step is not None:
@@ -163,16 +184,20 @@ class Pipeline:
         seed: int | Sequence[int] | None = None,
         noise: Sequence[float] | None = None,
         on_pixels: OnPixels | None = None,
+        x_init: Tensor | None = None,
+        grad: bool = False,
     ) -> Iterator[SampledStep]:
         """Fuse a batch, yielding every finished step; arguments and errors as for a call.
 
-        What components returned is checked once the steps are exhausted.
+        What components returned is checked once the steps are exhausted. With ``grad``, gradients
+        pass through weighting, objective and sampler, so that what they learn can be trained
+        through the steps; what the prior estimates is a constant.
         """
         self._check_sources(sources)
         noise = checked_noise(noise, len(sources))
         seeds = self._seeds(seed, sources.shape[1])
         cache = self._run_cache(sources, seeds, noise)
-        return self._sample(sources, seeds, noise, cache, on_pixels)
+        return self._sample(sources, seeds, noise, cache, on_pixels, x_init, grad)
 
     def denoise(
         self,
@@ -203,6 +228,8 @@ class Pipeline:
         noise: tuple[float, ...],
         cache: RunCache | None,
         on_pixels: OnPixels | None,
+        x_init: Tensor | None,
+        grad: bool,
     ) -> Iterator[SampledStep]:
         K, B, C, H, W = sources.shape
         prepared = sources.to(self.device, self.dtype)
@@ -223,13 +250,18 @@ class Pipeline:
             checks=checks,
             cache=cache,
             evaluator=evaluator,
+            detach=grad,
         )
+        if x_init is not None:
+            x_init = self._checked_start(x_init, prepared)
         yield from sample(
             run,
             self.parts["weighting"].built,
             self.parts["objective"].built,
             self.parts["sampler"].built,
             from_noise=self.schedule.from_noise,
+            x_init=x_init,
+            grad=grad,
             weighting_name=self.parts["weighting"].label,
             objective_name=self.parts["objective"].label,
             sampler_name=self.parts["sampler"].label,
@@ -285,6 +317,14 @@ class Pipeline:
                 raise UsageError(f"{part.label} takes {takes} sources, not {shape[0]}")
         self.channels_of(shape[2])
 
+    def _checked_start(self, x: Tensor, sources: Tensor) -> Tensor:
+        shape = sources.shape[1:]
+        if x.ndim != 4 or tuple(x.shape) not in (tuple(shape), (shape[0], 1, *shape[2:])):
+            raise UsageError(f"x_init is {tuple(x.shape)}, of images {tuple(shape)}")
+        if self.target_only:
+            raise UsageError("x_init: nothing here reads the fused trajectory")
+        return x.to(sources).expand(shape)
+
     def _seeds(self, seed: int | Sequence[int] | None, batch: int) -> tuple[int, ...]:
         seed = self.settings.seed if seed is None else seed
         seeds = (seed,) * batch if isinstance(seed, int) else tuple(seed)
@@ -304,3 +344,14 @@ class Pipeline:
                 f"{most:.4g}: start there, or below"
             )
         return Schedule.of(chosen, settings.init)
+
+
+def _recomposed(
+    recipe: Mapping[str, Any], device: str, files: Sequence[str], cache: str | None
+) -> Pipeline:
+    """Compose a pipeline that was pickled; on another device, if its own is not here."""
+    from .composing import compose
+    from .plugins import load_plugins
+
+    registry = load_plugins(inline=files)
+    return compose(recipe={**recipe, "device": device}, registry=registry, cache=cache)

@@ -6,13 +6,12 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from ..imaging import (
-    encode_picture,
-    held,
-)
+from ..imaging import encode_picture, from_unit, full_scale, held
 from ..imaging.metadata import NO_METADATA, Metadata
+from ..imaging.values import to_unit
 from .saving import Kept, record_path_of, save_result
 
 # Sources are read, and what is wrong with them is said, before torch takes seconds to import.
@@ -50,6 +49,16 @@ class Result:
             f"<Result {width}x{height} {self.pixels.dtype} {kind}"
             f"{'' if self.alpha is None else ' with alpha'}, {' '.join(parts)}>"
         )
+
+    def _repr_png_(self) -> bytes:
+        """Return a PNG of eight bits, as notebooks show it; floats span the output's range."""
+        bounds = self.record["output"]["range"]
+        byte = np.dtype(np.uint8)
+        shown = np.nan_to_num(to_unit(self.pixels, *bounds))
+        alpha = self.alpha
+        if alpha is not None:
+            alpha = from_unit(to_unit(alpha, *full_scale(alpha.dtype)), byte, 0, 255)
+        return encode_picture("shown.png", from_unit(shown, byte, 0, 255), alpha, self.icc)
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write the image, and the record beside it (``out.png`` gets ``out.png.json``).

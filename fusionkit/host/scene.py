@@ -26,6 +26,8 @@ from ..imaging import (
     orientation_notes,
     output_format,
     plan_colour,
+    planes_left_to_one,
+    planes_of,
     shown_by,
     source_noise,
 )
@@ -41,8 +43,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..sampling.guide import SampledStep
-    from .parts import Denoised
+    from .parts import Denoised, Fused
     from .pipeline import Pipeline
+
+    OnStep = Callable[[SampledStep], None]
+
+OnPixels = Callable[[float], None] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +61,7 @@ class Scene:
     differ_in_alpha: bool
     noise: tuple[SourceNoise, ...]
     finds_no_noise: bool
+    rgb: bool
     as_tensor: bool
     keeps_axis: bool
     paths: tuple[str, ...]
@@ -69,7 +76,8 @@ class Scene:
         pictures = in_one_profile(pictures)
         alpha, opaque = common_alpha(pictures)
         shown = shown_by(pictures, opaque)
-        plan = plan_colour(pictures, settings.chroma, shown)
+        chroma = "auto" if settings.colour == "rgb" else settings.chroma
+        plan = plan_colour(pictures, chroma, shown)
         noise = source_noise(pictures, plan.luma, settings.noise, shown)
         metadata = pictures[0].metadata if settings.metadata else NO_METADATA
         format = output_format(pictures, settings.depth)
@@ -80,6 +88,7 @@ class Scene:
             differ_in_alpha=opaque is not None,
             noise=noise,
             finds_no_noise="auto" in settings.noise and not any(one.found for one in noise),
+            rgb=settings.colour == "rgb",
             as_tensor=all(is_tensor(source) for source in sources),
             keeps_axis=all(_has_channel_axis(source) for source in sources),
             paths=tuple(os.fspath(s) for s in sources if isinstance(s, (str, os.PathLike))),
@@ -136,37 +145,29 @@ class Scene:
         self,
         pipeline: Pipeline,
         seed: int | None = None,
-        on_step: Callable[[SampledStep], None] | None = None,
-        on_pixels: Callable[[float], None] | None = None,
+        on_step: OnStep | None = None,
+        on_pixels: OnPixels = None,
     ) -> Result:
-        """Fuse luminance with a pipeline, attach colour and alpha, return in the output's depth."""
-        import torch
-
+        """Fuse with a pipeline, attach colour and alpha, return in the output's depth."""
         from .record import make_record, metadata_record
 
         began = time.perf_counter()
-        luma = torch.from_numpy(self.plan.luma)[:, None, None].mul(2).sub_(1)
-        plan, spent = self._quiet_colour(pipeline, seed, on_pixels)
-        fused = pipeline(luma, seed, on_step, self.luma_noise, on_pixels)
-        image = ((fused.image[0, 0] + 1) / 2).cpu().numpy()
-        weights = fused.weights[:, 0, 0].cpu().numpy()
-        if plan.shown is not None:
-            quiet, more = self._quiet_luma(pipeline, seed, on_pixels)
-            image = left_to_one(image, quiet, plan.shown)
-            spent += more
-        fused = replace(
-            fused,
-            nfe=fused.nfe + sum(quiet.nfe for quiet in spent),
-            tiled=min(filter(None, [fused.tiled, *(quiet.tiled for quiet in spent)]), default=0),
-            retries=fused.retries + sum(quiet.retries for quiet in spent),
+        pixels, weighed, spent = (self._in_rgb if self.in_rgb else self._in_luma)(
+            pipeline, seed, on_step, on_pixels
         )
-        pixels, alpha = self.storage.pixels(plan, image, weights), self.storage.stored_alpha()
+        fused = replace(
+            weighed,
+            nfe=weighed.nfe + sum(quiet.nfe for quiet in spent),
+            tiled=min(filter(None, [weighed.tiled, *(quiet.tiled for quiet in spent)]), default=0),
+            retries=weighed.retries + sum(quiet.retries for quiet in spent),
+        )
+        alpha = self.storage.stored_alpha()
         record = make_record(
             pipeline,
             fused,
             seed=pipeline.settings.seed if seed is None else seed,
             pictures=self.pictures,
-            colour=self.plan.record(),
+            colour={"fused": "rgb"} if self.in_rgb else {"fused": "luma", **self.plan.record()},
             noise=[noise.channel for noise in self.noise],
             output=self.format,
             notes=self.notes,
@@ -177,6 +178,47 @@ class Scene:
         return Result(like, record, pixels, alpha, self.plan.icc, self.paths, self.storage.metadata)
 
     @property
+    def in_rgb(self) -> bool:
+        """Whether all channels are fused: where that is asked for, and there is colour."""
+        return self.rgb and self.plan.kind != "grey"
+
+    def _in_luma(
+        self, pipeline: Pipeline, seed: int | None, on_step: OnStep | None, on_pixels: OnPixels
+    ) -> tuple[NDArray[Any], Fused, list[Denoised]]:
+        """Return the pixels of fused luminance in colour, what was fused, and denoised for it."""
+        import torch
+
+        luma = torch.from_numpy(self.plan.luma)[:, None, None].mul(2).sub_(1)
+        plan, spent = self._quiet_colour(pipeline, seed, on_pixels)
+        fused = pipeline(luma, seed, on_step, self.luma_noise, on_pixels)
+        image = ((fused.image[0, 0] + 1) / 2).cpu().numpy()
+        weights = fused.weights[:, 0, 0].cpu().numpy()
+        if plan.shown is not None:
+            quiet, more = self._quiet(
+                self.plan.luma[:, None], self.luma_noise, pipeline, seed, on_pixels
+            )
+            image = left_to_one(image, quiet[:, 0], plan.shown)
+            spent += more
+        return self.storage.pixels(plan, image, weights), fused, spent
+
+    def _in_rgb(
+        self, pipeline: Pipeline, seed: int | None, on_step: OnStep | None, on_pixels: OnPixels
+    ) -> tuple[NDArray[Any], Fused, list[Denoised]]:
+        """Return the pixels of fused channels, what was fused, and what was denoised for it."""
+        import torch
+
+        planes = planes_of(self.pictures, self.plan.shown)
+        sigmas = [noise.channel / 127.5 for noise in self.noise]
+        sources = torch.from_numpy(planes)[:, None].mul(2).sub_(1)
+        fused = pipeline(sources, seed, on_step, sigmas, on_pixels)
+        image = ((fused.image[0] + 1) / 2).cpu().numpy()
+        spent: list[Denoised] = []
+        if self.plan.shown is not None:
+            quiet, spent = self._quiet(planes, sigmas, pipeline, seed, on_pixels)
+            image = planes_left_to_one(image, quiet, self.plan.shown)
+        return self.storage.planes(image), fused, spent
+
+    @property
     def luma_noise(self) -> list[float]:
         """The noise to be taken off of every source's luma, in units of images in [-1, 1]."""
         return [noise.luma / 127.5 for noise in self.noise]
@@ -185,7 +227,7 @@ class Scene:
         self,
         pipeline: Pipeline,
         seed: int | None,
-        on_pixels: Callable[[float], None] | None,
+        on_pixels: OnPixels,
     ) -> tuple[ColourPlan, list[Denoised]]:
         """Return the plan with chroma from denoised sources, and what was denoised for it."""
         import torch
@@ -203,23 +245,24 @@ class Scene:
                 offsets[source][~self.plan.shown[source]] = 0
         return replace(self.plan, offsets=offsets), spent
 
-    def _quiet_luma(
+    def _quiet(
         self,
+        planes: NDArray[np.float32],
+        sigmas: Sequence[float],
         pipeline: Pipeline,
         seed: int | None,
-        on_pixels: Callable[[float], None] | None,
+        on_pixels: OnPixels,
     ) -> tuple[NDArray[Any], list[Denoised]]:
-        """Return the luma of the sources, (K, H, W), denoised, and what was denoised for it."""
+        """Return the planes of the sources, (K, C, H, W), denoised, and what was denoised."""
         import torch
 
-        luma = self.plan.luma.copy()
+        planes = planes.copy()
         spent: list[Denoised] = []
-        for source in [source for source, noise in enumerate(self.noise) if noise.luma > 0]:
-            planes = torch.from_numpy(luma[source])[None, None] * 2 - 1
-            spent.append(pipeline.denoise(planes, self.luma_noise[source], seed, on_pixels))
-            quiet = spent[-1].images[0, 0]
-            luma[source] = ((quiet + 1) / 2).clamp(0, 1).cpu().numpy()
-        return luma, spent
+        for source in [source for source, sigma in enumerate(sigmas) if sigma > 0]:
+            images = torch.from_numpy(planes[source])[None] * 2 - 1
+            spent.append(pipeline.denoise(images, sigmas[source], seed, on_pixels))
+            planes[source] = ((spent[-1].images[0] + 1) / 2).clamp(0, 1).cpu().numpy()
+        return planes, spent
 
     def _like_sources(
         self, pixels: NDArray[Any], alpha: NDArray[Any] | None

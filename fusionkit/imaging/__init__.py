@@ -16,6 +16,7 @@ from fusionkit.imaging.noise import (
     source_noise,
 )
 from fusionkit.imaging.picture import Picture
+from fusionkit.imaging.planes import planes_left_to_one, planes_of
 from fusionkit.imaging.profiles import in_one_profile
 from fusionkit.imaging.read import DEFAULT_MAX_PIXELS, read_picture
 from fusionkit.imaging.values import (
@@ -64,6 +65,8 @@ __all__ = [
     "parse_range",
     "picture_from_array",
     "plan_colour",
+    "planes_left_to_one",
+    "planes_of",
     "read_picture",
     "shown_by",
     "source_noise",

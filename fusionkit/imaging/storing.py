@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,12 +77,31 @@ class Storage:
 
     def pixels(self, plan: ColourPlan, luma: NDArray[Any], weights: NDArray[Any]) -> NDArray[Any]:
         """Return the fused luma, (H, W), in colour, as it is stored; some rows at a time."""
+
+        def coloured(rows: slice) -> NDArray[np.float64]:
+            return plan.part(rows).attach(luma[rows], weights[:, rows])
+
+        return self._stored(luma.shape, plan.layout, coloured)
+
+    def planes(self, planes: NDArray[Any]) -> NDArray[Any]:
+        """Return fused channels, (C, H, W), as they are stored."""
+
+        def channels(rows: slice) -> NDArray[np.float64]:
+            unit = np.moveaxis(planes[:, rows], 0, -1).astype(np.float64).clip(0, 1)
+            return unit if len(planes) > 1 else unit[..., 0]
+
+        return self._stored(planes.shape[1:], len(planes), channels)
+
+    def _stored(
+        self,
+        size: tuple[int, ...],
+        channels: int,
+        unit: Callable[[slice], NDArray[np.float64]],
+    ) -> NDArray[Any]:
         format = self.format
-        shape = luma.shape if plan.layout == 1 else (*luma.shape, plan.layout)
-        pixels = np.empty(shape, format.dtype)
-        for rows in bands(*luma.shape):
-            unit = plan.part(rows).attach(luma[rows], weights[:, rows])
-            pixels[rows] = from_unit(unit, format.dtype, format.low, format.high)
+        pixels = np.empty(size if channels == 1 else (*size, channels), format.dtype)
+        for rows in bands(*size):
+            pixels[rows] = from_unit(unit(rows), format.dtype, format.low, format.high)
         if self.no_data is not None:
             _keep_apart(pixels, self.no_data)
             if self.hidden is not None:

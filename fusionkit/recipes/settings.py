@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from ..contract.options import option
 
@@ -52,10 +52,15 @@ class Settings:
         "Compile the estimator's network with torch.compile, for each size of image anew: "
         "minutes, which a CPU does not earn back.",
     )
+    colour: Literal["luma", "rgb"] = option(
+        "luma",
+        "Fuse luminance, and attach colour afterwards, or all channels with common weights.",
+    )
     chroma: str = option(
         "auto",
         "Where colour comes from: auto, weights, distance (from neutral), none, or a "
         "source's number.",
+        only_with={"colour": ("luma",)},
     )
     range: tuple[str, ...] = option(
         (), "Value range of a source, K:LO,HI: 1:0,4095 for 12-bit data; may be repeated."
@@ -94,11 +99,37 @@ class SettingsDict(TypedDict, total=False):
     device: str
     precision: Literal["auto", "float64", "float32", "bfloat16", "float16"]
     tile: int
-    noise: Sequence[str]
+    noise: str | Sequence[str] | Mapping[int, float]
     compile: Literal["off", "on"]
+    colour: Literal["luma", "rgb"]
     chroma: str
-    range: Sequence[str]
+    range: Sequence[str] | Mapping[int, tuple[float, float]]
     stretch: bool | Sequence[int]
     depth: Literal["auto", "8", "16", "float"]
     quality: int
     metadata: bool
+
+
+def as_recipe_has_them(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Write keyword arguments as a recipe has them.
+
+    Examples
+    --------
+    >>> as_recipe_has_them({"noise": {2: 10}, "range": {1: (0, 4095)}, "steps": 4})
+    {'noise': ['2:10'], 'range': ['1:0,4095'], 'steps': 4}
+    >>> as_recipe_has_them({"noise": "auto"})
+    {'noise': ['auto']}
+    """
+    plain = dict(settings)
+    for name in ("noise", "range"):
+        value = plain.get(name)
+        if isinstance(value, str):
+            plain[name] = [value]
+        elif isinstance(value, Mapping):
+            plain[name] = [f"{source}:{_numbers(said)}" for source, said in value.items()]
+    return plain
+
+
+def _numbers(said: Any) -> str:
+    several = said if isinstance(said, (tuple, list)) else (said,)
+    return ",".join(str(each) for each in several)

@@ -49,6 +49,8 @@ class Guide:
     from_noise
         Whether a trajectory starts from pure noise; otherwise from the objective's initial
         fusion, noised.
+    x_init
+        The image at level 0, in their place.
     weighting_name, objective_name
         What messages call them.
     """
@@ -60,11 +62,13 @@ class Guide:
         objective: Objective,
         *,
         from_noise: bool = True,
+        x_init: Tensor | None = None,
         weighting_name: str = "weighting",
         objective_name: str = "objective",
     ) -> None:
         self.run = run
         self._from_noise = from_noise
+        self._x_init = x_init
         self._names = weighting_name, objective_name
         self._previous: Tensor | None = None
         # The objective first: the weighting can then see which source estimates are made anyway.
@@ -82,6 +86,8 @@ class Guide:
     def start(self) -> Tensor:
         """Return the image at level 0, (B, C, H, W): noise, or the noised initial fusion."""
         run, name = self.run, self._names[1]
+        if self._x_init is not None:
+            return self._x_init
         noise = run.noise("fusionkit/start").mul_(run.sigma[0])
         if self._from_noise:
             return noise
@@ -148,24 +154,28 @@ def sample(
     sampler: Sampler,
     *,
     from_noise: bool = True,
+    x_init: Tensor | None = None,
+    grad: bool = False,
     weighting_name: str = "weighting",
     objective_name: str = "objective",
     sampler_name: str = "sampler",
 ) -> Iterator[SampledStep]:
     """Let a sampler go from the first level to the clean image, yielding every step.
 
-    Nothing in here reads a value back to the host. Parameters are those of :class:`Guide`.
+    Nothing in here reads a value back to the host. Parameters are those of :class:`Guide`; with
+    ``grad``, gradients are recorded.
     """
     steps: Iterator[SampledStep] | None = None
     while True:
         # Around each step, and not over what whoever takes the steps does between them.
-        with torch.no_grad(), blame(sampler_name):
+        with torch.set_grad_enabled(grad), blame(sampler_name):
             if steps is None:
                 guide = Guide(
                     run,
                     weighting,
                     objective,
                     from_noise=from_noise,
+                    x_init=x_init,
                     weighting_name=weighting_name,
                     objective_name=objective_name,
                 )

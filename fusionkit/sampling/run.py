@@ -43,6 +43,8 @@ class Run:
         The side of the tiles that images are evaluated in; see ``Evaluator``.
     evaluator
         The estimator with what it has cost already, in the place of a new one.
+    detach
+        Whether images to estimate may require a gradient, which ends there.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Run:
         cache: RunCache | None = None,
         tile: int = 0,
         evaluator: Evaluator | None = None,
+        detach: bool = False,
     ) -> None:
         self.seeds = tuple(seeds)
         self.checks = checks if checks is not None else Checks()
@@ -65,6 +68,7 @@ class Run:
         self._evaluator = evaluator or Evaluator(estimator, estimator_name, self.checks, tile)
         self._unit = sources.shape[-2] * sources.shape[-1]
         self._budget = memory_budget
+        self._detach = detach
         self._cache = cache
         self._begin(sources, schedule, 1)
 
@@ -124,7 +128,9 @@ class Run:
         channels, *size = self.sources.shape[2:]
         size = list(x.shape[2:]) if x.ndim == 4 else size  # any size will do
         check_shape(x, (len(x), channels, *size), "a component", "images to estimate")
-        if x.requires_grad:
+        if self._detach:
+            x = x.detach()
+        elif x.requires_grad:
             raise RuntimeError("no gradient passes through the estimator: detach the image first")
         return self._evaluator.clean(x, [self.sigma[level]] * len(x))
 
