@@ -15,7 +15,6 @@ ROOT = Path(fusionkit.__file__).parent
 # From the top to the bottom; packages of one floor do not know one another.
 FLOORS = (
     ("cli",),
-    ("benchmarking",),
     ("testing", "tracing", "evaluation", "training"),
     ("host",),
     ("sampling",),

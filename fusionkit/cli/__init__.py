@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 import warnings
@@ -12,17 +13,21 @@ from typing import TextIO
 
 from .._version import __version__
 from ..contract.options import suggest
-from ..errors import FusionkitError, FusionkitWarning
+from ..errors import FusionkitError, FusionkitWarning, UsageError
 
 COMMANDS = {
     "run": "fuse registered images of one scene, or folders of them",
     "evaluate": "measure fused images against their sources",
     "ablate": "run every combination of components and options, and report",
-    "bench": "remake the benchmarks: fusion quality, speed",
     "compare": "put images side by side on a labelled sheet, with enlarged regions",
     "plugins": "list plugins and their components, with options",
     "doctor": "check this installation: versions, device, plugins, conformance",
 }
+
+SEPARATE = {
+    "bench": ("fusionkit_benchmarks", "remake the benchmarks: fusion quality, speed"),
+}
+"""Commands that packages of their own bring: the package, whose ``command`` has a ``main``."""
 
 _HELP = """\
 usage: fusionkit COMMAND ...
@@ -129,8 +134,9 @@ def _warnings_in_one_line() -> Iterator[None]:
 
 def _dispatch(given: list[str]) -> int:
     if not given or given[0] in ("-h", "--help"):
-        width = max(map(len, COMMANDS))
-        lines = (f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items())
+        there = {**COMMANDS, **_separate()}
+        width = max(map(len, there))
+        lines = (f"  {name:<{width}}  {summary}" for name, summary in there.items())
         print(_HELP.format(commands="\n".join(lines)), end="")
         return 0 if given else 2
     if "" in given:
@@ -139,8 +145,28 @@ def _dispatch(given: list[str]) -> int:
     if command == "--version":
         print(f"fusionkit {__version__}")
         return 0
+    if command in SEPARATE:
+        return _run_separate(command, rest)
     if command not in COMMANDS:
         hint = suggest(command, COMMANDS) or f" There are {', '.join(COMMANDS)}."
         return complain(f"unknown command {command!r}.{hint}", 2)
     code: int = importlib.import_module(f".{command}", __name__).main(rest)
+    return code
+
+
+def _separate() -> dict[str, str]:
+    """Return the separate commands that are installed, and what they do."""
+    found = importlib.util.find_spec
+    return {name: about for name, (package, about) in SEPARATE.items() if found(package)}
+
+
+def _run_separate(command: str, arguments: Sequence[str]) -> int:
+    package, _ = SEPARATE[command]
+    if command not in _separate():
+        folder = package.removeprefix("fusionkit_")
+        raise UsageError(
+            f"{command} is not installed: it is a package of its own, in a checkout "
+            f"pip install ./{folder}"
+        )
+    code: int = importlib.import_module(f"{package}.command").main(arguments)
     return code
