@@ -126,7 +126,10 @@ def test_two_settings_in_turn(capsys, tmp_path):
 
 def test_two_recipes(capsys, tmp_path):
     recipe = tmp_path / "b.toml"
-    recipe.write_text('estimator = "gaussian"\nweighting = "fixed"\nobjective = "mse"\nsteps = 3\n')
+    recipe.write_text(
+        'estimator = "gaussian"\nweighting = "fixed"\nsteps = 3\n'
+        '[objective]\nname = "mse"\nstrength = 0.1\n'
+    )
     arguments = [*SMALL, "--compare", str(recipe), "--json", str(tmp_path / "c.json")]
     assert main(arguments) == 0
     assert json.loads((tmp_path / "c.json").read_text())["nfe"] == [6, 3]
@@ -213,11 +216,12 @@ def test_scaling_where_nothing_is_evaluated(capsys):
     "recipe",
     [
         [],
-        ["--weighting", "fixed", "--objective", "mse", "--start-at", "1"],
-        ["--objective", "increments", "--weighting", "dig-residual"],
+        ["--weighting", "fixed", "--objective", "mse", "--objective.strength", "0.1",
+         "--start-at", "1"],
+        ["--objective", "increments", "--objective.strength", "0.1", "--weighting", "dig-residual"],
         ["--weighting.skip", "0.9", "--steps", "5"],
     ],
-)
+)  # fmt: skip
 def test_a_loop_by_hand_gives_what_the_framework_gives(recipe, capsys, tmp_path):
     file = tmp_path / "o.json"
     assert main([*TINY, "--overhead", "--size", "24x16", "--json", str(file), *recipe]) == 0
