@@ -62,6 +62,8 @@ def run_line(line: str) -> None:
         pytest.importorskip(SEPARATE[arguments[0]][0])
     if arguments[0] == "run":
         arguments.append("--strict")  # what is shown does something
+    if arguments == ["doctor"]:
+        arguments.append("--quick")  # the kit is run over everything in tests/testing
     try:
         code = main(arguments)
     except SystemExit as ended:  # --help

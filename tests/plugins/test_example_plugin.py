@@ -194,7 +194,7 @@ def test_its_own_tests_pass(installed: Installed, tmp_path: Path) -> None:
 
 
 def test_doctor_finds_it_in_order(installed: Installed, tmp_path: Path) -> None:
-    text = installed.run("fusionkit", "doctor", cwd=tmp_path).stdout
+    text = installed.run("fusionkit", "doctor", "example", cwd=tmp_path).stdout
     assert "Everything is in order." in text
     assert "weighting example:sharpest" in text
 
