@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.util
 import os
@@ -28,6 +29,9 @@ SEPARATE = {
     "bench": ("fusionkit_benchmarks", "remake the benchmarks: fusion quality, speed"),
 }
 """Commands that packages of their own bring: the package, whose ``command`` has a ``main``."""
+
+# How torch says that a CPU, and Apple's MPS, have too little memory.
+_LACK = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
 
 _HELP = """\
 usage: fusionkit COMMAND ...
@@ -58,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # process, that made a run take more than twice as long. Read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _open_streams()
     try:
         with _warnings_in_one_line():
             return _dispatch(given)
@@ -72,19 +77,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def explain(error: BaseException) -> FusionkitError:
-    """Return what to tell the person of an exception; under FUSIONKIT_DEBUG=1, raise it.
-
-    torch reports an exhausted GPU, and a CPU's allocator, as RuntimeErrors.
-    """
+    """Return what to tell the person of an exception; under FUSIONKIT_DEBUG=1, raise it."""
     if os.environ.get("FUSIONKIT_DEBUG") == "1":
         raise error
     if isinstance(error, FusionkitError):
         return error
-    if isinstance(error, MemoryError) or "memory" in str(error).lower():
+    if _lacks_memory(error):
         return FusionkitError("out of memory: use smaller images, or another --device")
     return FusionkitError(
         f"unexpected {type(error).__name__}: {error}: FUSIONKIT_DEBUG=1 shows where it comes from"
     )
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Whether there was too little memory, and not something else wrong with it.
+
+    torch has an exception of its own for CUDA; of other devices, only the text tells.
+    """
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    kinds = {kind.__name__ for kind in type(error).__mro__}  # torch may not be imported
+    said = isinstance(error, RuntimeError) and any(text in str(error) for text in _LACK)
+    return said or bool(kinds & {"MemoryError", "OutOfMemoryError"})
 
 
 def complain(message: str, code: int) -> int:
@@ -107,6 +121,13 @@ def print_line(line: str, stream: TextIO) -> None:
     """Print one line; what the stream's encoding lacks, as in a file's name, is escaped."""
     encoding = stream.encoding or "utf-8"
     print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream)
+
+
+def _open_streams() -> None:
+    """Print to nowhere where the shell closed a stream (``>&-``), and leave no file its number."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 @contextmanager

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import errno
 import json
+import shlex
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from fusionkit import __version__, load_plugins
-from fusionkit.cli import COMMANDS, main
+from fusionkit.cli import COMMANDS, explain, main
 from fusionkit.testing import Outcome
 
 NO_TORCH = """
@@ -179,3 +183,36 @@ def test_debug_shows_the_traceback(monkeypatch):
 
     with pytest.raises(UsageError):
         main(["plugins", "nope"])
+
+
+def test_only_what_is_a_lack_of_memory_is_called_so():
+    import torch
+
+    lacks = [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), OSError(errno.ENOMEM, "")]
+    for ask in (lambda: torch.empty(10**15), lambda: np.empty(2**60, np.uint8)):
+        with pytest.raises((RuntimeError, MemoryError)) as raised:
+            ask()
+        lacks.append(raised.value)
+    assert all("out of memory: use smaller" in str(explain(error)) for error in lacks)
+    others = [
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("input must be in channels_last memory format"),
+        ValueError("memoryview: invalid slice"),
+        OSError(errno.ENOSPC, "no space for memory-mapped file"),
+    ]
+    for error in others:
+        assert str(error) in str(explain(error))
+        assert "out of memory" not in str(explain(error))
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_reason_to_fail(pair, tmp_path, closed):
+    out = tmp_path / "o.png"
+    command = [sys.executable, "-m", "fusionkit", "run", *map(str, pair), "-o", str(out)]
+    command += ["--steps", "2", "--estimator", "gaussian", "--objective", "mse"]
+    done = subprocess.run(
+        f"{shlex.join(command)} {closed}", shell=True, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert (str(out) in done.stdout) == (">&-" not in closed.split())
+    assert Image.open(out).size == Image.open(pair[0]).size
