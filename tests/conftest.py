@@ -20,7 +20,7 @@ from PIL import Image
 from fusionkit.recipes.layers import task_recipe
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SEPARATE = {"benchmarks": "fusionkit_benchmarks"}
+SEPARATE = {"benchmarks": "fusionkit_benchmarks", "training": "fusionkit_training"}
 """Folders of tests, and the packages of their own that they are of."""
 
 

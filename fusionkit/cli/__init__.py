@@ -27,6 +27,7 @@ COMMANDS = {
 
 SEPARATE = {
     "bench": ("fusionkit_benchmarks", "remake the benchmarks: fusion quality, speed"),
+    "train": ("fusionkit_training", "train what ships with weights: compact, learned"),
 }
 """Commands that packages of their own bring: the package, whose ``command`` has a ``main``."""
 

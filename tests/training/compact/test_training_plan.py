@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 from fusionkit_diffusion.schedules import linear_alpha_bar
-from fusionkit_diffusion.training_plan import (
+from fusionkit_training.compact.plan import (
     BINS,
     FAR,
     LEVELS,
@@ -16,8 +16,7 @@ from fusionkit_diffusion.training_plan import (
     Plan,
     draw_levels,
 )
-
-from fusionkit.training import generator_for
+from fusionkit_training.state import generator_for
 
 
 def test_every_batch_has_one_level_from_each_share() -> None:

@@ -7,7 +7,7 @@ import pytest
 import scipy.ndimage
 import skimage.data
 import torch
-from fusionkit_learned.degradations import (
+from fusionkit_training.learned.degradations import (
     CHOOSING,
     FAMILIES,
     contrast,
@@ -16,11 +16,11 @@ from fusionkit_learned.degradations import (
     noise,
     regions,
 )
-from fusionkit_learned.evaluate import BASELINES, mean_of, oracle, psnr
-from fusionkit_learned.filters import disc_blur, gaussian_blur, gaussian_matrix
-from fusionkit_learned.losses import choice, distance, training_loss
-from fusionkit_learned.photographs import Draw
-from fusionkit_learned.samples import assemble, draw_levels
+from fusionkit_training.learned.evaluate import BASELINES, mean_of, oracle, psnr
+from fusionkit_training.learned.filters import disc_blur, gaussian_blur, gaussian_matrix
+from fusionkit_training.learned.losses import choice, distance, training_loss
+from fusionkit_training.learned.photographs import Draw
+from fusionkit_training.learned.samples import assemble, draw_levels
 
 PHOTO = torch.from_numpy(skimage.data.camera()[100:164, 180:244] / 255).float()
 

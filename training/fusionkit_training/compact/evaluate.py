@@ -1,4 +1,4 @@
-"""Measure a denoiser: ``python -m fusionkit_diffusion.evaluate WEIGHTS IMAGES...``."""
+"""Measure a denoiser: ``fusionkit train evaluate-compact WEIGHTS IMAGES...``."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from fusionkit_diffusion.compact import CompactEstimator
 from PIL import Image
 from torch import Tensor
 
 from fusionkit import NoiseEstimator, Step, compose
 from fusionkit.errors import FusionkitError, UsageError
 from fusionkit.imaging import atomic_write
-from fusionkit.training import find_photographs
 
-from .compact import CompactEstimator
+from ..plan import find_photographs
 from .denoising import denoised_psnr
 from .photographs import LUMA, read_rgb
 
@@ -50,9 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m fusionkit_diffusion.evaluate", description=__doc__
-    )
+    made = argparse.ArgumentParser(prog="fusionkit train evaluate-compact", description=__doc__)
     add = made.add_argument
     add("weights", metavar="WEIGHTS", help="a compact.safetensors")
     add("images", nargs="*", metavar="IMAGES", help="images, or folders of images")

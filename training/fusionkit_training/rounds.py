@@ -14,7 +14,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
-from ..imaging import write_text
+from fusionkit.imaging import write_text
+
 from .plan import Progress
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.csv"

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError
+from fusionkit.errors import UsageError
+
 from .plan import Plan
 
 

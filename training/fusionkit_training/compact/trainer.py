@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from fusionkit_diffusion.compact_file import architecture_of, describe, read_file
+from fusionkit_diffusion.compact_network import PIXELWISE, Architecture, Denoiser, column, rotation
 from torch import Tensor
 
-from fusionkit import training
 from fusionkit.errors import UsageError
 from fusionkit.host.weights import write_safetensors
-from fusionkit.training import by_part, check_same, follow, generator_for, training_state
 
-from .compact_file import architecture_of, describe, read_file
-from .compact_network import PIXELWISE, Architecture, Denoiser, column, rotation
+from .. import plan
+from ..state import by_part, check_same, follow, generator_for, training_state
 from .denoising import denoised_psnr
 from .muon import Muon
 from .photographs import Photographs, vary
-from .training_plan import LevelWeights, Plan, draw_levels
+from .plan import LevelWeights, Plan, draw_levels
 
 OUTLIER = 1.5
 """Norms of gradients are at most this, in units of their running mean."""
@@ -29,7 +29,7 @@ VALIDATION_SIGMAS = (15.0, 25.0, 50.0)
 
 
 @dataclass
-class Progress(training.Progress):
+class Progress(plan.Progress):
     """How far a training has come, with the crops seen, whose number changes."""
 
     crops: int = 0

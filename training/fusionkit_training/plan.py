@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import UsageError
+from fusionkit.errors import UsageError
 
 P = TypeVar("P", bound="Plan")
 

@@ -7,15 +7,16 @@ import math
 import numpy as np
 import pytest
 import torch
-from fusionkit_diffusion import evaluate
 from fusionkit_diffusion.compact import CompactEstimator
-from fusionkit_diffusion.denoising import denoised_psnr, noisy, psnr
-from fusionkit_diffusion.photographs import read_rgb
 from fusionkit_diffusion.schedules import linear_alpha_bar
+from fusionkit_training.compact import evaluate
+from fusionkit_training.compact.denoising import denoised_psnr, noisy, psnr
+from fusionkit_training.compact.photographs import read_rgb
 from PIL import Image
 from torch import Tensor
 
-from .tiny import images, one_line, photograph_folder, weights_file
+from tests.plugins.diffusion.compact.tiny import images, one_line, weights_file
+from tests.training.pictures import photograph_folder
 
 
 class Knowing:

@@ -1,4 +1,4 @@
-"""Train the learned weighting: ``python -m fusionkit_learned.train PHOTOS... --out DIR``."""
+"""Train the learned weighting: ``fusionkit train learned PHOTOS... --out DIR``."""
 
 from __future__ import annotations
 
@@ -10,22 +10,17 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+from fusionkit_learned.network import fusion_weights
 
-from fusionkit import __version__, training
+from fusionkit import __version__
 from fusionkit.errors import FusionkitError, UsageError
 from fusionkit.host.weights import checked_hash
-from fusionkit.training import (
-    CHECKPOINT,
-    add_arguments,
-    chosen_plan,
-    find_photographs,
-    split,
-    training_speed,
-)
 
+from .. import rounds
+from ..plan import add_arguments, chosen_plan, find_photographs, split
+from ..rounds import CHECKPOINT, training_speed
 from .degradations import FAMILIES
 from .evaluate import BASELINES, degraded, psnr, read_images
-from .network import fusion_weights
 from .photographs import Photographs
 from .samples import Batch
 from .trainer import EMA_DECAY, Plan, Trainer, read_checkpoint
@@ -53,11 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser; options of the plan left out are a resumed training's own."""
-    made = argparse.ArgumentParser(prog="python -m fusionkit_learned.train", description=__doc__)
+    made = argparse.ArgumentParser(prog="fusionkit train learned", description=__doc__)
     add = made.add_argument
     add_arguments(made, Plan, validation=8, report=1)
     add("--minutes", type=float, help="minutes of the whole training, over all rounds")
-    add("--steps", type=int, help="its steps, in the place of minutes")
+    add("--steps", type=int, help="its steps, instead of minutes")
     add("--pause-after", type=int, help="end this round after so many steps, to be resumed")
     return made
 
@@ -114,7 +109,7 @@ def end_of_round(args: argparse.Namespace, trainer: Trainer) -> Callable[[], boo
     return lambda: trainer.progress.step >= last
 
 
-class Round(training.Round[Trainer]):
+class Round(rounds.Round[Trainer]):
     """One round, validated on samples of photographs held out, by family."""
 
     def __init__(

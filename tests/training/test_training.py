@@ -1,4 +1,4 @@
-"""What trainings have in common; those of the two plugins are tested with these."""
+"""What trainings have in common; those of the two plugins are beside this."""
 
 from __future__ import annotations
 
@@ -13,27 +13,18 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from fusionkit import UsageError
-from fusionkit.training import (
-    CHECKPOINT,
-    LOG,
-    Log,
+from fusionkit_training.plan import (
     Plan,
     Progress,
-    Round,
     add_arguments,
-    by_part,
-    check_same,
     chosen_plan,
     find_photographs,
-    follow,
-    generator_for,
     split,
-    stop_requested,
-    training_speed,
-    training_state,
 )
+from fusionkit_training.rounds import CHECKPOINT, LOG, Log, Round, stop_requested, training_speed
+from fusionkit_training.state import by_part, check_same, follow, generator_for, training_state
+
+from fusionkit import UsageError
 
 
 def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
@@ -222,7 +213,7 @@ def test_it_is_imported_by_nobody_but_trainings() -> None:
     code = (
         "import sys, fusionkit, fusionkit.cli\n"
         "fusionkit.load_plugins()\n"
-        "print('torch' in sys.modules, 'fusionkit.training' in sys.modules)"
+        "print('torch' in sys.modules, 'fusionkit_training' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

@@ -1,4 +1,4 @@
-"""Train the compact prior: ``python -m fusionkit_diffusion.train PHOTOS... --out DIR``."""
+"""Train the compact prior: ``fusionkit train compact PHOTOS... --out DIR``."""
 
 from __future__ import annotations
 
@@ -12,29 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from fusionkit_diffusion.compact_file import architecture_of, read_file
+from fusionkit_diffusion.compact_network import Architecture, count_parameters, forward_flops
 from torch import Tensor
 
 from fusionkit import __version__
 from fusionkit.errors import FusionkitError, UsageError
 from fusionkit.host.weights import checked_hash
-from fusionkit.training import (
-    CHECKPOINT,
-    add_arguments,
-    chosen_plan,
-    find_photographs,
-    split,
-    training_speed,
-    training_state,
-)
 
+from ..plan import add_arguments, chosen_plan, find_photographs, split
+from ..rounds import CHECKPOINT, training_speed
+from ..state import training_state
 from . import photographs as variety
-from .compact_file import architecture_of, read_file
-from .compact_network import Architecture, count_parameters, forward_flops
 from .photographs import Photographs, sources_of
-from .speed import PRECISIONS, choose_precision
+from .plan import LEVELS, TAIL, Plan
+from .precision import PRECISIONS, choose_precision
+from .round import EXPORT, Round
 from .trainer import Trainer
-from .training_plan import LEVELS, TAIL, Plan
-from .training_round import EXPORT, Round
 
 VALIDATION_SIDE = 192
 
@@ -52,13 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser; options of the plan left out are a resumed training's own."""
-    made = argparse.ArgumentParser(prog="python -m fusionkit_diffusion.train", description=__doc__)
+    made = argparse.ArgumentParser(prog="fusionkit train compact", description=__doc__)
     add = made.add_argument
     add_arguments(made, Plan, validation=6, report=5)
     add("--minutes", type=float, help="minutes of this round")
     add("--plan-minutes", type=float, help="minutes of all rounds (default: this one's)")
-    add("--steps", type=int, help="steps of this round, in the place of minutes")
-    add("--plan-steps", type=int, help="steps of all rounds, in the place of minutes")
+    add("--steps", type=int, help="steps of this round, instead of minutes")
+    add("--plan-steps", type=int, help="steps of all rounds, instead of minutes")
     add("--init", type=Path, metavar="FILE", help="weights to begin with, as this command exports")
     add("--widths", help="channels of the levels (default 64,128,192,160)")
     add("--blocks", type=int, help="residual blocks of a level (default 2)")

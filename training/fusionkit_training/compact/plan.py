@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fusionkit import training
+from .. import plan
 
 LEVELS = (0.01, 1.2, 157.0)
 """Noise levels are log-uniform between the first two; a share of them between the last two. The
@@ -49,7 +49,7 @@ class LevelWeights:
     judged by, which would then hardly be learned. Dividing by the running mean of the loss
     of the same level minimises the mean *logarithm* of the error, that is the mean PSNR over
     levels (the same end as the learned uncertainty of Karras et al.,
-    arXiv 2312.02696, section 2, with bins in the place of a network). The weight
+    arXiv 2312.02696, section 2, with bins instead of a network). The weight
     depends on the level alone, never on the image, so the optimum at each level is still
     the posterior mean, which a diffusion prior needs: PSNR as a loss
     (a logarithm per image), or L1, would change it. The exception are images whose loss is beyond
@@ -81,7 +81,7 @@ class LevelWeights:
 
 
 @dataclass(frozen=True)
-class Plan(training.Plan):
+class Plan(plan.Plan):
     """A plan whose crops grow by STAGES; ``crop`` and ``batch`` are those of the first."""
 
     peak: float = 8e-4

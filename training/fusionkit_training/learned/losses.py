@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
+from fusionkit_learned.network import fusion_weights
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, log_softmax
 
 from .filters import blur, gaussian_blur, gradients
-from .network import fusion_weights
 from .samples import Batch, band_deviation
 
 FLOOR = 0.01

@@ -15,7 +15,8 @@ from torch.nn.functional import avg_pool2d
 
 from fusionkit.errors import UsageError
 from fusionkit.imaging import read_picture
-from fusionkit.training import generator_for
+
+from ..state import generator_for
 
 LUMA = (0.299, 0.587, 0.114)
 

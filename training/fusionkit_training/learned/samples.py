@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from fusionkit_learned.network import LEVELS
 from torch import Tensor
 
 from .degradations import CHOOSING, ROTATION, TASTE, degrade, smooth_fields
 from .filters import blur, gaussian_matrix
-from .network import LEVELS
 from .photographs import Draw, Photographs
 
 SOURCES = ((2, 0.6), (3, 0.25), (4, 0.15))

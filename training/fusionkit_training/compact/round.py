@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fusionkit_diffusion.compact_network import forward_flops
 from torch import Tensor
 
-from fusionkit import training
-
-from .compact_network import forward_flops
+from .. import rounds
 from .trainer import VALIDATION_SIGMAS, Trainer
 
 EXPORT = "compact.safetensors"
@@ -34,13 +33,13 @@ class Interval:
     steps: int = 0
 
 
-class Round(training.Round[Trainer]):
+class Round(rounds.Round[Trainer]):
     """One round, validated by denoising.
 
     Parameters
     ----------
     trainer, folder, report, started
-        As of :class:`fusionkit.training.Round`, ``report`` being minutes.
+        As of :class:`fusionkit_training.Round`, ``report`` being minutes.
     validation
         Images (1, 3, H, W) in [0, 1] that are not trained on.
     notes

@@ -9,24 +9,25 @@ from pathlib import Path
 
 import pytest
 import torch
-from fusionkit_learned import evaluate, train
 from fusionkit_learned.learned import Learned
-from fusionkit_learned.photographs import Draw, Photographs
-from fusionkit_learned.samples import draw_batch
-from fusionkit_learned.train import EXPORT
-from fusionkit_learned.trainer import Plan, Trainer
 from fusionkit_learned.weights_file import read_file
+from fusionkit_training.learned import evaluate, train
+from fusionkit_training.learned.photographs import Draw, Photographs
+from fusionkit_training.learned.samples import draw_batch
+from fusionkit_training.learned.train import EXPORT
+from fusionkit_training.learned.trainer import Plan, Trainer
+from fusionkit_training.plan import find_photographs
+from fusionkit_training.rounds import CHECKPOINT, LOG
 
-from fusionkit.training import CHECKPOINT, LOG, find_photographs
-
-from .tiny import one_line, photograph_folder, weights_file
+from tests.plugins.learned.tiny import one_line, weights_file
+from tests.training.pictures import photograph_folder
 
 SMALL = ["--crop", "32", "--batch", "2", "--warm-up", "1", "--validation", "1"]
 
 
 @pytest.fixture
 def photos(tmp_path) -> Path:
-    return photograph_folder(tmp_path / "photos")
+    return photograph_folder(tmp_path / "photos", 3)
 
 
 def command(photos: Path, out: Path, *more: str) -> int:

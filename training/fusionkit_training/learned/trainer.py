@@ -8,24 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from fusionkit_learned.network import Network
+from fusionkit_learned.weights_file import read_file, write_file
 from torch import Tensor
 
-from fusionkit import training
 from fusionkit.errors import UsageError
-from fusionkit.training import Progress, by_part, check_same, follow, training_state
 
+from .. import plan
+from ..plan import Progress
+from ..state import by_part, check_same, follow, training_state
 from .losses import training_loss
-from .network import Network
 from .photographs import Photographs
 from .samples import Batch, draw_batch
-from .weights_file import read_file, write_file
 
 EMA_DECAY = 0.998
 """Of the running average of the weights, which is what is exported."""
 
 
 @dataclass(frozen=True)
-class Plan(training.Plan):
+class Plan(plan.Plan):
     """A plan whose crops have multiples of 16 pixels."""
 
     peak: float = 3e-3

@@ -1,4 +1,4 @@
-"""Measure learned weights where the answer is known: ``python -m fusionkit_learned.evaluate``."""
+"""Measure learned weights where the answer is known: ``fusionkit train evaluate-learned``."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from fusionkit_learned.learned import Learned
+from fusionkit_learned.planes import laplacian
 from torch import Tensor
 
 from fusionkit import box_mean
 from fusionkit.errors import FusionkitError, UsageError
-from fusionkit.training import find_photographs, training_speed
 
+from ..plan import find_photographs
+from ..rounds import training_speed
 from .degradations import FAMILIES, degrade
 from .filters import gaussian_blur
-from .learned import Learned
 from .photographs import Draw, cut, read_luma
-from .planes import laplacian
 from .samples import Batch, assemble
 
 Weigh = Callable[[Batch], Tensor]
@@ -93,9 +94,7 @@ def read_images(photos: Sequence[str | Path], size: int) -> list[Tensor]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m fusionkit_learned.evaluate", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="fusionkit train evaluate-learned", description=__doc__)
     add = parser.add_argument
     add("weights", help="a .safetensors file, or 'shipped'")
     add("photos", nargs="+", metavar="PHOTOS", help="images, or folders of images")

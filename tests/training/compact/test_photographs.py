@@ -5,14 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from fusionkit_diffusion.photographs import GREY, INVERTED, Photographs, read_rgb, sources_of, vary
+from fusionkit_training.compact.photographs import (
+    GREY,
+    INVERTED,
+    Photographs,
+    read_rgb,
+    sources_of,
+    vary,
+)
+from fusionkit_training.plan import find_photographs
+from fusionkit_training.state import generator_for
 from PIL import Image
 from torch import Tensor
 
 from fusionkit.errors import UsageError
-from fusionkit.training import find_photographs, generator_for
-
-from .tiny import photograph_folder
+from tests.training.pictures import photograph_folder
 
 
 @pytest.fixture
@@ -100,7 +107,7 @@ def test_sources_and_licences_are_counted_from_the_manifest(tmp_path) -> None:
 
 def test_what_cannot_be_trained_on_is_named(tmp_path) -> None:
     paths = find_photographs([photograph_folder(tmp_path / "a", 1)])
-    with pytest.raises(UsageError, match=r"0\.png: 104x88 pixels are too small"):
-        Photographs.read(paths, 45)
+    with pytest.raises(UsageError, match=r"0\.png: 150x136 pixels are too small"):
+        Photographs.read(paths, 69)
     with pytest.raises(UsageError, match="no such file"):
         Photographs.read([tmp_path / "none.png"], 16)

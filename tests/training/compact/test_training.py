@@ -10,18 +10,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from fusionkit_diffusion import train
 from fusionkit_diffusion.compact import CompactEstimator
 from fusionkit_diffusion.compact_file import read_file
 from fusionkit_diffusion.compact_network import Architecture
-from fusionkit_diffusion.denoising import noisy, psnr
-from fusionkit_diffusion.muon import RMS, orthogonalised
-from fusionkit_diffusion.training_round import EXPORT, Round
+from fusionkit_training.compact import train
+from fusionkit_training.compact.denoising import noisy, psnr
+from fusionkit_training.compact.muon import RMS, orthogonalised
+from fusionkit_training.compact.round import EXPORT, Round
+from fusionkit_training.rounds import CHECKPOINT, LOG
 
 from fusionkit.errors import UsageError
-from fusionkit.training import CHECKPOINT, LOG
+from tests.plugins.diffusion.compact.tiny import one_line
+from tests.training.pictures import photograph_folder
 
-from .tiny import one_line, photograph_folder, trainer
+from .tiny import trainer
 
 SMALL = [
     *("--widths", "8,16", "--blocks", "1", "--crop", "16", "--batch", "4"),
