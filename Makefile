@@ -11,9 +11,9 @@ READY := .venv/ready
 
 setup: $(READY)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml benchmarks/pyproject.toml training/pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]' --editable ./benchmarks --editable ./training
 	# An oracle of the tests; its metadata ask for torchvision, which its network does not need.
 	$(BIN)/python -m pip install --quiet --no-deps azula==0.11.1
 	touch $@
@@ -50,4 +50,4 @@ test-lowest: dist
 	PYTHON=$(PYTHON) .ci/try-dist .venv/lowest.txt
 
 clean:
-	rm -rf .venv build demo dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv build demo dist site *.egg-info benchmarks/*.egg-info training/*.egg-info .mypy_cache .ruff_cache .pytest_cache

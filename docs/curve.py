@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 
 def main(log: str, picture: str) -> None:
-    """Read the log that ``fusionkit_diffusion.train`` keeps, and draw PSNR against hours."""
+    """Read the log that ``fusionkit train compact`` keeps, and draw PSNR against hours."""
     with open(log, newline="", encoding="utf-8") as file:
         rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
     hours = [row["minutes"] / 60 for row in rows]

@@ -19,6 +19,8 @@ from pathlib import Path
 import demo
 import numpy as np
 import torch
+from fusionkit_benchmarks.photographs import grey, luma_of_pixels
+from fusionkit_benchmarks.truth import Noise, TruthScene, noisy_scene, truth_scene
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_dilation, gaussian_filter, uniform_filter
@@ -26,8 +28,6 @@ from skimage import data, draw
 
 import fusionkit
 from fusionkit.evaluation.baselines import BASELINES, eight_bit
-from fusionkit.evaluation.photographs import grey, luma_of_pixels
-from fusionkit.evaluation.truth import Noise, TruthScene, noisy_scene, truth_scene
 
 Pixels = NDArray[np.uint8]
 

@@ -8,7 +8,9 @@ import os
 # more where another process is busy. Before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import importlib.util
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,27 @@ from PIL import Image
 from fusionkit.recipes.layers import task_recipe
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+SEPARATE = {"benchmarks": "fusionkit_benchmarks", "training": "fusionkit_training"}
+"""Folders of tests, and the packages of their own that they are of."""
+
+
+class NotInstalled(pytest.Module):
+    """A module of tests whose package is not installed: skipped before it is imported."""
+
+    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
+        folder = self.path.relative_to(REPOSITORY / "tests").parts[0]
+        pytest.skip(
+            f"{SEPARATE[folder]} is not installed: pip install ./{folder}", allow_module_level=True
+        )
+
+
+def pytest_pycollect_makemodule(
+    module_path: Path, parent: pytest.Collector
+) -> pytest.Collector | None:
+    package = SEPARATE.get(module_path.relative_to(REPOSITORY / "tests").parts[0])
+    if package is None or importlib.util.find_spec(package):
+        return None
+    return NotInstalled.from_parent(parent, path=module_path)
 
 
 def data_folder() -> Path | None:

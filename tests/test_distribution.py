@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
+import zipfile
 from collections.abc import Callable
 from email import message_from_string
 from pathlib import Path
@@ -82,6 +84,13 @@ def test_the_sdist_holds_every_file(copy):
     assert held - listed("--cached", "--others", "--exclude-standard") == set()
 
 
+def test_the_wheel_holds_host_and_plugins_alone(copy):
+    with zipfile.ZipFile(copy / build(copy, "build_wheel('.')")) as archive:
+        tops = {name.partition("/")[0] for name in archive.namelist()}
+    plugins = {folder.name for folder in (copy / "plugins").glob("fusionkit_*") if folder.is_dir()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"fusionkit", *plugins}
+
+
 def test_without_a_site_the_description_refers_to_nothing(description):
     text = description()
     assert text.lstrip().startswith("# fusionkit")
@@ -105,12 +114,19 @@ def test_with_a_site_its_links_lead_there(copy, description):
     assert not RELATIVE.search(text)
 
 
-def test_the_citation_is_of_this_version():
+def test_the_citation_and_the_packages_beside_are_of_this_version():
     citation = (REPOSITORY / "CITATION.cff").read_text("utf-8")
     assert re.findall("^version: (.*)$", citation, re.MULTILINE) == [fusionkit.__version__]
+    for project in REPOSITORY.glob("*/pyproject.toml"):
+        about = tomllib.loads(project.read_text("utf-8"))["project"]
+        assert about["version"] == fusionkit.__version__, project
 
 
 def test_every_package_says_that_it_is_typed():
-    packages = [REPOSITORY / "fusionkit", *(REPOSITORY / "plugins").glob("fusionkit_*")]
+    modules = [
+        *REPOSITORY.glob("fusionkit/__init__.py"),
+        *REPOSITORY.glob("*/fusionkit_*/__init__.py"),
+    ]
+    packages = [module.parent for module in modules]
     assert len(packages) > 5
     assert [package.name for package in packages if not (package / "py.typed").is_file()] == []

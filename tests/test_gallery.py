@@ -18,6 +18,7 @@ PAGE = (REPOSITORY / "docs" / "gallery.md").read_text("utf-8")
 def gallery(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The script."""
     pytest.importorskip("skimage")
+    pytest.importorskip("fusionkit_benchmarks")
     monkeypatch.syspath_prepend(str(REPOSITORY / "docs"))
     return importlib.import_module("gallery")
 

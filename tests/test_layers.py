@@ -15,8 +15,7 @@ ROOT = Path(fusionkit.__file__).parent
 # From the top to the bottom; packages of one floor do not know one another.
 FLOORS = (
     ("cli",),
-    ("benchmarking",),
-    ("testing", "tracing", "evaluation", "training"),
+    ("testing", "tracing", "evaluation"),
     ("host",),
     ("sampling",),
     ("imaging", "recipes"),

@@ -257,7 +257,7 @@ def test_help_says_where_a_value_comes_from(
     assert after(shown, "--range K:LO,HI") == "1:0,9, as given"
     assert after(shown, "--weighting.consistency INT") == "11, from task general"
     assert after(shown, "--objective NAME") == "objectives:mse, from recipe mine.toml"
-    assert after(shown, "--objective.strength NUMBER") == "default: 0.1"
+    assert after(shown, "--objective.strength NUMBER") == "default: 0.0"
     record = tmp_path / "fused.png.json"
     record.write_text(json.dumps({"recipe": {"steps": 9, "weighting": {"name": "fixed:fixed"}}}))
     shown = help_of(capsys, "run", "--recipe", str(record), "--weighting.weights", "1,2")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import importlib.util
 import os
 import sys
 import warnings
@@ -12,17 +14,25 @@ from typing import TextIO
 
 from .._version import __version__
 from ..contract.options import suggest
-from ..errors import FusionkitError, FusionkitWarning
+from ..errors import FusionkitError, FusionkitWarning, UsageError
 
 COMMANDS = {
     "run": "fuse registered images of one scene, or folders of them",
     "evaluate": "measure fused images against their sources",
     "ablate": "run every combination of components and options, and report",
-    "bench": "remake the benchmarks: fusion quality, speed",
     "compare": "put images side by side on a labelled sheet, with enlarged regions",
     "plugins": "list plugins and their components, with options",
     "doctor": "check this installation: versions, device, plugins, conformance",
 }
+
+SEPARATE = {
+    "bench": ("fusionkit_benchmarks", "remake the benchmarks: fusion quality, speed"),
+    "train": ("fusionkit_training", "train what ships with weights: compact, learned"),
+}
+"""Commands that packages of their own bring: the package, whose ``command`` has a ``main``."""
+
+# How torch says that a CPU, and Apple's MPS, have too little memory.
+_LACK = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
 
 _HELP = """\
 usage: fusionkit COMMAND ...
@@ -53,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # process, that made a run take more than twice as long. Read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _open_streams()
     try:
         with _warnings_in_one_line():
             return _dispatch(given)
@@ -67,19 +78,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def explain(error: BaseException) -> FusionkitError:
-    """Return what to tell the person of an exception; under FUSIONKIT_DEBUG=1, raise it.
-
-    torch reports an exhausted GPU, and a CPU's allocator, as RuntimeErrors.
-    """
+    """Return what to tell the person of an exception; under FUSIONKIT_DEBUG=1, raise it."""
     if os.environ.get("FUSIONKIT_DEBUG") == "1":
         raise error
     if isinstance(error, FusionkitError):
         return error
-    if isinstance(error, MemoryError) or "memory" in str(error).lower():
+    if _lacks_memory(error):
         return FusionkitError("out of memory: use smaller images, or another --device")
     return FusionkitError(
         f"unexpected {type(error).__name__}: {error}: FUSIONKIT_DEBUG=1 shows where it comes from"
     )
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Whether there was too little memory, and not something else wrong with it.
+
+    torch has an exception of its own for CUDA; of other devices, only the text tells.
+    """
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    kinds = {kind.__name__ for kind in type(error).__mro__}  # torch may not be imported
+    said = isinstance(error, RuntimeError) and any(text in str(error) for text in _LACK)
+    return said or bool(kinds & {"MemoryError", "OutOfMemoryError"})
 
 
 def complain(message: str, code: int) -> int:
@@ -102,6 +122,13 @@ def print_line(line: str, stream: TextIO) -> None:
     """Print one line; what the stream's encoding lacks, as in a file's name, is escaped."""
     encoding = stream.encoding or "utf-8"
     print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream)
+
+
+def _open_streams() -> None:
+    """Print to nowhere where the shell closed a stream (``>&-``), and leave no file its number."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 @contextmanager
@@ -129,8 +156,9 @@ def _warnings_in_one_line() -> Iterator[None]:
 
 def _dispatch(given: list[str]) -> int:
     if not given or given[0] in ("-h", "--help"):
-        width = max(map(len, COMMANDS))
-        lines = (f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items())
+        there = {**COMMANDS, **_separate()}
+        width = max(map(len, there))
+        lines = (f"  {name:<{width}}  {summary}" for name, summary in there.items())
         print(_HELP.format(commands="\n".join(lines)), end="")
         return 0 if given else 2
     if "" in given:
@@ -139,8 +167,28 @@ def _dispatch(given: list[str]) -> int:
     if command == "--version":
         print(f"fusionkit {__version__}")
         return 0
+    if command in SEPARATE:
+        return _run_separate(command, rest)
     if command not in COMMANDS:
         hint = suggest(command, COMMANDS) or f" There are {', '.join(COMMANDS)}."
         return complain(f"unknown command {command!r}.{hint}", 2)
     code: int = importlib.import_module(f".{command}", __name__).main(rest)
+    return code
+
+
+def _separate() -> dict[str, str]:
+    """Return the separate commands that are installed, and what they do."""
+    found = importlib.util.find_spec
+    return {name: about for name, (package, about) in SEPARATE.items() if found(package)}
+
+
+def _run_separate(command: str, arguments: Sequence[str]) -> int:
+    package, _ = SEPARATE[command]
+    if command not in _separate():
+        folder = package.removeprefix("fusionkit_")
+        raise UsageError(
+            f"{command} is not installed: it is a package of its own, in a checkout "
+            f"pip install ./{folder}"
+        )
+    code: int = importlib.import_module(f"{package}.command").main(arguments)
     return code

@@ -20,6 +20,7 @@ _NEAR = 0.75  # of 1, as difflib compares words
 
 # Settings whose flag may be given several times, adding up, and how each time.
 _REPEATED = {"range": "K:LO,HI", "noise": "K:SIGMA"}
+_ADDED = ("stretch",)  # numbers, which add up too
 
 
 class Parser(argparse.ArgumentParser):
@@ -99,6 +100,20 @@ class _Value:
             raise argparse.ArgumentTypeError(str(error)) from None
 
 
+class _Added(argparse.Action):
+    """Adds up the numbers of a list that is given several times; "no" takes back all of them."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        before = getattr(namespace, self.dest, ())
+        setattr(namespace, self.dest, (*before, *values) if values else ())
+
+
 def add_plugin_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say which plugins are loaded."""
     group = parser.add_argument_group("plugins")
@@ -171,6 +186,7 @@ def add_range_flags(parser: argparse.ArgumentParser, help: str) -> None:
     (spec,) = (spec for spec in specs(Settings) if spec.name == "stretch")
     parser.add_argument(
         "--stretch",
+        action=_Added,
         nargs="?",
         const=(spec.switch,),
         type=_Value(spec),
@@ -298,6 +314,7 @@ def refuse_unselected(
 def _add_value(group: Any, flag: str, spec: OptionSpec, chosen: Merged) -> None:
     group.add_argument(
         flag,
+        action=_Added if spec.name in _ADDED else "store",
         type=_Value(spec),
         default=argparse.SUPPRESS,
         dest=flag.removeprefix("--") if "." in flag else spec.field,

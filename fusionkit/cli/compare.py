@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ImageError, UsageError
-from ..host.saving import Kept
+from ..host.saving import Kept, check_place, make_folder
+from ..imaging.files import exists
 from .arguments import Parser, add_range_flags
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ def main(arguments: Sequence[str]) -> int:
     given = _parser().parse_args(arguments)
     if len(given.images) < 2:
         raise UsageError("one image only: give two or more to compare")
+    if given.output is None:
+        raise UsageError("say where the sheet goes: -o OUT, for example -o sheet.png")
     labels = _labels(given.labels, given.images)
     regions = [_region(text) for text in given.zoom]
     if given.columns is not None and given.columns < 1:
@@ -44,10 +48,13 @@ def main(arguments: Sequence[str]) -> int:
 
     from ..evaluation.ranges import Ranges, parse_ranges
     from ..evaluation.sheet import check_regions, eight_bit, make_sheet, most_different
-    from ..imaging import check_output, write_picture
+    from ..imaging import check_fits, write_picture
 
     Kept(given.images).refuse(given.output)
-    check_output(given.output, np.uint8, overwrite=given.overwrite)
+    check_fits(given.output, np.uint8)
+    check_place(given.output)
+    if os.path.exists(given.output) and not given.overwrite:
+        raise exists(given.output)
     ranges = Ranges(parse_ranges(given.range, len(given.images)), given.stretch)
     pictures = ranges.sources(given.images, given.images)
     _check_sizes(pictures)
@@ -61,6 +68,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"The images differ most at --zoom {found.x},{found.y},{found.size}")
     columns = given.columns or min(len(images), _COLUMNS)
     sheet = make_sheet(images, labels, regions, columns)
+    make_folder(Path(given.output).absolute().parent)
     write_picture(given.output, sheet, icc=_profile(pictures), overwrite=given.overwrite)
     return 0
 
@@ -72,7 +80,7 @@ def _parser() -> Parser:
         epilog=_EXAMPLES,
     )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="two images or more")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the sheet")
+    parser.add_argument("-o", "--output", metavar="OUT", help="the sheet")
     parser.add_argument(
         "--labels", metavar="A,B", help="what stands under the images (default: their names)"
     )

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from .._version import __version__
 from ..contract.registry import PluginInfo, Provided, Registry
+from . import say
 from .arguments import Parser, add_plugin_flags, load_plugins_from
+from .plugins import Listed, chosen
+
+if TYPE_CHECKING:
+    from ..testing import Outcome
 
 _LIBRARIES = ("torch", "numpy", "pillow", "tifffile", "imagecodecs", "pluggy", "tqdm")
 _EXAMPLES = """\
 examples:
   fusionkit doctor
-  fusionkit doctor --plugin ./mine.py      check a plugin that you are writing
-  fusionkit doctor --quick                 leave the conformance checks out
+  fusionkit doctor mine --plugin ./mine.py  check a plugin that you are writing, and nothing else
+  fusionkit doctor --quick                  leave the conformance checks out
 """
 
 
@@ -26,6 +33,9 @@ def main(arguments: Sequence[str]) -> int:
         description="Check versions, device, plugins, and the conformance of every component.",
         epilog=_EXAMPLES,
     )
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="check the conformance of this plugin or component"
+    )
     parser.add_argument("--quick", action="store_true", help="do not run conformance checks")
     add_plugin_flags(parser)
     given = parser.parse_args(arguments)
@@ -33,7 +43,8 @@ def main(arguments: Sequence[str]) -> int:
     registry = load_plugins_from(arguments)
     checks: list[Callable[[], int]] = [_libraries, _device, lambda: _plugins(registry)]
     if not given.quick:
-        checks.append(lambda: _conformance(registry))
+        listed = chosen(given.name, registry)
+        checks.append(lambda: _conformance(listed))
     wrong = sum(check() for check in checks)
     print("Everything is in order." if not wrong else f"{wrong} wrong, marked FAIL above.")
     return 1 if wrong else 0
@@ -93,24 +104,38 @@ def _name(subject: Provided | PluginInfo) -> str:
     return f"{subject.kind.group} {subject.qualified}"
 
 
-def _conformance(registry: Registry) -> int:
+def _conformance(listed: Listed) -> int:
     import torch
+    from tqdm import tqdm
 
     from ..testing import run_checks
 
-    print("conformance")
+    print("conformance", flush=True)
     wrong = 0
     torch.set_num_threads(1)  # the checks' images are tiny: more threads only wait for each other
-    loaded = [plugin for plugin in registry.plugins if plugin.status == "loaded"]
-    subjects: list[Provided | PluginInfo] = [*loaded, *registry.all()]
-    for subject in subjects:
-        outcomes = run_checks(subject)
-        failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-        skipped = [outcome for outcome in outcomes if outcome.status == "skipped"]
-        text = f"{_name(subject)}: {len(outcomes)} checks"
-        if skipped:
-            text += f", {len(skipped)} skipped ({skipped[0].reason})"
-        wrong += _line(not failed, text)
-        for outcome in failed:
-            print(f"          {outcome.name}: {outcome.reason}")
+    subjects: list[Provided | PluginInfo] = []
+    for plugin, found in listed:
+        subjects += [plugin, *found] if plugin.status == "loaded" else []
+    say(f"{len(subjects)} plugins and components are checked; --quick leaves that out")
+    with tqdm(total=len(subjects), leave=False, disable=not sys.stderr.isatty()) as bar:
+        for subject in subjects:
+            bar.set_description_str(_name(subject))
+            outcomes = run_checks(subject)
+            with tqdm.external_write_mode():
+                wrong += _told(subject, outcomes)
+            bar.update()
+    return wrong
+
+
+def _told(subject: Provided | PluginInfo, outcomes: Sequence[Outcome]) -> int:
+    """Print what became of the checks of one plugin or component; return 1 if one failed."""
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    skipped = [outcome for outcome in outcomes if outcome.status == "skipped"]
+    text = f"{_name(subject)}: {len(outcomes)} checks"
+    if skipped:
+        text += f", {len(skipped)} skipped ({skipped[0].reason})"
+    wrong = _line(not failed, text)
+    for outcome in failed:
+        print(f"          {outcome.name}: {outcome.reason}")
+    sys.stdout.flush()
     return wrong

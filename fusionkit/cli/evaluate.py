@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -124,7 +125,7 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--foreground",
-        type=float,
+        type=_threshold,
         metavar="T",
         help="measure only where a source exceeds T (of 255), as for medical images on black; "
         "adds the mean of the ground",
@@ -140,6 +141,16 @@ def _parser() -> Parser:
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_plugin_flags(parser)
     return parser
+
+
+def _threshold(text: str) -> float:
+    try:
+        threshold = float(text)
+    except ValueError:
+        threshold = math.nan
+    if not 0 <= threshold < 255:
+        raise argparse.ArgumentTypeError(f"expects a number from 0, below 255, not {text!r}")
+    return threshold
 
 
 def _methods(given: argparse.Namespace) -> dict[str, Path]:

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     add_plugin_flags(parser)
     given = parser.parse_args(arguments)
     registry = load_plugins_from(arguments)
-    listed = _found(given.name, registry) if given.name else _everything(registry)
+    listed = chosen(given.name, registry)
     if given.json:
         print(json.dumps([_as_json(plugin, found) for plugin, found in listed], indent=2))
     else:
@@ -46,16 +46,20 @@ Listed = list[tuple[PluginInfo, list[Provided]]]
 """Plugins, each with the components to show."""
 
 
-def _everything(registry: Registry) -> Listed:
-    return [
+def chosen(name: str | None, registry: Registry) -> Listed:
+    """Return the plugin of a name, or else the components of it; without a name, everything.
+
+    Raises
+    ------
+    UsageError
+        Nothing has this name.
+    """
+    listed = [
         (plugin, [provided for provided in registry.all() if provided.plugin == plugin])
         for plugin in registry.plugins
     ]
-
-
-def _found(name: str, registry: Registry) -> Listed:
-    """Return the plugin of a name, or else the components of it, each under its plugin."""
-    listed = _everything(registry)
+    if name is None:
+        return listed
     named = [(plugin, found) for plugin, found in listed if plugin.name == name]
     if named:
         return named

@@ -16,6 +16,7 @@ from ..contract.metric import METRIC, Metric
 from ..contract.registry import Registry
 from ..contract.stray import prints_on_stderr
 from ..errors import FusionkitError, ImageError
+from ..host.hardware import usable_device
 from ..imaging import Picture
 from ..imaging.colour import luma_of
 from ..imaging.values import to_unit
@@ -50,7 +51,7 @@ class Meter:
     Raises
     ------
     UsageError
-        There is no such metric.
+        There is no such metric, or no such device.
     """
 
     def __init__(
@@ -60,8 +61,8 @@ class Meter:
         device: str = "cpu",
         options: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        context = BuildContext(device, "float64")
-        self.device = torch.device(device)
+        context = BuildContext(usable_device(device, "float64"), "float64")
+        self.device = torch.device(context.device)
         self._metrics: dict[str, Metric] = {}
         for name in dict.fromkeys(names):
             provided = registry.find(METRIC, name)

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Unpack
 
-import torch
-
 from ..contract.component import BuildContext
 from ..contract.estimator import ESTIMATOR, NoiseEstimator
 from ..contract.guiding import uses_trajectory
@@ -34,7 +32,7 @@ from ..recipes.layers import (
 )
 from ..recipes.settings import Settings, SettingsDict, as_recipe_has_them
 from ..sampling.cache import EstimateCache
-from .hardware import check_compiler, fast_precision
+from .hardware import check_compiler, fast_precision, usable_device
 from .idle import complaints
 from .parts import Part
 from .pipeline import Pipeline
@@ -130,7 +128,7 @@ def compose(
         choice = choose(kind, layered.recipe.get(kind.group, {}), registry)
         return _part_by_name(choice, context, shared)
 
-    device = _device(resolved)
+    device = usable_device(resolved.device, resolved.precision)
     compiling = resolved.compile == "on"
     if compiling:
         check_compiler(device)
@@ -190,25 +188,6 @@ def _cache(folder: str | os.PathLike[str], estimator: Part) -> EstimateCache:
             "that estimates differently: name the estimator, or leave the cache out"
         )
     return EstimateCache(folder)
-
-
-def _device(settings: Settings) -> str:
-    device = settings.device
-    if device == "auto":
-        available = torch.cuda.is_available(), torch.backends.mps.is_available()
-        device = "cuda" if available[0] else "mps" if available[1] else "cpu"
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        raise UsageError(f"unknown device {device!r}: auto, cpu, cuda, cuda:N or mps") from None
-    missing = (kind == "cuda" and not torch.cuda.is_available()) or (
-        kind == "mps" and not torch.backends.mps.is_available()
-    )
-    if missing:
-        raise UsageError(f"device {device} is not available here; use --device cpu or auto")
-    if kind == "mps" and settings.precision == "float64":
-        raise UsageError("device mps has no float64; use --device cpu")
-    return device
 
 
 def _precision(settings: Settings, device: str) -> str:

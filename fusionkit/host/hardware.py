@@ -14,6 +14,30 @@ from torch.nn.functional import conv2d
 from ..errors import UsageError
 
 
+def usable_device(name: str, precision: str = "auto") -> str:
+    """Return a device as torch calls it; ``auto`` is the fastest kind that there is.
+
+    Raises
+    ------
+    UsageError
+        There is no such device here, or it cannot compute in that precision.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() and precision != "float64" else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"unknown device {name!r}: auto, cpu, cuda, cuda:N or mps") from None
+    count = {"cuda": torch.cuda.device_count, "mps": torch.mps.device_count}
+    if device.type in count and (device.index or 0) >= count[device.type]():
+        raise UsageError(f"device {name} is not available here; use --device cpu or auto")
+    if device.type == "mps" and precision == "float64":
+        raise UsageError("device mps has no float64; use --device cpu")
+    return name
+
+
 def synchronize(device: str | torch.device) -> None:
     """Wait until a device has done what it was given."""
     kind = torch.device(device).type

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from pathlib import Path
 
 from ..errors import UsageError
@@ -22,8 +23,9 @@ _MARKS = {
 def read_manifest(manifest: Path) -> tuple[dict[str, tuple[Path, ...]], dict[str, str]]:
     """Read a manifest: under a header line, a scene's name and its sources, one scene a line.
 
-    Columns are separated by commas, semicolons or tabs; text is UTF-8 or UTF-16. Sources are
-    relative to the file, and may be written with the backslashes of Windows.
+    Columns are separated by commas, semicolons or tabs, or as a line ``sep=;`` above the header
+    says; text is UTF-8 or UTF-16. Sources are relative to the file, and may be written with the
+    backslashes of Windows.
 
     Returns
     -------
@@ -33,10 +35,10 @@ def read_manifest(manifest: Path) -> tuple[dict[str, tuple[Path, ...]], dict[str
     Raises
     ------
     UsageError
-        It cannot be read, or has no header line of two columns or more.
+        It cannot be read, has no header line of two columns or more, or nothing under it.
     """
-    rows = _rows(manifest)
-    header = rows[0] if rows else []
+    lines = [(number, cells) for number, cells in _rows(manifest) if any(cells)]
+    header = lines[0][1] if lines else []
     if len(header) < 2:
         raise UsageError(
             f"manifest {manifest}: expected a header line first, of columns separated by commas, "
@@ -47,11 +49,11 @@ def read_manifest(manifest: Path) -> tuple[dict[str, tuple[Path, ...]], dict[str
             f"manifest {manifest}: the first line names files, and is to be a header: put one "
             "above it, for example scene,first,second"
         )
+    if len(lines) == 1:
+        raise UsageError(f"manifest {manifest}: there is no scene under its header line")
     groups: dict[str, tuple[Path, ...]] = {}
     problems: dict[str, str] = {}
-    for number, cells in enumerate(rows[1:], start=2):
-        if not any(cells):
-            continue
+    for number, cells in lines[1:]:
         name = composed(cells[0])
         where = f"manifest {manifest}, line {number}"
         if name in groups or name in problems:
@@ -63,7 +65,8 @@ def read_manifest(manifest: Path) -> tuple[dict[str, tuple[Path, ...]], dict[str
     return {name: group for name, group in groups.items() if name not in problems}, problems
 
 
-def _rows(manifest: Path) -> list[list[str]]:
+def _rows(manifest: Path) -> list[tuple[int, list[str]]]:
+    """Return the cells of every row, and the number of the line that it ends on."""
     try:
         data = manifest.read_bytes()
     except FileNotFoundError:
@@ -77,17 +80,22 @@ def _rows(manifest: Path) -> list[list[str]]:
         raise UsageError(
             f"manifest {manifest} is neither UTF-8 nor UTF-16 text: save it as CSV in UTF-8"
         ) from None
-    first = text.partition("\n")[0]
+    text = text.replace("\r\n", "\n").replace("\r", "\n")  # a spreadsheet of macOS may end so
+    first = text.lstrip("\n").partition("\n")[0]
     if "\0" in first:
         raise UsageError(f"manifest {manifest} is UTF-16 without its mark: save it as CSV in UTF-8")
     try:
-        delimiter = max(
-            _DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark)))
-        )
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        if said := re.fullmatch(r'"?sep=([,;\t])["\s,;]*', first):  # Excel's line
+            delimiter = said[1]
+            text = text.replace(first, "", 1)
+        else:
+            delimiter = max(
+                _DELIMITERS, key=lambda mark: len(next(csv.reader([first], delimiter=mark)))
+            )
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        return [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except (csv.Error, StopIteration) as error:
         raise UsageError(f"manifest {manifest} cannot be read: {error or 'it is empty'}") from None
-    return [[cell.strip() for cell in row] for row in rows]
 
 
 def _source(manifest: Path, cell: str) -> Path:

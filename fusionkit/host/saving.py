@@ -245,9 +245,12 @@ def _json_of_ours(path: StrPath) -> dict[str, Any] | None:
 
 
 def _file_id(path: StrPath) -> tuple[int, int] | None:
-    """Return what tells a file from all others, whatever it is called; None if there is none."""
+    """Return what tells a file from all others, whatever it is called; None if there is none.
+
+    Of the path that is written to: ``missing/../a.png`` cannot be opened, yet becomes ``a.png``.
+    """
     try:
-        found = os.stat(path)
+        found = os.stat(os.path.realpath(path))
     except (OSError, ValueError):  # ValueError: a NUL in the name
         return None
     return found.st_dev, found.st_ino

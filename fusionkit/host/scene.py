@@ -32,7 +32,7 @@ from ..imaging import (
     source_noise,
 )
 from ..imaging.metadata import NO_METADATA
-from ..imaging.sources import Source, is_tensor, source_pictures
+from ..imaging.sources import Source, is_tensor, listed, source_pictures
 from ..imaging.storing import Storage
 from ..recipes.settings import Settings
 from .result import Result
@@ -69,8 +69,7 @@ class Scene:
     @classmethod
     def load(cls, sources: Sequence[Source], settings: Settings) -> Scene:
         """Read and check the sources; raise ImageError naming the one that cannot be used."""
-        if isinstance(sources, (str, os.PathLike)):
-            sources = [sources]
+        sources = listed(sources)
         pictures = source_pictures(sources, settings.range, settings.stretch)
         check_same_size(pictures)
         pictures = in_one_profile(pictures)

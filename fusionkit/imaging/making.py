@@ -54,13 +54,16 @@ def picture_from_array(
     UsageError
         If LO of the range is not below HI.
     """
-    samples = np.array(array)
+    try:
+        samples = np.array(array)
+    except (TypeError, ValueError) as error:
+        raise ImageError(f"{name}: it is no array of numbers: {error}") from None
     if channels_first and samples.ndim == 3:
         samples = np.moveaxis(samples, 0, -1)
     if samples.ndim not in (2, 3) or (samples.ndim == 3 and samples.shape[2] not in _CHANNELS):
         hint = "channels_first=True takes (C, H, W)" if not channels_first else "C is at most 4"
         raise ImageError(
-            f"{name}: an array of shape {np.shape(array)} is not an image: give (H, W) or "
+            f"{name}: an array of shape {samples.shape} is not an image: give (H, W) or "
             f"(H, W, C) with C = 1 grey, 2 grey and alpha, 3 RGB or 4 RGB and alpha; {hint}"
         )
     pixels, alpha = split_alpha(samples)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeGuard
 
 import numpy as np
@@ -31,6 +31,28 @@ Source: TypeAlias = (
 # How pixels that NumPy has no channels for are converted; what is transparent keeps that.
 _CONVERTED = {"1": "L", "P": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA", "RGBX": "RGB"}
 _CONVERTED |= {"CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
+_TAKEN = ("L", "LA", "RGB", "RGBA", "I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # as they are
+
+
+def listed(sources: Any) -> list[Source]:
+    """Return the sources of one scene as a list; a path alone is that of a stack.
+
+    Raises
+    ------
+    UsageError
+        It is one source, or nothing that has an order.
+    """
+    if isinstance(sources, (str, os.PathLike)):
+        return [sources]
+    one = isinstance(sources, (bytes, bytearray, memoryview)) or hasattr(sources, "read")
+    if not (one or _is_image(sources) or isinstance(sources, (Mapping, Set))):
+        try:
+            return list(sources)
+        except TypeError:  # it cannot be gone through
+            pass
+    raise UsageError(
+        f"{type(sources).__name__} is no list of sources: give two or more in one: fuse([a, b])"
+    )
 
 
 def source_pictures(
@@ -92,7 +114,7 @@ def source_picture(source: Source, index: int, value_range: ValueRange | None = 
     if hasattr(source, "read"):
         return picture_from_bytes(_content(source, name), name, value_range, index, masks=True)
     tensor = is_tensor(source)
-    array = source.detach().cpu().numpy() if is_tensor(source) else source
+    array = _array_of(source, name) if is_tensor(source) else source
     if not hasattr(array, "__array__") and not isinstance(array, (list, tuple)):
         raise UsageError(
             f"{name}: {type(source).__name__} is no source: give a path, bytes, an open file, "
@@ -105,6 +127,16 @@ def is_tensor(source: object) -> TypeGuard[Tensor]:
     """Whether it is a tensor of PyTorch, which need not be imported to say no."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(source, torch.Tensor)
+
+
+def _array_of(tensor: Tensor, name: str) -> NDArray[Any]:
+    try:
+        return tensor.detach().cpu().resolve_conj().resolve_neg().numpy()
+    except (TypeError, RuntimeError):  # NumPy has no such dtype or layout, or there is no data
+        raise ImageError(
+            f"{name}: a tensor of {tensor.dtype}, {tensor.layout}, on {tensor.device} is no array "
+            "of NumPy's: give a dense one of float32, for example"
+        ) from None
 
 
 def _is_image(source: object) -> TypeGuard[Image]:
@@ -131,8 +163,10 @@ def _picture_from_image(
     """Make a source of a PIL image, turned upright as its file would be."""
     notes: tuple[str, ...] = ()
     icc = image.info.get("icc_profile")
+    mode = _CONVERTED.get(image.mode, image.mode)
+    if mode not in _TAKEN:
+        raise ImageError(f"{name}: a PIL image of mode {mode} is not supported: convert it to RGB")
     try:
-        mode = _CONVERTED.get(image.mode, image.mode)
         if image.has_transparency_data and mode in ("L", "RGB"):
             mode = "LA" if mode == "L" else "RGBA"
         converted = image if mode == image.mode else image.convert(mode)

@@ -1,4 +1,4 @@
-"""The estimator ``compact``: fusionkit's own small prior (trained by :mod:`.train`)."""
+"""The estimator ``compact``: fusionkit's own small prior (docs/training.md)."""
 
 from __future__ import annotations
 

@@ -28,7 +28,8 @@ class Learned:
     Parameters
     ----------
     file
-        Safetensors, as :mod:`.train` writes them; none for those that come with fusionkit.
+        Safetensors, as ``fusionkit train learned`` writes them; none for those that come
+        with fusionkit.
     sha256
         The hash that ``file`` must have; empty for any.
     sharpness

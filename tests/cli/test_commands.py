@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import errno
 import json
+import shlex
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from fusionkit import __version__
-from fusionkit.cli import COMMANDS, main
+from fusionkit import __version__, load_plugins
+from fusionkit.cli import COMMANDS, explain, main
+from fusionkit.testing import Outcome
 
 NO_TORCH = """
 import sys
@@ -121,12 +126,39 @@ def test_plugins_shows_disabled_and_unknown(capsys):
     assert "Did you mean dig" in capsys.readouterr().err
 
 
-def test_doctor_finds_this_installation_in_order(capsys):
-    assert main(["doctor"]) == 0
-    shown = capsys.readouterr().out
+def test_doctor_finds_a_plugin_of_this_installation_in_order(capsys):
+    assert main(["doctor", "dig"]) == 0
+    shown, said = capsys.readouterr()
     assert "torch" in shown
-    assert "weighting dig:dig" in shown
+    assert "metrics (fusionkit-imaging" in shown
+    assert "weighting dig:dig: " in shown
+    assert "weighting dig:dig-residual: " in shown
     assert "FAIL" not in shown
+    assert "saliency:saliency" not in shown
+    assert "3 plugins and components are checked" in said
+
+
+def test_doctor_checks_everything_that_is_installed(monkeypatch, capsys):
+    checked = []
+
+    def run_checks(subject):  # the kit itself is run in tests/testing
+        checked.append(subject)
+        return [Outcome("sound", "passed", None)]
+
+    monkeypatch.setattr("fusionkit.testing.run_checks", run_checks)
+    assert main(["doctor", "--no-plugin", "dig"]) == 0
+    registry = load_plugins(disabled=["dig"])
+    loaded = [plugin for plugin in registry.plugins if plugin.status == "loaded"]
+    assert len(loaded) > 5
+    names = sorted(getattr(subject, "qualified", None) or subject.name for subject in checked)
+    expected = [plugin.name for plugin in loaded] + [each.qualified for each in registry.all()]
+    assert names == sorted(expected)
+    assert "Everything is in order." in capsys.readouterr().out
+
+
+def test_doctor_refuses_an_unknown_name(capsys):
+    assert main(["doctor", "digg"]) == 2
+    assert "Did you mean dig" in capsys.readouterr().err
 
 
 def test_doctor_reports_a_component_that_breaks_its_contract(tmp_path, capsys):
@@ -140,7 +172,7 @@ def test_doctor_reports_a_component_that_breaks_its_contract(tmp_path, capsys):
         "def fusionkit_weightings():\n"
         "    return [Component('lopsided', 'sums to 1.4', lambda options, context: Lopsided())]\n"
     )
-    assert main(["doctor", "--plugin", str(plugin)]) == 1
+    assert main(["doctor", "lopsided", "--plugin", str(plugin)]) == 1
     shown = capsys.readouterr().out
     assert "FAIL  weighting lopsided:lopsided" in shown
 
@@ -151,3 +183,36 @@ def test_debug_shows_the_traceback(monkeypatch):
 
     with pytest.raises(UsageError):
         main(["plugins", "nope"])
+
+
+def test_only_what_is_a_lack_of_memory_is_called_so():
+    import torch
+
+    lacks = [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"), OSError(errno.ENOMEM, "")]
+    for ask in (lambda: torch.empty(10**15), lambda: np.empty(2**60, np.uint8)):
+        with pytest.raises((RuntimeError, MemoryError)) as raised:
+            ask()
+        lacks.append(raised.value)
+    assert all("out of memory: use smaller" in str(explain(error)) for error in lacks)
+    others = [
+        RuntimeError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("input must be in channels_last memory format"),
+        ValueError("memoryview: invalid slice"),
+        OSError(errno.ENOSPC, "no space for memory-mapped file"),
+    ]
+    for error in others:
+        assert str(error) in str(explain(error))
+        assert "out of memory" not in str(explain(error))
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_reason_to_fail(pair, tmp_path, closed):
+    out = tmp_path / "o.png"
+    command = [sys.executable, "-m", "fusionkit", "run", *map(str, pair), "-o", str(out)]
+    command += ["--steps", "2", "--estimator", "gaussian", "--objective", "mse"]
+    done = subprocess.run(
+        f"{shlex.join(command)} {closed}", shell=True, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert (str(out) in done.stdout) == (">&-" not in closed.split())
+    assert Image.open(out).size == Image.open(pair[0]).size

@@ -352,6 +352,7 @@ def test_one_scene_of_every_real_set(name, tmp_path, capsys):
         (["--stretch"], [0]),
         (["--stretch", "1"], [1]),
         (["--stretch=1,2"], [1, 2]),
+        (["--stretch", "1", "--stretch", "2"], [1, 2]),
         (["--stretch", "1", "--no-stretch"], []),
         ([], []),
     ],

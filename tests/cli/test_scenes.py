@@ -197,7 +197,8 @@ def test_an_output_never_replaces_a_source(pair, tmp_path, capsys):
     record = tmp_path / "o.png.json"
     shutil.copy(pair[0], record)  # read by content
     before = content(tmp_path)
-    for out in (pair[0], str(tmp_path / "link.png"), f"{tmp_path}/../{tmp_path.name}/right.png"):
+    there = f"{tmp_path}/../{tmp_path.name}"
+    for out in (pair[0], f"{tmp_path}/link.png", f"{there}/right.png", f"{there}/new/../right.png"):
         assert "source" in fails(capsys, 2, "run", *pair, "-o", out, "--overwrite")
     out = str(tmp_path / "o.png")
     assert "source" in fails(capsys, 2, "run", str(record), pair[1], "-o", out, "--overwrite")

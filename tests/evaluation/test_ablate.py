@@ -58,6 +58,7 @@ def finished(folder: Path) -> list[tuple[str, str]]:
 def test_every_combination_is_run_on_every_scene(scenes, tmp_path, capsys):
     study = tmp_path / "study"
     arguments = ["ablate", str(scenes), "-o", str(study), *QUICK, "--steps", "2,3"]
+    arguments += ["--objective.strength", "0.1"]
     assert main([*arguments, "--weighting", "fixed,dig", "--seeds", "0,1"]) == 0
     cells = {cell.key: cell for cell in read_study(study).cells}
     labels = [cell.label for cell in cells.values() if cell.role == "variant" and cell.seed == 0]

@@ -129,6 +129,10 @@ def test_what_is_unpaired_or_broken_is_named_and_the_rest_is_done(folders, capsy
         (["--range", "theirs:0,1"], "there are 1 to 2, fused"),
         (["--method", "mean=theirs", "--baselines"], "--baselines adds a row of this name"),
         (["missing"], "not a folder"),
+        (["--device", "toaster"], "unknown device 'toaster'"),
+        (["--device", "cuda:99"], "not available"),
+        (["--foreground", "nan"], "from 0, below 255"),
+        (["--foreground", "255"], "from 0, below 255"),
     ],
 )
 def test_bad_requests(folders, capsys, arguments, words):

@@ -61,6 +61,7 @@ def test_what_cannot_be_combined_is_said(axes, words):
 
 
 EVERY_LEVEL = {"weighting__dynamic": "yes", "weighting__stride": "1"}
+TRAJECTORY = {"objective": "mse", "objective__strength": "0.1", "steps": "5"}
 
 
 def test_rungs_take_away_the_trajectory():
@@ -73,11 +74,11 @@ def test_rungs_take_away_the_trajectory():
 
 
 def test_fixed_weights_get_the_same_number_of_evaluations():
-    (shrunk,) = variants(objective="mse", steps="5", **EVERY_LEVEL, weighting__resolution="4")
+    (shrunk,) = variants(**TRAJECTORY, **EVERY_LEVEL, weighting__resolution="4")
     target = nfe_of(shrunk.recipe, 2, REGISTRY)
     assert target == 5 + 10 / 16  # the sources at a quarter of their width and height
     assert steps_at_nfe(shrunk, target, 2, REGISTRY) == 6
-    (variant,) = variants(objective="mse", steps="5", **EVERY_LEVEL, weighting__resolution="1")
+    (variant,) = variants(**TRAJECTORY, **EVERY_LEVEL, weighting__resolution="1")
     target = nfe_of(variant.recipe, 2, REGISTRY)
     assert target == 15  # 5 on the trajectory, 2 sources at 5 levels
     steps = steps_at_nfe(variant, target, 2, REGISTRY)

@@ -300,6 +300,20 @@ def test_manifests_as_spreadsheets_write_them(tmp_path, encoding, mark, end):
     assert found(tmp_path / "s.csv") == {"ö": ["a, é.png", "b.png"], "two": ["c.png", "c.png"]}
 
 
+@pytest.mark.parametrize("above", ["", "\n\n", "sep=;\n", '"sep=;"\n', "sep=;;;\n", "\nsep=;\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_what_spreadsheets_write_above_the_header(tmp_path, above, end):
+    put(tmp_path, "a, b.png", "c.png")
+    text = f"{above}scene;ir, near;vi\none;a, b.png;c.png\n\ntwo;c.png;c.png\nalone;;\n"
+    (tmp_path / "s.csv").write_bytes(text.replace("\n", end).encode())
+    scenes = find_scenes([tmp_path / "s.csv"])
+    assert {name: [p.name for p in paths] for name, paths in scenes.found.items()} == {
+        "one": ["a, b.png", "c.png"],
+        "two": ["c.png", "c.png"],
+    }
+    assert f"line {5 + above.count(chr(10))}" in scenes.problems["alone"]
+
+
 def test_a_file_whose_name_has_a_backslash_is_meant_as_it_is(tmp_path):
     put(tmp_path, "a\\b.png", "c.png")
     (tmp_path / "s.csv").write_text("scene,ir,vi\none,a\\b.png,c.png\n")
@@ -316,7 +330,9 @@ def test_a_file_whose_name_has_a_backslash_is_meant_as_it_is(tmp_path):
         ("scene,ir\n".encode("utf-16-le"), "UTF-16 without its mark"),
         ("scène,ir\n".encode("latin-1"), "neither UTF-8 nor UTF-16"),
         (b'scene,ir,vi\none,"' + b"x" * 200_000 + b'",b\n', "field larger"),
-        (b"scene,ir,vi\n", "no images"),
+        (b"scene,ir,vi\n\n", "no scene under its header"),
+        (b"sep=;\nscene;ir;vi\n", "no scene under its header"),
+        (b"\n\n", "header"),
     ],
 )
 def test_manifests_that_do_not_work_say_why(tmp_path, data, said):

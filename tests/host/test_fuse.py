@@ -226,6 +226,37 @@ def test_sources_of_no_use_are_named():
         fusionkit.fuse([good, ""])
 
 
+def test_what_is_no_list_of_sources_is_said():
+    good = random_image(1, np.uint8)
+    of_a_file = encoded(good)
+    alone = [of_a_file, io.BytesIO(of_a_file), Image.fromarray(good), 7, None, np.array(3)]
+    no_order = [{"near": good, "far": good}, {"a.png", "b.png"}]
+    for sources in (*alone, *no_order):
+        with pytest.raises(UsageError, match=r"no list of sources.*fuse\(\[a, b\]\)"):
+            fusionkit.fuse(sources, **QUICK)
+    pair = np.stack([good, good[::-1]])
+    expected = fusionkit.fuse(list(pair), **QUICK).image
+    assert (fusionkit.fuse((source for source in pair), **QUICK).image == expected).all()
+    assert (fusionkit.fuse(pair, **QUICK).image == expected).all()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        torch.zeros(SIZE, dtype=torch.bfloat16),
+        torch.zeros(SIZE).to_sparse(),
+        torch.zeros(SIZE, device="meta"),
+        [[0.0, 1.0], [0.5]],
+        Image.new("LAB", SIZE[::-1]),
+    ],
+    ids=["bfloat16", "sparse", "meta", "ragged", "LAB"],
+)
+def test_what_cannot_be_read_is_refused_by_its_place(source):
+    with pytest.raises(ImageError, match=r"^source 2: .") as refusal:
+        fusionkit.fuse([random_image(1, np.float32), source], **QUICK)
+    assert "\n" not in str(refusal.value)
+
+
 def test_noise_that_is_not_found_is_said():
     rows, columns = np.mgrid[:64, :64]
     clean = [(100 + rows + k * columns).astype(np.uint8) for k in (0, 1)]

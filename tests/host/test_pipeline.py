@@ -607,12 +607,14 @@ ESTIMATORS: list[Any] = [
     {"name": "gaussian", "border": "periodic", "channels": 3},
 ]
 # The meta device takes milliseconds an operation: two inner iterations show what twenty do.
-FEWER: dict[str, Any] = {
-    "objectives:condition-bank": {"name": "objectives:condition-bank", "iterations": 2}
-}
+FEWER: dict[str, Any] = {"objectives:condition-bank": {"iterations": 2}}
 LOOPS = [
     pytest.param(
-        estimator, weighting, FEWER.get(objective, objective), id=f"{n}-{weighting}-{objective}"
+        estimator,
+        weighting,
+        # With a strength, so that there is a trajectory.
+        {"name": objective, "strength": 0.1, **FEWER.get(objective, {})},
+        id=f"{n}-{weighting}-{objective}",
     )
     for n, estimator in enumerate(ESTIMATORS)
     for weighting in _first_party(WEIGHTING)

@@ -158,7 +158,8 @@ def test_a_source_is_known_by_any_name(tmp_path):
     (tmp_path / "link.png").symlink_to(source)
     os.link(source, tmp_path / "hard.png")
     kept = Kept([source, tmp_path / "missing.png", "a\0b"])
-    for name in ("a.png", "link.png", "hard.png", "./../" + tmp_path.name + "/a.png"):
+    up = f"./../{tmp_path.name}/a.png"
+    for name in ("a.png", "link.png", "hard.png", up, "missing/../a.png"):
         with pytest.raises(UsageError, match=r"source .*a\.png"):
             kept.refuse(tmp_path / "other.png", tmp_path / name)
     kept.refuse(tmp_path / "other.png", tmp_path / "missing.png")
@@ -191,7 +192,7 @@ def test_parts_that_killed_processes_left_are_swept(tmp_path):
 WRITER = """
 import sys
 from pathlib import Path
-from fusionkit.saving import save_result
+from fusionkit.host.saving import save_result
 name = sys.argv[2]
 record = {"fusionkit": "0", "recipe": {"by": name}, "inputs": [], "output": {}}
 print("ready", flush=True)

@@ -10,7 +10,6 @@ import importlib.util
 import json
 import os
 import shutil
-import site
 import subprocess
 import sys
 import tomllib
@@ -96,7 +95,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     # that a .pth adds come last, and .pth files inside them, such as that of an
     # editable fusionkit, are not read.
     (packages,) = root.rglob("site-packages")
-    (packages / "borrowed.pth").write_text("\n".join(site.getsitepackages()) + "\n")
+    borrowed = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    (packages / "borrowed.pth").write_text("\n".join(borrowed) + "\n")
     return Installed(root, wheel, example_wheel)
 
 
@@ -194,7 +194,7 @@ def test_its_own_tests_pass(installed: Installed, tmp_path: Path) -> None:
 
 
 def test_doctor_finds_it_in_order(installed: Installed, tmp_path: Path) -> None:
-    text = installed.run("fusionkit", "doctor", cwd=tmp_path).stdout
+    text = installed.run("fusionkit", "doctor", "example", cwd=tmp_path).stdout
     assert "Everything is in order." in text
     assert "weighting example:sharpest" in text
 

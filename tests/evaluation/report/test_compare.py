@@ -188,6 +188,15 @@ def test_bad_files(images, tmp_path):
         main([*images, "-o", str(tmp_path / "sheet.gif")])
 
 
+def test_where_a_sheet_goes(images, tmp_path):
+    with pytest.raises(UsageError, match=r"-o OUT, for example -o sheet\.png"):
+        main(images)
+    with pytest.raises(UsageError, match="is a file, not a folder"):
+        main([*images, "-o", f"{images[0]}/a/sheet.png"])
+    assert main([*images, "-o", str(tmp_path / "a" / "b" / "sheet.png")]) == 0
+    assert Image.open(tmp_path / "a" / "b" / "sheet.png").format == "PNG"
+
+
 def test_an_existing_sheet_is_kept_unless_overwritten(images, tmp_path):
     out = tmp_path / "sheet.png"
     out.write_text("mine")

@@ -1,14 +1,12 @@
-"""Networks with random weights, files of them, and photographs to train on."""
+"""Networks with random weights, and files of them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from fusionkit_learned.network import Network
 from fusionkit_learned.weights_file import write_file
-from PIL import Image
 from torch import Tensor
 
 
@@ -36,19 +34,6 @@ def images(*shape: int, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(*shape, generator=generator, dtype=torch.float64)
     return 0.5 * drawn.cumsum(-1).sin() + 0.2 * drawn
-
-
-def photograph_folder(folder: Path, count: int = 3) -> Path:
-    """A folder of small pictures: waves with an edge, and some texture."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rows, columns = np.mgrid[:136, :150]
-    generator = np.random.default_rng(5)
-    for n in range(count):
-        waves = np.sin(columns / (3 + n)) + np.cos(rows / (4 + 2 * n))
-        scene = 127 + 40 * waves * np.where(columns > 35 * n, 1, -0.5)
-        scene = scene + generator.normal(0, 12, scene.shape)
-        Image.fromarray(scene.clip(0, 255).astype(np.uint8)).save(folder / f"{n}.png")
-    return folder
 
 
 def one_line(text: str, *parts: str) -> None:

@@ -12,11 +12,9 @@ import torch
 from torch import Tensor
 
 from fusionkit import Step, UsageError, compose, consistent_weights
-from fusionkit.testing import conformance, make_run
+from fusionkit.testing import make_run
 
-from .common import build, draw, focus_pair, powers, registry, sharp_halves, window_means
-
-test_conformance = conformance("saliency", registry=registry("saliency"))
+from .common import build, draw, focus_pair, powers, sharp_halves, window_means
 
 FLOOR = 1e-3
 BINOMIAL = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256

@@ -1,0 +1,53 @@
+"""Scenes in parallel processes: each makes the tables again, and is told which scene is its."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from fusionkit.evaluation.pool import Pool
+from fusionkit.evaluation.study import Loading
+from fusionkit.host.plugins import load_plugins
+
+from .runner import Result, Runner, Table
+from .store import Store
+from .tables import Plan, Tables
+
+
+class Workers:
+    """Processes that run scenes into one store; for a ``with`` block.
+
+    Parameters
+    ----------
+    plan, folder, any_code
+        As those of :class:`.tables.Tables`, :class:`.store.Store` and :class:`.runner.Runner`.
+    loading
+        Which plugins they load.
+    jobs
+        How many.
+    """
+
+    def __init__(
+        self, plan: Plan, folder: Path, any_code: bool, loading: Loading, jobs: int
+    ) -> None:
+        self.pool = Pool(jobs, _start, (plan, folder, any_code, loading))
+
+    def scenes(self, place: int, names: Sequence[str]) -> Iterator[tuple[str, list[Result]]]:
+        """Yield the results of scenes of the table at a place, each as soon as it is there."""
+        yield from self.pool.run(_scenes, [(place, name) for name in names])
+
+
+_runner: Runner | None = None
+_tables: list[Table] = []
+
+
+def _start(plan: Plan, folder: Path, any_code: bool, loading: Loading) -> None:
+    global _runner
+    _runner = Runner(Store(folder), any_code)
+    registry = load_plugins(disabled=loading.disabled, inline=loading.inline)
+    _tables.extend(Tables(plan, registry))
+
+
+def _scenes(place: int, name: str) -> tuple[str, list[Result]]:
+    assert _runner is not None
+    return name, _runner.scenes(_tables[place], name)

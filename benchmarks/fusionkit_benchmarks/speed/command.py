@@ -1,0 +1,162 @@
+"""``fusionkit bench speed``: where the time of a fusion goes, or one setting against another."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fusionkit.cli.arguments import Parser, add_plugin_flags, add_threads_flag, set_threads
+from fusionkit.cli.selection import Selection, select
+from fusionkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from .measure import Subject
+
+_PROG = "fusionkit bench speed"
+_EXAMPLES = """\
+Fuses synthetic sources of the given size: one grey, the others in colour.
+
+examples:
+  fusionkit bench speed
+  fusionkit bench speed --size 1024x768 --weighting fixed --json speed.json
+  fusionkit bench speed --compare weighting=fixed
+  fusionkit bench speed --compare precision=bfloat16 --compare threads=4 --repeats 10
+  fusionkit bench speed --recipe a.toml --compare b.toml
+  fusionkit bench speed --scaling
+  fusionkit bench speed --overhead --repeats 10
+"""
+
+_SIZE = "640x480"
+_SMALLEST = "80x64"
+"""Of ``--scaling``, which multiplies it by up to eight each way."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit code."""
+    selection = select(arguments, _PROG)
+    given = _parser(selection).parse_args(arguments)
+    size = _size(given.size or (_SMALLEST if given.scaling else _SIZE))
+    if sum(map(bool, (given.scaling, given.overhead, given.compare))) > 1:
+        raise UsageError("--scaling, --overhead and --compare are one measurement each")
+    others = _compared(arguments, given.compare) if given.compare else None
+    began = time.perf_counter()
+    from fusionkit.host.composing import compose
+
+    from .measure import compare, measure
+    from .overhead import overhead
+    from .scaling import scaling
+    from .text import as_text, comparison_as_text, overhead_as_text, scaling_as_text
+
+    imported = time.perf_counter() - began
+    set_threads(given.threads)
+    subject = _subject(selection, given)
+    if given.scaling:
+        measured = scaling(subject.recipe, subject.registry, size, given.sources, given.repeats)
+        text = scaling_as_text(measured)
+    elif given.overhead:
+        pipeline = compose(recipe=subject.recipe, registry=subject.registry)
+        measured = overhead(pipeline, size, given.sources, given.repeats)
+        text = overhead_as_text(measured)
+    elif others is None:
+        measured = measure(subject, size, given.sources, given.repeats, imported)
+        text = as_text(measured)
+    else:
+        other_selection = select(others, _PROG)
+        other = _subject(other_selection, _parser(other_selection).parse_args(others))
+        measured = compare(subject, other, size, given.sources, given.repeats)
+        text = comparison_as_text(measured, ("as given", ", ".join(given.compare)))
+    print(text)
+    if given.json:
+        from fusionkit.imaging import write_text
+
+        write_text(given.json, json.dumps(measured, indent=2) + "\n", overwrite=True)
+    return 0
+
+
+def _parser(selection: Selection) -> Parser:
+    parser = Parser(
+        prog=_PROG,
+        description="Measure where the time of a fusion goes, and how near it is to the hardware.",
+        epilog=_EXAMPLES,
+    )
+    add = parser.add_argument
+    add(
+        "--size",
+        metavar="WxH",
+        help=f"in pixels (default: {_SIZE}; of the smallest under --scaling: {_SMALLEST})",
+    )
+    add("--sources", type=_number(2), default=2, metavar="K", help="how many (default: 2)")
+    add("--repeats", type=_number(1), default=3, metavar="N", help="fusions timed (default: 3)")
+    add(
+        "--compare",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="time the same with this flag too, or another recipe's FILE, in turn with it as given",
+    )
+    add(
+        "--scaling",
+        action="store_true",
+        help="time 1 to 64 times the pixels, 1 to 8 steps, and 2 to 6 sources for the weighting "
+        "alone, against linear growth",
+    )
+    add(
+        "--overhead",
+        action="store_true",
+        help="time the framework's loop in turn with one by hand, of the same components",
+    )
+    add("--json", metavar="FILE", help="write what was measured there")
+    add_threads_flag(parser)
+    selection.add_flags(parser)
+    add_plugin_flags(parser)
+    return parser
+
+
+def _subject(selection: Selection, given: argparse.Namespace) -> Subject:
+    from .measure import Subject
+
+    return Subject(selection.recipe, selection.registry, given.threads)
+
+
+def _compared(arguments: Sequence[str], changes: Sequence[str]) -> list[str]:
+    """Return the command line of the setting to compare with: the same, and its changes last."""
+    line = list(arguments)
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            line = [*_without(line, ("--task", "--recipe")), "--recipe", change]
+        elif key in ("size", "sources", "repeats", "json", "compare"):
+            raise UsageError(f"--compare {change}: {key} is the same for both")
+        else:
+            line.append(f"--{key}={value}")
+    return line
+
+
+def _without(arguments: Sequence[str], flags: Sequence[str]) -> list[str]:
+    kept: list[str] = []
+    skip = False
+    for argument in arguments:
+        if not skip and argument.split("=", 1)[0] not in flags:
+            kept.append(argument)
+        skip = not skip and argument in flags
+    return kept
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", text)
+    if not match:
+        raise UsageError(f"--size {text}: expected WIDTHxHEIGHT, such as 640x480")
+    return int(match[1]), int(match[2])
+
+
+def _number(least: int) -> Any:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expects a whole number from {least}, not {text!r}")
+        return int(text)
+
+    return parse

@@ -1,0 +1,169 @@
+"""Training: it learns, survives interruptions, and leaves a file that the weighting loads."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from fusionkit_learned.learned import Learned
+from fusionkit_learned.weights_file import read_file
+from fusionkit_training.learned import evaluate, train
+from fusionkit_training.learned.photographs import Draw, Photographs
+from fusionkit_training.learned.samples import draw_batch
+from fusionkit_training.learned.train import EXPORT
+from fusionkit_training.learned.trainer import Plan, Trainer
+from fusionkit_training.plan import find_photographs
+from fusionkit_training.rounds import CHECKPOINT, LOG
+
+from tests.plugins.learned.tiny import one_line, weights_file
+from tests.training.pictures import photograph_folder
+
+SMALL = ["--crop", "32", "--batch", "2", "--warm-up", "1", "--validation", "1"]
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    return photograph_folder(tmp_path / "photos", 3)
+
+
+def command(photos: Path, out: Path, *more: str) -> int:
+    return train.main([str(photos), "--out", str(out), *SMALL, *more])
+
+
+def test_it_learns(photos) -> None:
+    data = Photographs.read(find_photographs([photos]), 32)
+    learner = Trainer(Plan(40, "steps", warm_up=5, crop=32, batch=6), data)
+    batch = learner.draw()
+    losses = [learner.learn(batch) for _ in range(40)]
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+
+
+def test_what_is_drawn_is_a_function_of_the_step_alone(photos) -> None:
+    data = Photographs.read(find_photographs([photos]), 32)
+    one = draw_batch(data, 6, 32, 7, 3)
+    torch.manual_seed(1)
+    two, other = draw_batch(data, 6, 32, 7, 3), draw_batch(data, 6, 32, 7, 4)
+    for name in ("sources", "fusion", "x0", "sigma", "band", "brightness", "choosing"):
+        assert torch.equal(getattr(one, name), getattr(two, name))
+    assert not torch.equal(one.fusion, other.fusion)
+    K = len(one.sources)
+    assert one.sources.shape == (K, 6, 1, 32, 32)
+    assert one.fusion.shape == one.x0.shape == (6, 1, 32, 32)
+    assert one.choosing.sum() == 3
+    counts = {len(draw_batch(data, 1, 32, 7, step).sources) for step in range(30)}
+    assert counts == {2, 3, 4}
+
+
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(photos, tmp_path, capsys) -> None:
+    once, twice = tmp_path / "once", tmp_path / "twice"
+    assert command(photos, once, "--steps", "4") == 0
+    assert command(photos, twice, "--steps", "4", "--pause-after", "2") == 0
+    assert "50.0% of the plan is done after 2 steps" in capsys.readouterr().out
+    middle, _, _ = read_file(twice / CHECKPOINT)
+    assert command(photos, twice, "--resume") == 0  # the plan is remembered
+    assert "the plan is done; 100.0%" in capsys.readouterr().out
+    one, two = (read_file(folder / CHECKPOINT)[0] for folder in (once, twice))
+    assert one.keys() == two.keys()
+    assert [key for key in one if not torch.equal(one[key], two[key])] == []
+    assert (once / EXPORT).stat().st_size == (twice / EXPORT).stat().st_size
+    assert not torch.equal(one["weights/head.weight"], middle["weights/head.weight"])
+    with (twice / LOG).open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["2", "4"]
+    assert all(float(row[f"focus_{who}"]) > 0 for row in rows for who in ("learned", "mean"))
+
+
+def test_what_is_exported_is_loaded_with_its_story(photos, tmp_path, capsys) -> None:
+    out = tmp_path / "out"
+    assert command(photos, out, "--steps", "2", "--licence", "CC0") == 0
+    weighting = Learned(out / EXPORT)
+    assert weighting.weights_sha256 in capsys.readouterr().out
+    data, recipe, trained, licence = (
+        json.loads(weighting.metadata[key]) for key in ("data", "recipe", "trained", "licence")
+    )
+    assert (data["photographs"], trained["steps"], licence) == (2, 2, "CC0")
+    assert (recipe["seed"], recipe["crop"]) == (0, 32)
+    tensors, _, _ = read_file(out / EXPORT)
+    average, _, _ = read_file(out / CHECKPOINT)
+    for key, value in tensors.items():
+        assert torch.equal(value, average[f"average/{key}"].half())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_ends(photos, tmp_path, monkeypatch, capsys, number) -> None:
+    before, learn = signal.getsignal(number), Trainer.learn
+
+    def interrupted(self, batch) -> float:
+        signal.raise_signal(number)
+        return learn(self, batch)
+
+    monkeypatch.setattr(Trainer, "learn", interrupted)
+    assert command(photos, tmp_path / "out", "--steps", "50") == 0
+    assert "a signal asked to stop; 2.0% of the plan" in capsys.readouterr().out
+    assert signal.getsignal(number) is before
+    assert (tmp_path / "out" / EXPORT).exists()
+
+
+def refused(capsys, code: int, *parts: str) -> None:
+    assert code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    one_line(error.strip(), *parts)
+
+
+def test_a_damaged_or_another_checkpoint_is_refused(photos, tmp_path, capsys) -> None:
+    out = tmp_path / "out"
+    assert command(photos, out, "--steps", "1") == 0
+    file = out / CHECKPOINT
+    refused(capsys, command(photos, out, "--steps", "2"), "--resume", CHECKPOINT)
+    again = ("--resume", "--steps", "2")
+    refused(capsys, command(photos, out, *again, "--seed", "5"), "other seed")
+    refused(capsys, command(photos, out, *again, "--validation", "2"), "other photographs")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-100])
+    refused(capsys, command(photos, out, *again), CHECKPOINT, "truncated")
+    file.write_bytes((out / EXPORT).read_bytes())
+    refused(capsys, command(photos, out, *again), CHECKPOINT, "no checkpoint")
+    file.write_bytes(whole)
+    assert command(photos, out, *again) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "parts"),
+    [
+        ((), ("how long",)),
+        (("--steps", "0"), ("above 0",)),
+        (("--steps", "1", "--rate", "-1"), ("above 0",)),
+        (("--steps", "1", "--validation", "3"), ("3 of 3",)),
+        (("--steps", "1", "--crop", "40"), ("multiple of 16",)),
+        (("--steps", "1", "--crop", "48"), ("too small",)),
+    ],
+)
+def test_requests_that_cannot_be_met(photos, tmp_path, capsys, more, parts) -> None:
+    refused(capsys, command(photos, tmp_path / "out", *more), *parts)
+    assert not (tmp_path / "out").exists()
+
+
+def test_crops_show_the_photograph(photos) -> None:
+    data = Photographs.read(find_photographs([photos]), 32)
+    for seed in range(20):
+        crop = data.crop(32, Draw(seed))
+        assert crop.shape == (32, 32)
+        assert 0 <= crop.min() < crop.max() <= 1
+
+
+def test_evaluation_prints_a_row_for_every_family(photos, tmp_path, capsys) -> None:
+    file = str(weights_file(tmp_path))
+    assert evaluate.main([file, str(photos), "--size", "48", "--levels", "0.05,20"]) == 0
+    head, _, *rows = capsys.readouterr().out.strip().splitlines()
+    assert head.endswith("| learned, 0.05 | learned, 20 |")
+    assert len(rows) == 6
+    assert all(len(row.split("|")) == len(head.split("|")) for row in rows)
+    assert evaluate.main([file, str(photos), "--size", "4096"]) == 2
+    one_line(capsys.readouterr().err.strip(), "too small")
+    assert evaluate.main([file, str(photos), "--levels", "0"]) == 2
+    one_line(capsys.readouterr().err.strip(), "--levels")

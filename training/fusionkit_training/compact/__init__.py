@@ -1,0 +1,1 @@
+"""The training of ``compact``, fusionkit's own prior: docs/training.md."""

@@ -1,0 +1,1 @@
+"""The training of ``learned``, the weighting by a small network: docs/learned.md."""

@@ -1,0 +1,146 @@
+"""Measure learned weights where the answer is known: ``fusionkit train evaluate-learned``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from fusionkit_learned.learned import Learned
+from fusionkit_learned.planes import laplacian
+from torch import Tensor
+
+from fusionkit import box_mean
+from fusionkit.errors import FusionkitError, UsageError
+
+from ..plan import find_photographs
+from ..rounds import training_speed
+from .degradations import FAMILIES, degrade
+from .filters import gaussian_blur
+from .photographs import Draw, cut, read_luma
+from .samples import Batch, assemble
+
+Weigh = Callable[[Batch], Tensor]
+
+
+def mean_of(batch: Batch) -> Tensor:
+    """Weights of the plain mean."""
+    return torch.full_like(batch.sources, 1 / len(batch.sources))
+
+
+def choose_max(batch: Batch) -> Tensor:
+    """Choose the source with the largest absolute Laplacian, averaged over 11 x 11 pixels."""
+    contrast = laplacian(batch.sources.flatten(0, 1)).abs()
+    return _all_to(box_mean(contrast, 11).view_as(batch.sources))
+
+
+def oracle(batch: Batch) -> Tensor:
+    """Choose, at every pixel, the source that is nearest to the right answer."""
+    return _all_to(-(batch.sources - batch.fusion).abs())
+
+
+def best_regions(batch: Batch) -> Tensor:
+    """Choose the source with the least squared error around a pixel (Gaussian of 4 pixels)."""
+    return _all_to(-gaussian_blur((batch.sources - batch.fusion).square(), 4.0))
+
+
+BASELINES: dict[str, Weigh] = {
+    "mean": mean_of,
+    "choose_max": choose_max,
+    "regions": best_regions,
+    "pixels": oracle,
+}
+
+
+def _all_to(merit: Tensor) -> Tensor:
+    return torch.zeros_like(merit).scatter_(0, merit.argmax(0, keepdim=True), 1.0)
+
+
+def degraded(
+    images: Sequence[Tensor], size: int, sigma: float, seed: int = 0, K: int = 2
+) -> dict[str, Batch]:
+    """Return by family one crop of every photograph (H, W) uint8, degraded: a function of seed."""
+    batches = {}
+    for name in FAMILIES:
+        draw = Draw("test", seed, name, K)
+        pairs = [degrade(name, cut(image, size, draw), K, draw) for image in images]
+        levels = torch.full((len(pairs),), sigma)
+        batches[name] = assemble(pairs, [name] * len(pairs), levels, draw)
+    return batches
+
+
+def psnr(weights: Tensor, batch: Batch) -> float:
+    """Return the PSNR in dB of the weighted mean of the sources, averaged over samples."""
+    fused = (weights * batch.sources).sum(0)
+    errors = ((fused - batch.fusion) / 2).square().mean((1, 2, 3)).clamp(min=1e-10)
+    return float(-10 * errors.log10().mean())
+
+
+def read_images(photos: Sequence[str | Path], size: int) -> list[Tensor]:
+    """Read photographs that a crop of this size fits into."""
+    images = []
+    for path in find_photographs(photos):
+        image, _ = read_luma(path)
+        if min(image.shape) < size:
+            raise UsageError(
+                f"{path}: {image.shape[1]}x{image.shape[0]} pixels are too small for crops of "
+                f"{size} (--size)"
+            )
+        images.append(image)
+    return images
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(prog="fusionkit train evaluate-learned", description=__doc__)
+    add = parser.add_argument
+    add("weights", help="a .safetensors file, or 'shipped'")
+    add("photos", nargs="+", metavar="PHOTOS", help="images, or folders of images")
+    add("--size", type=int, default=256, help="side of a crop (default 256)")
+    add("--sources", type=int, default=2, help="K (default 2)")
+    add("--seed", type=int, default=0)
+    add("--levels", default="0.05,1,20", help="noise levels s/a to weigh at (default 0.05,1,20)")
+    args = parser.parse_args(arguments)
+    try:
+        levels = [float(level) for level in args.levels.split(",")]
+        if args.sources < 2 or args.size < 32 or min(levels) <= 0:
+            raise ValueError
+    except ValueError:
+        print("error: --levels are above 0, --sources 2 or more, --size 32", file=sys.stderr)
+        return 2
+    try:
+        learned = Learned("" if args.weights == "shipped" else args.weights)
+        images = read_images(args.photos, args.size)
+    except FusionkitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    with training_speed(torch.get_num_threads()):
+        print(table(learned, images, args.size, levels, args.seed, args.sources))
+    return 0
+
+
+def table(
+    learned: Learned,
+    images: Sequence[Tensor],
+    size: int,
+    levels: Sequence[float],
+    seed: int = 0,
+    K: int = 2,
+) -> str:
+    """Return a Markdown table: PSNR by family, of the learned weights and of the baselines."""
+    heads = ["family", *BASELINES, *(f"learned, {level:g}" for level in levels)]
+    lines = [heads, ["---"] * len(heads)]
+    found: dict[str, list[float]] = {}
+    for level in levels:
+        for name, batch in degraded(images, size, level, seed, K).items():
+            if name not in found:
+                found[name] = [psnr(weigh(batch), batch) for weigh in BASELINES.values()]
+            found[name].append(psnr(learned.weigh(batch.sources, batch.x0, level), batch))
+    lines += [[name, *(f"{value:.1f}" for value in row)] for name, row in found.items()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""The training of the learned weighting: one step, and its whole state in one file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from fusionkit_learned.network import Network
+from fusionkit_learned.weights_file import read_file, write_file
+from torch import Tensor
+
+from fusionkit.errors import UsageError
+
+from .. import plan
+from ..plan import Progress
+from ..state import by_part, check_same, follow, training_state
+from .losses import training_loss
+from .photographs import Photographs
+from .samples import Batch, draw_batch
+
+EMA_DECAY = 0.998
+"""Of the running average of the weights, which is what is exported."""
+
+
+@dataclass(frozen=True)
+class Plan(plan.Plan):
+    """A plan whose crops have multiples of 16 pixels."""
+
+    peak: float = 3e-3
+    crop: int = 96
+    batch: int = 12
+
+
+class Trainer:
+    """A network in training, with its average, its optimiser and its place in the plan.
+
+    Attributes
+    ----------
+    progress
+        Steps made, and minutes spent on them, over all rounds.
+    """
+
+    def __init__(self, plan: Plan, photographs: Photographs, seed: int = 0) -> None:
+        self.plan = plan
+        self.photographs = photographs
+        self.seed = seed
+        self.progress = Progress()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.network, self.average = Network(), Network()
+        for model in (self.network, self.average):
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average.load_state_dict(self.network.state_dict())
+        self.average.requires_grad_(False)
+        # Not fused: its state is laid out as a file can hold it.
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=plan.peak, foreach=True)
+
+    @property
+    def done(self) -> float:
+        """The share of the plan that is done."""
+        return self.progress.of(self.plan)
+
+    def draw(self) -> Batch:
+        """Return this step's batch."""
+        plan, step = self.plan, self.progress.step
+        return draw_batch(self.photographs, plan.batch, plan.crop, self.seed, step)
+
+    def learn(self, batch: Batch) -> float:
+        """Make one step; return the loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan.rate(self.done, self.progress.step)
+        loss = training_loss(self.network(batch.sources, batch.x0, batch.sigma), batch).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.progress.step += 1
+        follow(self.average, self.network, self.progress.step, EMA_DECAY)
+        return loss.item()
+
+    def save(self, path: Path) -> None:
+        """Write the whole state, atomically."""
+        tensors: dict[str, Tensor] = {}
+        moments = self.optimizer.state_dict()["state"]
+        for n, (key, value) in enumerate(self.network.named_parameters()):
+            tensors[f"weights/{key}"] = value
+            for name, moment in moments.get(n, {}).items():
+                tensors[f"{name}/{key}"] = moment
+        for key, value in self.average.named_parameters():
+            tensors[f"average/{key}"] = value
+        state = {
+            **asdict(self.progress),
+            "plan": asdict(self.plan),
+            "seed": self.seed,
+            "photographs": self.photographs.sha256,
+        }
+        write_file(path, tensors, {"training": json.dumps(state)})
+
+    def restore(self, path: Path) -> None:
+        """Continue from a file that :meth:`save` wrote, under this trainer's own plan.
+
+        Raises
+        ------
+        UsageError
+            It is damaged, no checkpoint, or of other photographs or another seed.
+        """
+        tensors, state = read_checkpoint(path)
+        check_same(state, path, seed=self.seed, photographs=self.photographs.sha256)
+        parts = by_part(tensors)
+        try:
+            self.progress = Progress(int(state["step"]), float(state["minutes"]))
+            self.network.load_state_dict(parts["weights"])
+            self.average.load_state_dict(parts["average"])
+            moments = {
+                n: {
+                    "step": parts["step"][key],
+                    # In the weights' own memory layout.
+                    "exp_avg": torch.empty_like(weights).copy_(parts["exp_avg"][key]),
+                    "exp_avg_sq": torch.empty_like(weights).copy_(parts["exp_avg_sq"][key]),
+                }
+                for n, (key, weights) in enumerate(self.network.named_parameters())
+            }
+            groups = self.optimizer.state_dict()["param_groups"]
+            self.optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise UsageError(f"{path}: is no whole checkpoint: {str(error)[:120]!r}") from None
+
+    def export(self, path: Path, notes: dict[str, Any]) -> None:
+        """Write the averaged weights in half precision, as ``learned`` loads them."""
+        half = {key: value.half() for key, value in self.average.state_dict().items()}
+        write_file(path, half, {key: json.dumps(value) for key, value in notes.items()})
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return a checkpoint's tensors, and what its metadata hold of its training."""
+    tensors, metadata, _ = read_file(path)
+    return tensors, training_state(metadata, path, Plan)

@@ -1,0 +1,162 @@
+"""What a training is asked for: how much of it, on which photographs, and its options."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fusionkit.errors import UsageError
+
+P = TypeVar("P", bound="Plan")
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much training there is to be in all, in minutes of one machine or in steps.
+
+    A training has a frozen dataclass of its own that inherits this, with its own defaults.
+
+    Attributes
+    ----------
+    total
+        The whole plan, over all rounds.
+    unit
+        ``minutes``: robust where a machine is shared; ``steps``: the same on every machine.
+    peak, warm_up
+        The highest learning rate, and the steps until it is reached.
+    crop, batch
+        Side of a crop, and crops of a step.
+    """
+
+    total: float
+    unit: str = "minutes"
+    peak: float = 1e-3
+    warm_up: int = 100
+    crop: int = 64
+    batch: int = 16
+
+    def rate(self, progress: float, step: int) -> float:
+        """Return the learning rate: a warm-up, and a cosine to zero over the whole plan."""
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        return self.peak * min(1.0, (step + 1) / self.warm_up) * cosine
+
+
+@dataclass
+class Progress:
+    """How far a training has come, over all rounds.
+
+    Attributes
+    ----------
+    step, minutes
+        Made, and spent on them.
+    """
+
+    step: int = 0
+    minutes: float = 0.0
+
+    def of(self, plan: Plan) -> float:
+        """Return the share of the plan that is done."""
+        return (self.step if plan.unit == "steps" else self.minutes) / plan.total
+
+
+def chosen_plan(
+    plan: type[P], stored: Mapping[str, Any], args: argparse.Namespace, length: Mapping[str, Any]
+) -> P:
+    """Return the plan of a checkpoint, if any, with what the command line says.
+
+    Parameters
+    ----------
+    plan
+        The class of the plan.
+    stored
+        The fields of the checkpoint's, empty for a training that begins.
+    args
+        With ``rate``, ``warm_up``, ``crop`` and ``batch``, None for what is not said.
+    length
+        By ``steps`` and ``minutes``, None for what is not said; the first that is said counts.
+
+    Raises
+    ------
+    UsageError
+        A number is not above 0, or nobody says how long to train.
+    """
+    given = {"peak": args.rate, "warm_up": args.warm_up, "crop": args.crop, "batch": args.batch}
+    changes = {name: value for name, value in given.items() if value is not None}
+    said = {unit: total for unit, total in length.items() if total is not None}
+    if any(value <= 0 for value in (*changes.values(), *said.values())):
+        raise UsageError("lengths, sizes and rates of a training must be above 0")
+    if said:
+        unit, total = next(iter(said.items()))
+        changes.update(unit=unit, total=total)
+    try:
+        return plan(**{**stored, **changes})
+    except TypeError:
+        raise UsageError("say how long to train: --minutes N, or --steps N") from None
+
+
+def add_arguments(
+    parser: argparse.ArgumentParser, plan: type[Plan], validation: int, report: float
+) -> None:
+    """Add the options that any training has: photographs, --out, --resume, --seed, --rate ...
+
+    Options of the plan left out are a resumed training's own.
+    """
+    add = parser.add_argument
+    add("photos", nargs="+", metavar="PHOTOS", help="images, or folders of images")
+    add("--out", required=True, type=Path, help="folder for checkpoint, log and weights")
+    add("--resume", action="store_true", help="continue what is in --out, if there is anything")
+    add("--seed", type=int, default=0)
+    add("--rate", type=float, help=f"highest learning rate (default {plan.peak:g})")
+    add("--warm-up", type=int, help=f"steps until it is reached (default {plan.warm_up})")
+    add("--batch", type=int, help=f"crops of a step, at first (default {plan.batch})")
+    add("--crop", type=int, help=f"side of a crop, at first (default {plan.crop})")
+    held_out = f"photographs held out (default {validation})"
+    add("--validation", type=int, default=validation, help=held_out)
+    between = f"minutes between checkpoints (default {report:g})"
+    add("--report", type=float, default=report, help=between)
+    add("--threads", type=int, default=1)
+    add("--licence", default="not stated", help="of the weights; goes into their metadata")
+
+
+def find_photographs(paths: Iterable[str | Path]) -> list[Path]:
+    """Return the image files named, and those in the folders named, sorted within each.
+
+    Raises
+    ------
+    UsageError
+        A folder holds no images.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+        if not inside:
+            raise UsageError(f"{path}: holds no images")
+        found += inside
+    return found
+
+
+def split(paths: Sequence[Path], held_out: int) -> tuple[list[Path], list[Path]]:
+    """Return photographs for training, and some spread evenly over them for validation.
+
+    Raises
+    ------
+    UsageError
+        None would be held out, or none left.
+    """
+    if not 1 <= held_out < len(paths):
+        raise UsageError(
+            f"{held_out} of {len(paths)} photographs cannot be held out for validation: at least "
+            "one must be, and one be left (--validation)"
+        )
+    chosen = {(2 * n + 1) * len(paths) // (2 * held_out) for n in range(held_out)}
+    indexed = list(enumerate(paths))
+    return [p for n, p in indexed if n not in chosen], [p for n, p in indexed if n in chosen]
