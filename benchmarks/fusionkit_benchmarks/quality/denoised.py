@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from fusionkit import denoised
 from fusionkit.contract.registry import Registry
-from fusionkit.contract.run import Step
-from fusionkit.host.composing import compose
 from fusionkit.host.fingerprint import code_of_class, code_of_modules, combined, core_code
 from fusionkit.host.parts import Part
-from fusionkit.host.pipeline import Pipeline
 
 from ..photographs import Pixels, luma_of_pixels
 from ..truth.scene import Array, generator_of
@@ -32,12 +28,7 @@ from .scenes import BenchScene, Made, stored
 
 
 class Denoiser:
-    """The noise estimator of a recipe, as a denoiser of luma at known levels.
-
-    An estimator that has a method ``denoise(y, sigma)``, from y = x0 + sigma n (B, C, H, W) to
-    x0, in [-1, 1], is asked that; another gives its clean estimate at the level of its
-    schedule that is nearest.
-    """
+    """The noise estimator of a recipe, as a denoiser of luma at known levels."""
 
     def __init__(self, recipe: Recipe, registry: Registry, built: dict[str, Part]) -> None:
         self._recipe, self._registry, self._built = recipe, registry, built
@@ -77,48 +68,12 @@ class Denoiser:
     def _denoised(self, source: Pixels, sigma: float, random: np.random.Generator) -> Pixels:
         if sigma == 0:
             return source
-        pipeline = self._recipe.pipeline
+        pipeline, channels = self._recipe.pipeline, self._part.built.channels or 1
         luma = luma_of_pixels(source) / 127.5 - 1
-        split = split_noise(luma, sigma / 127.5, pipeline.channels, random)
-        level = sigma / 127.5 * math.sqrt(pipeline.channels)
+        split = split_noise(luma, sigma / 127.5, channels, random)
         y = torch.from_numpy(split).to(pipeline.device, pipeline.dtype)[None]
-        denoise: Callable[[Tensor, float], Tensor] | None = getattr(
-            self._part.built, "denoise", None
-        )
-        with torch.no_grad():
-            clean = denoise(y, level) if denoise is not None else self._estimate(y, level)
+        clean = denoised(self._part.built, y, sigma / 127.5 * math.sqrt(channels))
         return stored((clean[0].mean(0).cpu().numpy() + 1) / 2)
-
-    def _estimate(self, y: Tensor, sigma: float) -> Tensor:
-        """Ask for the clean estimate at the nearest level, by a run of one step."""
-        t = nearest_level(self._recipe.pipeline, sigma)
-        pipeline = compose(
-            recipe={**self._recipe.recipe, "start-at": 1.0, "timesteps": [t]},
-            weighting="fixed:fixed",
-            objective=_CleanEstimate(),
-            registry=self._registry,
-            built=self._built,
-        )
-        return pipeline(torch.stack([y, y]), seed=0).image  # a run has two sources at least
-
-
-class _CleanEstimate:
-    """An objective whose result is the clean estimate of its first source, taken as noisy."""
-
-    uses_trajectory = False
-
-    def start(self, run: Any) -> _CleanEstimate:
-        """Begin a run, of which nothing is needed."""
-        return self
-
-    def initial(self, weights: Tensor) -> Tensor:
-        """Refuse: without a trajectory nothing starts from an initial fusion."""
-        raise AssertionError("there is no trajectory to start")
-
-    def rectify(self, step: Step, weights: Tensor) -> Tensor:
-        """Return the clean estimate of x = a y."""
-        run = step.run
-        return run.clean_estimate(run.a[step.index] * run.sources[0], step.index)
 
 
 class DenoiseFirst:
@@ -160,9 +115,3 @@ def split_noise(luma: Array, sigma: float, channels: int, random: np.random.Gene
     fresh = random.standard_normal((channels, *luma.shape))
     split: Array = luma + math.sqrt(channels) * sigma * (fresh - fresh.mean(0))
     return split
-
-
-def nearest_level(pipeline: Pipeline, sigma: float) -> int:
-    """Return the time step whose noise level s / a is nearest to sigma, on a log scale."""
-    levels = [0.5 * math.log((1 - value) / value) for value in pipeline.alpha_bar]
-    return min(range(len(levels)), key=lambda t: abs(levels[t] - math.log(sigma)))

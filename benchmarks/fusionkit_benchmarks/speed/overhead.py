@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -65,18 +64,14 @@ def overhead(pipeline: Pipeline, size: tuple[int, int], count: int, repeats: int
         run = done.step.run
     if run.tiled:
         raise UsageError(f"--size {width}x{height}: images go in tiles; choose a smaller size")
-    framework = Pipeline(
-        pipeline.parts["estimator"],
-        Part(Replayed(weights), "weighting Replayed", {"name": "<replayed>"}),
-        pipeline.parts["objective"],
-        # Steps that the weighting's plan left out, are.
-        replace(pipeline.settings, timesteps=run.timesteps, eta=0.0),
-        pipeline.context,
-    )
+    replayed = Part(Replayed(weights), "weighting Replayed", {"name": "<replayed>"})
+    parts = {**pipeline.parts, "weighting": replayed}
+    framework = Pipeline(parts, pipeline.settings, pipeline.context)
     estimator = pipeline.parts["estimator"].built
+    channels = pipeline.channels_of(1)
 
     def by_hand() -> Tensor:
-        sources = given.to(pipeline.device).expand(-1, -1, pipeline.channels, -1, -1)
+        sources = given.to(pipeline.device).expand(-1, -1, channels, -1, -1)
         fresh = Run(sources, run.seeds, estimator, run.schedule)
         return sampled_by_hand(estimator, objective, fresh, weights, run.schedule.from_noise)
 
@@ -119,15 +114,14 @@ def sampled_by_hand(
     No padding, tiles, batches, checks, counting or plugins' mistakes to be caught.
     """
     fusion = objective.start(run)
-    x = run.noise("fusionkit/start")
+    x = run.sigma[0] * run.noise("fusionkit/start")
     if not from_noise:
-        x = run.a[0] * fusion.initial(weights[0]) + run.s[0] * x
+        x = fusion.initial(weights[0]) + x
     f: Tensor | None = None
-    for i, t in enumerate(run.timesteps):
-        eps = estimator(x, torch.full((len(x),), t, device=x.device))
-        x0 = (x - run.s[i] * eps) / run.a[i]
-        f = fusion.rectify(Step(run, i, x, x0, f), weights[i])
-        x = run.a[i + 1] * f + run.s[i + 1] / run.s[i] * (x - run.a[i] * f)
+    for i in range(run.steps):
+        level = torch.full((len(x),), run.sigma[i], device=x.device, dtype=x.dtype)
+        f = fusion.rectify(Step(run, i, x, estimator.denoise(x, level), f), weights[i])
+        x = f + run.sigma[i + 1] / run.sigma[i] * (x - f)
     assert f is not None
     return f.mean(1, keepdim=True)
 

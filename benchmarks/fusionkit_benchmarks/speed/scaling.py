@@ -102,7 +102,7 @@ def scaling(
             [
                 Point(
                     f"{n} step{'s' * (n > 1)}",
-                    composed(steps=n, timesteps=()),
+                    composed(steps=n, sigmas=()),
                     sources(count, SIDE),
                 )
                 for n in STEPS

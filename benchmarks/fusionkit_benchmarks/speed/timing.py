@@ -73,14 +73,12 @@ class TimedPipeline(Pipeline):
 
     def __init__(self, pipeline: Pipeline, watch: Stopwatch) -> None:
         parts = {
-            group: replace(part, built=wrapped(part.built, watch))
-            for (group, part), wrapped in zip(
-                pipeline.parts.items(), (_Estimator, _Weighting, _Objective), strict=True
-            )
+            group: replace(part, built=_WRAPPERS[group](part.built, watch))
+            if group in _WRAPPERS
+            else part
+            for group, part in pipeline.parts.items()
         }
-        super().__init__(
-            **parts, settings=pipeline.settings, context=pipeline.context, cache=pipeline.cache
-        )
+        super().__init__(parts, pipeline.settings, pipeline.context, pipeline.cache)
         self._watch = watch
 
     def __call__(self, *args: Any, **kwargs: Any) -> Fused:
@@ -101,13 +99,13 @@ class _Wrapper:
 
 
 class _Estimator(_Wrapper):
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         flops = getattr(self._built, "flops", None)
         if flops is not None:
             self._watch.flops += len(x) * flops(*x.shape[-2:])
         with self._watch.part("estimator"):
-            eps: Tensor = self._built(x, t)
-            return eps
+            x0: Tensor = self._built.denoise(x, sigma)
+            return x0
 
 
 class _Weighting(_Wrapper):
@@ -144,6 +142,13 @@ def _timed(function: Callable[..., Any], part: str, watch: Stopwatch) -> Callabl
             return function(*args, **kwargs)
 
     return timed
+
+
+_WRAPPERS: dict[str, type[_Wrapper]] = {
+    "estimator": _Estimator,
+    "weighting": _Weighting,
+    "objective": _Objective,
+}
 
 
 @contextmanager

@@ -37,7 +37,7 @@ SETS = {"tno": 5, "lytro": 7, "mefb": 4, "ct-mri": 12, "lytro3": 2, "classic": 5
 
 SIDE = 192
 METRICS = ("qabf", "vif", "ssim")
-STEPS, START = 4, 0.3  # sigma 1.3, 0.64, 0.3, 0.13
+STEPS, START = 4, 1.234  # sigma 1.3, 0.64, 0.3, 0.13
 SEEDS = (0, 1, 2)
 
 REFERENCE = "dig"
@@ -100,7 +100,7 @@ def read(files: list[Path]) -> Tensor:
 
 def cells(K: int) -> Iterator[tuple[str, str, int, dict[str, Any]]]:
     """Yield objective, label, seed, and what to compose, for scenes of K sources."""
-    common: dict[str, Any] = {"start_at": START, "device": "cpu", "precision": "float32"}
+    common: dict[str, Any] = {"start_sigma": START, "device": "cpu", "precision": "float32"}
     for objective in OBJECTIVES:
         for label, weighting in WEIGHTINGS.items():
             seeds = SEEDS if objective == "mse" else SEEDS[:1]

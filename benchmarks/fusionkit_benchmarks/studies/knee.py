@@ -48,7 +48,7 @@ METRICS = ("qabf", "vif", "ssim")
 DEFAULT, PEER = "default", "peer: "
 LEVERS: dict[str, dict[str, Any]] = {
     DEFAULT: {},
-    **{f"start-at {t}": {"start-at": t} for t in (0.05, 0.1, 0.2, 0.6, 0.8)},
+    **{f"start-sigma {s:g}": {"start-sigma": s} for s in (0.16, 0.34, 0.72, 6.1, 25.5)},
     **{f"resolution {n}": {"weighting": {"resolution": n}} for n in (1, 4, 8)},
     **{
         f"dynamic, {n} steps": {"steps": n, "weighting": {"dynamic": True, "stride": 1}}
