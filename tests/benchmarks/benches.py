@@ -11,7 +11,7 @@ from fusionkit.cli import main
 
 QUICK = """\
 steps = 1
-start-at = 0.1
+start-sigma = 0.34
 [estimator]
 name = "{estimator}"
 [weighting]

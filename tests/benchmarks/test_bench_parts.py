@@ -26,7 +26,7 @@ from .benches import bench, mean, missing_tools
 
 GUIDED = """\
 steps = {steps}
-start-at = 0.1
+start-sigma = 0.34
 [estimator]
 name = "gaussian"
 [weighting]

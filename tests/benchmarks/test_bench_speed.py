@@ -217,7 +217,7 @@ def test_scaling_where_nothing_is_evaluated(capsys):
     [
         [],
         ["--weighting", "fixed", "--objective", "mse", "--objective.strength", "0.1",
-         "--start-at", "1"],
+         "--start-sigma", "157"],
         ["--objective", "increments", "--objective.strength", "0.1", "--weighting", "dig-residual"],
         ["--weighting.skip", "0.9", "--steps", "5"],
     ],

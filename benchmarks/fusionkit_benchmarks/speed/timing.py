@@ -72,12 +72,9 @@ class TimedPipeline(Pipeline):
     """
 
     def __init__(self, pipeline: Pipeline, watch: Stopwatch) -> None:
-        parts = {
-            group: replace(part, built=_WRAPPERS[group](part.built, watch))
-            if group in _WRAPPERS
-            else part
-            for group, part in pipeline.parts.items()
-        }
+        parts = dict(pipeline.parts)
+        for group, wrapped in _WRAPPERS.items():
+            parts[group] = replace(parts[group], built=wrapped(parts[group].built, watch))
         super().__init__(parts, pipeline.settings, pipeline.context, pipeline.cache)
         self._watch = watch
 
