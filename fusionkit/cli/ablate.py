@@ -25,6 +25,7 @@ from .arguments import (
     spelled_out,
     split_metric_options,
 )
+from .jobs import check_apart
 from .stacking import add_stacking_flags, stacking
 
 if TYPE_CHECKING:
@@ -175,6 +176,7 @@ def _study(
     if not how.said and not holds_scenes(given.sources):
         raise UsageError("sources are folders or a manifest here, not the files of one scene")
     scenes = find_scenes(given.sources, how).of_files()
+    check_apart(given.output, given.sources, scenes.sources)
     wanted = _words(given.baseline, "baseline", (*BASELINES, "none"))
     seeds = _seeds(given.seeds)
     metrics = chosen_metrics(given.metric, given.preset, registry)
@@ -226,10 +228,10 @@ def _words(text: str, what: str, known: Sequence[str]) -> list[str]:
 
 
 def _seeds(text: str) -> list[int]:
-    try:
-        return [int(word) for word in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--seeds {text}: expected whole numbers separated by commas") from None
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() for word in words):
+        raise UsageError(f"--seeds {text}: expected whole numbers from 0, separated by commas")
+    return list(dict.fromkeys(map(int, words)))
 
 
 def _with_baselines(
