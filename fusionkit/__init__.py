@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
+from .contract.command import COMMAND, Command
 from .contract.component import BuildContext, Component
 from .contract.estimator import ESTIMATOR, BaseEstimator, NoiseEstimator
 from .contract.hooks import API, hookimpl
@@ -28,6 +29,8 @@ from .contract.objective import (
     proximal_weights,
 )
 from .contract.options import NoOptions, option
+from .contract.reader import READER, Reader
+from .contract.recipe import RECIPE, Recipe
 from .contract.registry import PluginInfo, Provided, Registry
 from .contract.run import Run, Step
 from .contract.weighting import WEIGHTING, BaseWeighting, StartedWeighting, Weighting
@@ -80,11 +83,14 @@ _LATER = {
 
 __all__ = [
     "API",
+    "COMMAND",
     "ESTIMATOR",
     "IDENTITY_PRESERVING",
     "KINDS",
     "METRIC",
     "OBJECTIVE",
+    "READER",
+    "RECIPE",
     "SOURCE_SYMMETRIC",
     "WEIGHTING",
     "BaseEstimator",
@@ -92,6 +98,7 @@ __all__ = [
     "BaseObjective",
     "BaseWeighting",
     "BuildContext",
+    "Command",
     "Component",
     "Fused",
     "FusionkitError",
@@ -107,6 +114,8 @@ __all__ = [
     "PluginInfo",
     "PluginLoadError",
     "Provided",
+    "Reader",
+    "Recipe",
     "Registry",
     "Result",
     "Run",

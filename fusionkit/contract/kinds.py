@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from .command import COMMAND
 from .estimator import ESTIMATOR
 from .metric import METRIC
 from .objective import OBJECTIVE
+from .reader import READER
+from .recipe import RECIPE
 from .weighting import WEIGHTING
 
-KINDS = (ESTIMATOR, WEIGHTING, OBJECTIVE, METRIC)
+KINDS = (ESTIMATOR, WEIGHTING, OBJECTIVE, METRIC, RECIPE, READER, COMMAND)

@@ -53,9 +53,10 @@ def compose(
     Parameters
     ----------
     task
-        A recipe that comes with fusionkit (:func:`fusionkit.tasks`); default ``general``.
+        The name of a recipe: one that comes with fusionkit (:func:`fusionkit.tasks`; default
+        ``general``), or a plugin's.
     recipe
-        In its place, a TOML file, the record of a run, or a mapping of the same form.
+        In its place, such a name, a TOML file, the record of a run, or a mapping of the same form.
     estimator, weighting, objective
         A name (``"dig"``, ``"dig:dig"``), a table (``{"name": "dig", "window": 7}``; without
         a name, options for the recipe's choice), or an object that does what
@@ -98,7 +99,6 @@ def compose(
     >>> fused.image.shape
     torch.Size([1, 1, 32, 48])
     """
-    layers = base_layers(task, recipe)
     said: dict[str, Any] = {"estimator": estimator, "weighting": weighting, "objective": objective}
     objects = {
         group: value
@@ -108,6 +108,7 @@ def compose(
     named = {k: v for k, v in said.items() if v is not None and k not in objects}
     if registry is None:
         registry = load_plugins() if len(objects) < len(said) else Registry([], [])
+    layers = base_layers(task, recipe, registry)
     layered = merged([*layers, Said({**named, **settings}, GIVEN)], registry)
     resolved = resolve_settings(layered.recipe)
     shared = {} if built is None else built
@@ -137,6 +138,7 @@ def compose(
     pipeline = Pipeline(
         parts["estimator"], parts["weighting"], parts["objective"], resolved, context, kept
     )
+    pipeline.metrics = layered.metrics
     for complaint in complaints(pipeline, layered.origins):
         warnings.warn(complaint, FusionkitWarning, stacklevel=2)
     return pipeline

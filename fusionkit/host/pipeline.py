@@ -39,6 +39,8 @@ class Pipeline:
         Which levels the result depends on, one of :data:`fusionkit.contract.guiding.LEVELS`.
     schedule
         The levels that are visited: one, if the same comes of all.
+    metrics
+        The preset or the metrics that the recipe names, for the record; empty if it names none.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Pipeline:
         self.dtype = torch.float64 if context.precision == "float64" else torch.float32
         self.alpha_bar = checked_alpha_bar(estimator)
         self.levels = needed_levels(weighting, objective)
+        self.metrics: str | list[str] = ""
         schedule = Schedule.of(self.alpha_bar, self._timesteps())
         # The same would come of every step: one is run.
         self.schedule = schedule if self.levels == "all" else schedule.subset([0])

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.imaging._decoded import Decoded
 from fusionkit.imaging._raw import Raw
+from fusionkit.imaging.decoded import Decoded
 from fusionkit.imaging.making import split_alpha
 
 SIGNATURE = b"\x93NUMPY"

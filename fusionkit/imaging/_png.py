@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 import zlib
 
-from fusionkit.imaging._decoded import Decoded
 from fusionkit.imaging._raw import Raw
+from fusionkit.imaging.decoded import Decoded
 from fusionkit.imaging.making import split_alpha
 from fusionkit.imaging.metadata import Metadata, from_exif, resolution_of
 from fusionkit.imaging.profiles import SRGB_PRIMARIES, profile_of

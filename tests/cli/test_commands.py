@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from fusionkit import __version__, load_plugins
-from fusionkit.cli import COMMANDS, explain, main
+from fusionkit.cli import explain, main
+from fusionkit.contract.command import BUILT_IN
 from fusionkit.testing import Outcome
 
 NO_TORCH = """
@@ -73,7 +74,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"fusionkit {__version__}\n"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", BUILT_IN)
 def test_help_shows_examples(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
