@@ -15,7 +15,7 @@ from typing import TextIO
 from .._version import __version__
 from ..contract.command import BUILT_IN
 from ..contract.options import suggest
-from ..errors import FusionkitError, FusionkitWarning, UsageError
+from ..errors import FusionkitError, FusionkitWarning, PluginError, UsageError
 
 SEPARATE = {
     "bench": ("fusionkit_benchmarks", "remake the benchmarks: fusion quality, speed"),
@@ -73,10 +73,12 @@ def explain(error: BaseException) -> FusionkitError:
     """Return what to tell the person of an exception; under FUSIONKIT_DEBUG=1, raise it."""
     if os.environ.get("FUSIONKIT_DEBUG") == "1":
         raise error
+    # A plugin is blamed for what it raises, but not for what the allocator of a CPU says.
+    reason = error.__cause__ if isinstance(error, PluginError) else error
+    if reason is not None and _lacks_memory(reason):
+        return FusionkitError("out of memory: use smaller images, or another --device")
     if isinstance(error, FusionkitError):
         return error
-    if _lacks_memory(error):
-        return FusionkitError("out of memory: use smaller images, or another --device")
     return FusionkitError(
         f"unexpected {type(error).__name__}: {error}: FUSIONKIT_DEBUG=1 shows where it comes from"
     )

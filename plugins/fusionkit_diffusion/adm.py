@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.errors import UsageError
-from fusionkit.host.weights import checked_file, checked_hash
+from fusionkit.host.weights import checked_file, checked_hash, empty_network
 
 from .adm_network import GROUPS, ADMNetwork, Architecture
 from .schedules import linear_alpha_bar
@@ -72,7 +72,7 @@ class ADMEstimator:
         shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
         try:
             arch = infer_architecture(shapes, head_channels, attention_order)
-            with torch.device("meta"):
+            with empty_network():
                 network = ADMNetwork(arch)
             check_keys({k: tuple(v.shape) for k, v in network.state_dict().items()}, shapes)
         except MismatchError as mismatch:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fusionkit import mirrored_index
-from fusionkit.host.weights import checked_file, checked_hash
+from fusionkit.host.weights import checked_file, checked_hash, empty_network
 
 from .compact_file import architecture_of, check_weights, read_file
 from .compact_network import Denoiser, column, forward_flops, rotation
@@ -64,7 +64,7 @@ class CompactEstimator:
         check_weights(tensors, self.architecture, path)
         self.multiple_of = self.architecture.multiple_of
         self.alpha_bar = linear_alpha_bar()
-        with torch.device("meta"):
+        with empty_network():
             denoiser = Denoiser(self.architecture)
         dtype = getattr(torch, precision)
         weights = {

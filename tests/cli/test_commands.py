@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionkit import __version__, load_plugins
+from fusionkit import PluginError, __version__, load_plugins
 from fusionkit.cli import explain, main
 from fusionkit.contract.command import BUILT_IN
 from fusionkit.testing import Outcome
@@ -195,6 +195,9 @@ def test_only_what_is_a_lack_of_memory_is_called_so():
             ask()
         lacks.append(raised.value)
     assert all("out of memory: use smaller" in str(explain(error)) for error in lacks)
+    with pytest.raises(PluginError) as blamed:
+        raise PluginError("weighting mine failed: RuntimeError: ...") from lacks[-2]
+    assert "out of memory: use smaller" in str(explain(blamed.value))
     others = [
         RuntimeError("CUDA error: an illegal memory access was encountered"),
         RuntimeError("input must be in channels_last memory format"),
