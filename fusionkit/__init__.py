@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
+from .contract.command import COMMAND, Command
 from .contract.component import BuildContext, Component
 from .contract.estimator import ESTIMATOR, BaseEstimator, NoiseEstimator
 from .contract.hooks import API, hookimpl
@@ -29,6 +30,8 @@ from .contract.objective import (
 )
 from .contract.observation import OBSERVATION, BaseObservation, Identity, Observation
 from .contract.options import NoOptions, option
+from .contract.reader import READER, Reader
+from .contract.recipe import RECIPE, Recipe
 from .contract.registry import PluginInfo, Provided, Registry
 from .contract.run import Run, Step
 from .contract.sampler import SAMPLER, BaseSampler, Guide, Sampler
@@ -101,12 +104,15 @@ _LATER = {
 
 __all__ = [
     "API",
+    "COMMAND",
     "ESTIMATOR",
     "IDENTITY_PRESERVING",
     "KINDS",
     "METRIC",
     "OBJECTIVE",
     "OBSERVATION",
+    "READER",
+    "RECIPE",
     "SAMPLER",
     "SOURCE_SYMMETRIC",
     "WEIGHTING",
@@ -117,6 +123,7 @@ __all__ = [
     "BaseSampler",
     "BaseWeighting",
     "BuildContext",
+    "Command",
     "Component",
     "DiscretePrior",
     "Fused",
@@ -137,6 +144,8 @@ __all__ = [
     "PluginLoadError",
     "Prior",
     "Provided",
+    "Reader",
+    "Recipe",
     "Registry",
     "Result",
     "Run",

@@ -56,13 +56,8 @@ def read_pixels(path: Path) -> Pixels:
         The file cannot be read.
     """
     picture = read_picture(path)
-    stored = picture.pixels
-    if stored.ndim == 3 and not picture.is_colour:
-        stored = stored[..., 0]
-    if stored.dtype == np.uint8 and (picture.low, picture.high) == (0, 255):
-        return stored
-    unit = (stored.astype(np.float64) - picture.low) / (picture.high - picture.low)
-    return np.rint(np.clip(unit, 0, 1) * 255).astype(np.uint8)
+    pixels = picture.eight_bit()
+    return pixels[..., 0] if pixels.ndim == 3 and not picture.is_colour else pixels
 
 
 def luma_of_pixels(pixels: NDArray[Any]) -> NDArray[np.float64]:

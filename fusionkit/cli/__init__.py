@@ -13,17 +13,9 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from .._version import __version__
+from ..contract.command import BUILT_IN
 from ..contract.options import suggest
-from ..errors import FusionkitError, FusionkitWarning, UsageError
-
-COMMANDS = {
-    "run": "fuse registered images of one scene, or folders of them",
-    "evaluate": "measure fused images against their sources",
-    "ablate": "run every combination of components and options, and report",
-    "compare": "put images side by side on a labelled sheet, with enlarged regions",
-    "plugins": "list plugins and their components, with options",
-    "doctor": "check this installation: versions, device, plugins, conformance",
-}
+from ..errors import FusionkitError, FusionkitWarning, PluginError, UsageError
 
 SEPARATE = {
     "bench": ("fusionkit_benchmarks", "remake the benchmarks: fusion quality, speed"),
@@ -81,10 +73,12 @@ def explain(error: BaseException) -> FusionkitError:
     """Return what to tell the person of an exception; under FUSIONKIT_DEBUG=1, raise it."""
     if os.environ.get("FUSIONKIT_DEBUG") == "1":
         raise error
+    # A plugin is blamed for what it raises, but not for what the allocator of a CPU says.
+    reason = error.__cause__ if isinstance(error, PluginError) else error
+    if reason is not None and _lacks_memory(reason):
+        return FusionkitError("out of memory: use smaller images, or another --device")
     if isinstance(error, FusionkitError):
         return error
-    if _lacks_memory(error):
-        return FusionkitError("out of memory: use smaller images, or another --device")
     return FusionkitError(
         f"unexpected {type(error).__name__}: {error}: FUSIONKIT_DEBUG=1 shows where it comes from"
     )
@@ -156,7 +150,7 @@ def _warnings_in_one_line() -> Iterator[None]:
 
 def _dispatch(given: list[str]) -> int:
     if not given or given[0] in ("-h", "--help"):
-        there = {**COMMANDS, **_separate()}
+        there = {**BUILT_IN, **_separate()}
         width = max(map(len, there))
         lines = (f"  {name:<{width}}  {summary}" for name, summary in there.items())
         print(_HELP.format(commands="\n".join(lines)), end="")
@@ -169,8 +163,8 @@ def _dispatch(given: list[str]) -> int:
         return 0
     if command in SEPARATE:
         return _run_separate(command, rest)
-    if command not in COMMANDS:
-        hint = suggest(command, COMMANDS) or f" There are {', '.join(COMMANDS)}."
+    if command not in BUILT_IN:
+        hint = suggest(command, BUILT_IN) or f" There are {', '.join(BUILT_IN)}."
         return complain(f"unknown command {command!r}.{hint}", 2)
     code: int = importlib.import_module(f".{command}", __name__).main(rest)
     return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +14,9 @@ from ..contract.registry import Registry
 from ..errors import UsageError
 from ..host.batch import find_scenes, holds_scenes
 from ..host.listing import expanded
-from ..recipes.layers import base_layers, merge, resolve_settings
+from ..recipes.layers import Merged, base_layers, merge, merged, resolve_settings
 from ..recipes.settings import Settings
-from . import complain
+from . import complain, say
 from .arguments import (
     Parser,
     add_cache_flag,
@@ -25,6 +26,7 @@ from .arguments import (
     spelled_out,
     split_metric_options,
 )
+from .jobs import check_apart
 from .stacking import add_stacking_flags, stacking
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ have changed.
 examples:
   fusionkit ablate ir/ vi/ -o study/ --weighting fixed,dig --weighting.window 5,15
   fusionkit ablate ir/ vi/ -o study/ --task infrared-visible --weighting dig,saliency --match
+  fusionkit ablate ir/ vi/ -o study/ --recipe infrared-visible,mine.toml
   fusionkit ablate scenes.csv -o study/ --weighting.window 3,7,15 --seeds 0,1,2
   fusionkit ablate near/ far/ -o study/ --preset multi-focus --objective mse,increments
 """
@@ -100,8 +103,14 @@ def _parser() -> Parser:
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="where it is kept")
     add_stacking_flags(parser)
     base = parser.add_mutually_exclusive_group()
-    base.add_argument("--task", metavar="NAME", help="the recipe that the axes change")
-    base.add_argument("--recipe", metavar="FILE", help="instead of it, a TOML file or a record")
+    base.add_argument(
+        "--task",
+        metavar="A,B",
+        help="the recipe that the axes change, by name; several are an axis, too",
+    )
+    base.add_argument(
+        "--recipe", metavar="A,B", help="instead, TOML files, records, or recipes by name"
+    )
     parser.add_argument(
         "--match",
         action="store_true",
@@ -163,9 +172,10 @@ def _study(
     built: dict[str, Part],
     known: Known,
 ) -> tuple[Study, list[str]]:
+    from ..evaluation.departures import RECIPES
     from ..evaluation.origins import Origins, key_of
-    from ..evaluation.plan import product
-    from ..evaluation.presets import chosen_metrics, metric_options
+    from ..evaluation.plan import products
+    from ..evaluation.presets import chosen_metrics, metric_options, told
     from ..evaluation.study import Study, cells_of
 
     if given.jobs < 1:
@@ -175,15 +185,21 @@ def _study(
     if not how.said and not holds_scenes(given.sources):
         raise UsageError("sources are folders or a manifest here, not the files of one scene")
     scenes = find_scenes(given.sources, how).of_files()
+    check_apart(given.output, given.sources, scenes.sources)
     wanted = _words(given.baseline, "baseline", (*BASELINES, "none"))
     seeds = _seeds(given.seeds)
-    metrics = chosen_metrics(given.metric, given.preset, registry)
+    bases = _bases(given, registry)
+    of_recipes = {json.dumps(base.metrics) for base in bases.values()}
+    of_recipe = json.loads(of_recipes.pop()) if len(of_recipes) == 1 else ""
+    metrics = chosen_metrics(given.metric, given.preset, registry, of_recipe)
+    if of_recipe and given.metric is None and given.preset is None and not given.quiet:
+        say(told(of_recipe))
     of_metrics = metric_options(options, metrics, registry)
     # Lists with commas of their own, and so no axes.
     lists = {"range": given.range, "noise": given.noise}
     said = {name: texts for name, texts in lists.items() if texts}
-    base = merge(*base_layers(given.task, given.recipe), said, registry=registry)
-    variants = product(base, axes, registry, given.match)
+    layers = {name: merge(base.recipe, said, registry=registry) for name, base in bases.items()}
+    variants = products(layers, axes, registry, given.match)
     counts = [len(sources) for sources in scenes.found.values()]
     origins = Origins(registry, known.files)
     rows = _with_baselines(variants, wanted, counts[0], origins, built, known)
@@ -205,7 +221,10 @@ def _study(
         metrics=list(metrics),
         cells=cells,
         reference=reference,
-        axes=[axis for axis, values in axes.items() if len(values) > 1],
+        axes=[
+            *([RECIPES] if len(bases) > 1 else []),
+            *(axis for axis, values in axes.items() if len(values) > 1),
+        ],
         options=of_metrics,
         ranges=list(settings.range),
         stretch=settings.stretch,
@@ -217,6 +236,22 @@ def _study(
     return study, [f"{name}: {why}" for name, why in scenes.problems.items()]
 
 
+def _bases(given: argparse.Namespace, registry: Registry) -> dict[str, Merged]:
+    """Return the recipes that the axes change, by name; none for the only one."""
+    flag = "task" if given.recipe is None else "recipe"
+    text: str | None = getattr(given, flag)
+    if text is None:
+        return {"": merged(base_layers(), registry)}
+    names = [word.strip() for word in text.split(",") if word.strip()]
+    if not names:
+        raise UsageError(f"--{flag} is empty: is a variable of the shell unset?")
+    several = len(set(names)) > 1
+    return {
+        name if several else "": merged(base_layers(registry=registry, **{flag: name}), registry)
+        for name in names
+    }
+
+
 def _words(text: str, what: str, known: Sequence[str]) -> list[str]:
     words = [word.strip() for word in text.split(",") if word.strip()]
     for word in words:
@@ -226,10 +261,10 @@ def _words(text: str, what: str, known: Sequence[str]) -> list[str]:
 
 
 def _seeds(text: str) -> list[int]:
-    try:
-        return [int(word) for word in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--seeds {text}: expected whole numbers separated by commas") from None
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() for word in words):
+        raise UsageError(f"--seeds {text}: expected whole numbers from 0, separated by commas")
+    return list(dict.fromkeys(map(int, words)))
 
 
 def _with_baselines(

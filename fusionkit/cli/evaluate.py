@@ -13,7 +13,7 @@ from ..contract.registry import Registry
 from ..errors import UsageError
 from ..host.batch import doubled_stem, find_scenes, holds_scenes, images_by_stem
 from ..host.listing import expanded
-from . import complain
+from . import complain, say
 from .arguments import (
     Parser,
     add_metric_flags,
@@ -196,7 +196,13 @@ def _measure(
     from tqdm import tqdm
 
     from ..evaluation.measure import Meter, evaluate, reference_meter
-    from ..evaluation.presets import chosen_metrics, metric_options, trivial_names
+    from ..evaluation.presets import (
+        chosen_metrics,
+        metric_options,
+        recorded_metrics,
+        told,
+        trivial_names,
+    )
     from ..evaluation.ranges import REFERENCE, Ranges, parse_ranges
 
     most = max(map(len, scenes.values()))
@@ -208,7 +214,10 @@ def _measure(
         raise UsageError(f"--against {given.against}: there are {', '.join(rows)}")
     names = [*fused, *([REFERENCE] if truth else [])]
     ranges = Ranges(parse_ranges(given.range, most, names), given.stretch)
-    wanted = chosen_metrics(given.metric, given.preset, registry)
+    recorded = recorded_metrics(path for found in fused.values() for path in found.values())
+    wanted = chosen_metrics(given.metric, given.preset, registry, recorded)
+    if recorded and given.metric is None and given.preset is None and not given.quiet:
+        say(told(recorded))
     meter = Meter(wanted, registry, given.device, metric_options(options, wanted, registry))
     hidden = given.quiet or not sys.stderr.isatty()
     with tqdm(total=len(scenes), unit="scene", leave=False, disable=hidden) as bar:

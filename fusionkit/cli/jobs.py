@@ -136,7 +136,7 @@ def order_of(
             f"{output} names one image, and there are {len(scenes.found) + len(scenes.problems)} "
             f"scenes ({_listed(scenes)}): give a folder for them, for example -o fused"
         )
-    _check_apart(output, sources, scenes.sources)
+    check_apart(output, sources, scenes.sources)
     check_place(Path(output) / "any")
     extensions = tuple(FORMATS) if form is None else (f".{form}",)
     jobs = []
@@ -154,15 +154,8 @@ def check_kept(job: Job, output: str, kept: Kept) -> None:
         kept.refuse(*(Path(job.trace) / name for name in TRACE_FILES))
 
 
-def _check_job(job: Job, kept: Kept, overwrite: bool) -> None:
-    check_kept(job, job.output, kept)
-    check_result(job.output, overwrite=overwrite)
-    if job.trace is not None:
-        check_folder(job.trace, overwrite=overwrite, beside=job.output)
-
-
-def _check_apart(output: str, given: Iterable[str], sources: Iterable[Path]) -> None:
-    """Refuse a folder of results that is one of sources."""
+def check_apart(output: str, given: Iterable[str], sources: Iterable[Path]) -> None:
+    """Raise UsageError if a folder of results is one of the sources."""
     if not os.path.isdir(output):
         return
     folders = {source.parent for source in sources}
@@ -173,6 +166,13 @@ def _check_apart(output: str, given: Iterable[str], sources: Iterable[Path]) -> 
                 f"{output}: this folder holds sources, and results go to another: "
                 f"for example -o {Path(output) / 'fused'}"
             )
+
+
+def _check_job(job: Job, kept: Kept, overwrite: bool) -> None:
+    check_kept(job, job.output, kept)
+    check_result(job.output, overwrite=overwrite)
+    if job.trace is not None:
+        check_folder(job.trace, overwrite=overwrite, beside=job.output)
 
 
 def _paths(sources: Sequence[str]) -> tuple[Path, ...]:

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from ..contract.component import Component
 from ..contract.options import specs, suggest
 from ..contract.registry import PluginInfo, Provided, Registry
 from ..errors import UsageError
@@ -85,7 +86,7 @@ def _as_text(plugin: PluginInfo, found: list[Provided], with_options: bool) -> s
     for provided in found:
         component = provided.component
         lines.append(f"    {provided.kind.group:<9}  {component.name:<12}  {component.summary}")
-        if not with_options:
+        if not with_options or not isinstance(component, Component):
             continue
         for spec in specs(component.options):
             flag = f"--{provided.kind.group}.{spec.name} {spec.kind}"
@@ -110,10 +111,15 @@ def _as_json(plugin: PluginInfo, found: list[Provided]) -> dict[str, Any]:
 
 def _component_as_json(provided: Provided) -> dict[str, Any]:
     component = provided.component
-    return {
+    said = {
         "kind": provided.kind.group,
         "name": component.name,
         "summary": component.summary,
+    }
+    if not isinstance(component, Component):
+        return said
+    return {
+        **said,
         "traits": sorted(component.traits),
         "options": [
             {

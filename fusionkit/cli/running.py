@@ -14,7 +14,7 @@ from ..contract.options import to_mapping
 from ..errors import PluginError, UsageError
 from ..host.saving import TRACE_FILES, check_folder, is_result, made_of, make_folder
 from ..imaging.files import sweep
-from ..recipes.layers import DEFAULT_TASK, RECIPE_KINDS, choose, resolve_settings
+from ..recipes.layers import DEFAULT_TASK, METRICS, RECIPE_KINDS, choose, resolve_settings
 from . import complain, explain, say
 from .arguments import set_threads
 from .jobs import Job, Order, check_kept
@@ -182,9 +182,8 @@ class Runner:
 
             given, selection = self._given, self._selection
             set_threads(given.threads)
-            pipeline = compose(
-                recipe=selection.recipe, registry=selection.registry, cache=given.cache
-            )
+            recipe = {**selection.recipe, METRICS: selection.merged.metrics}
+            pipeline = compose(recipe=recipe, registry=selection.registry, cache=given.cache)
             selection.report_idle(pipeline, strict=given.strict, quiet=given.quiet)
             self._pipeline = pipeline
         return self._pipeline

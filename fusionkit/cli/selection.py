@@ -90,7 +90,7 @@ def select(arguments: Sequence[str], prog: str) -> Selection:
     the components.
     """
     registry = load_plugins_from(arguments)
-    layers = _named(arguments, prog)
+    layers = _named(arguments, prog, registry)
     chosen = merged(layers, registry)
     selected = {
         kind.group: registry.find(kind, str(chosen.recipe.get(kind.group, {}).get("name")))
@@ -108,14 +108,14 @@ def select(arguments: Sequence[str], prog: str) -> Selection:
     return Selection(registry, selected, merged(layers, registry))
 
 
-def _named(arguments: Sequence[str], prog: str) -> list[Layer]:
+def _named(arguments: Sequence[str], prog: str, registry: Registry) -> list[Layer]:
     """Return the layers that select components: task or recipe, then the names among the flags."""
     parser = Parser(prog=prog, add_help=False)
     _add_names(parser)
     known, _ = parser.parse_known_args(arguments)
     names = {kind.group: getattr(known, kind.group) for kind in RECIPE_KINDS}
     given = {group: name for group, name in names.items() if name}
-    return [*base_layers(known.task, known.recipe), Said(given, GIVEN)]
+    return [*base_layers(known.task, known.recipe, registry), Said(given, GIVEN)]
 
 
 def _refuse_foreign(chosen: Merged, selected: dict[str, Provided]) -> None:
@@ -136,10 +136,13 @@ def _add_names(parser: argparse.ArgumentParser, chosen: Merged | None = None) ->
     group.add_argument(
         "--task",
         metavar="NAME",
-        help=f"a recipe of ours: {', '.join(tasks())} (default: {DEFAULT_TASK})",
+        help=f"a recipe by name: {', '.join(tasks())}, or a plugin's; see fusionkit recipes "
+        f"(default: {DEFAULT_TASK})",
     )
     group.add_argument(
-        "--recipe", metavar="FILE", help="a recipe (TOML), or the record of a run (JSON)"
+        "--recipe",
+        metavar="FILE",
+        help="a recipe's file (TOML), the record of a run (JSON), or a recipe by name",
     )
     for kind in RECIPE_KINDS:
         here = "" if chosen is None else _said_of_name(chosen, kind.group)

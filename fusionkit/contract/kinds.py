@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from .command import COMMAND
 from .estimator import ESTIMATOR
 from .metric import METRIC
 from .objective import OBJECTIVE
 from .observation import OBSERVATION
+from .reader import READER
+from .recipe import RECIPE
 from .sampler import SAMPLER
 from .weighting import WEIGHTING
 
-KINDS = (ESTIMATOR, WEIGHTING, OBJECTIVE, SAMPLER, OBSERVATION, METRIC)
+KINDS = (
+    ESTIMATOR,
+    WEIGHTING,
+    OBJECTIVE,
+    SAMPLER,
+    OBSERVATION,
+    METRIC,
+    RECIPE,
+    READER,
+    COMMAND,
+)

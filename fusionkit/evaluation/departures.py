@@ -17,6 +17,9 @@ ROLE_CHANGES = {
 }
 """What a baseline changes of its variant, beside the axes."""
 
+RECIPES = "recipe"
+"""The axis of whole recipes, which says of all values that they differ."""
+
 
 @dataclass(frozen=True)
 class Departure:
@@ -60,7 +63,7 @@ def departure(
         if flag not in theirs:
             found.own[flag] = value
         elif value != theirs[flag]:
-            kind = found.named if flag in named else found.others
+            kind = found.named if {flag, RECIPES} & {*named} else found.others
             kind[flag] = (value, theirs[flag])
     return found
 

@@ -49,12 +49,22 @@ def recipe_key(recipe: Mapping[str, Any]) -> str:
 def product(
     base: Layer, axes: Mapping[str, Sequence[str]], registry: Registry, match: bool = False
 ) -> list[Variant]:
-    """Return a variant for every combination of the axes' values.
+    """Return a variant of one recipe for every combination of the axes' values."""
+    return products({"": base}, axes, registry, match)
+
+
+def products(
+    bases: Mapping[str, Layer],
+    axes: Mapping[str, Sequence[str]],
+    registry: Registry,
+    match: bool = False,
+) -> list[Variant]:
+    """Return a variant for every combination of recipes and of the axes' values.
 
     Parameters
     ----------
-    base
-        The recipe that the axes change.
+    bases
+        The recipes that the axes change, by what labels call them.
     axes
         By flag name without hyphens in front: ``weighting``, ``steps``,
         ``weighting.window``; the values as texts. An option concerns only the components that
@@ -78,7 +88,7 @@ def product(
     options = {axis: values for axis, values in axes.items() if "." in axis}
     used: set[str] = set()
     found: dict[str, Variant] = {}
-    for chosen in _combinations(names):
+    for (called, base), chosen in itertools.product(bases.items(), _combinations(names)):
         layer = merge(base, chosen, registry=registry)
         if match:
             layer = matched(layer, base, registry)
@@ -88,11 +98,11 @@ def product(
         several = {axis: _values(axis, v, selected) for axis, v in {**settings, **own}.items()}
         for point in _combinations(several):
             shown = {*chosen, *(axis for axis, values in several.items() if len(values) > 1)}
-            variant = _variant(layer, point, selected, registry, shown)
+            variant = _variant(called, layer, point, selected, registry, shown)
             found.setdefault(variant.key, variant)
     for axis in options:
         if axis not in used:
-            raise UsageError(_unused(axis, names, base, registry))
+            raise UsageError(_unused(axis, names, registry))
     return list(found.values())
 
 
@@ -186,6 +196,7 @@ def _values(axis: str, values: Sequence[str], selected: Mapping[str, Provided]) 
 
 
 def _variant(
+    called: str,
     layer: Layer,
     point: Mapping[str, str],
     selected: Mapping[str, Provided],
@@ -203,13 +214,14 @@ def _variant(
         group, dot, name = axis.partition(".")
         said = {group: {name: value}} if dot else {axis: value}
         layer = merge(layer, said, registry=registry)
-    parts = [selected[group].component.name for group in _GROUPS if group in shown]
+    parts = [called] if called else []
+    parts += [selected[group].component.name for group in _GROUPS if group in shown]
     parts += [f"{axis.rpartition('.')[2]} {text}" for axis, text in point.items() if axis in shown]
     label = ", ".join(parts) or selected["weighting"].component.name
     return Variant(label, resolve(layer, registry))
 
 
-def _unused(axis: str, names: Mapping[str, Any], base: Layer, registry: Registry) -> str:
+def _unused(axis: str, names: Mapping[str, Any], registry: Registry) -> str:
     group, _, name = axis.partition(".")
     owners = [
         provided.component.name

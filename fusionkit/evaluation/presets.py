@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..contract.metric import METRIC
 from ..contract.options import OptionSpec, specs, suggest
 from ..contract.registry import Registry
 from ..errors import UsageError
+from ..host.saving import record_of
+from ..recipes.layers import METRICS
 
 _FUSION = ("en", "sd", "sf", "ag", "mi", "scd", "vif", "qabf", "ssim", "cc", "nabf")
 
@@ -48,8 +52,13 @@ def trivial_names(count: int) -> list[str]:
     return [*TRIVIAL, *source_names(count)]
 
 
-def chosen_metrics(listed: str | None, preset: str | None, registry: Registry) -> tuple[str, ...]:
-    """Return the metrics of ``--metric`` and ``--preset``.
+def chosen_metrics(
+    listed: str | None,
+    preset: str | None,
+    registry: Registry,
+    of_recipe: str | Sequence[str] = "",
+) -> tuple[str, ...]:
+    """Return the metrics of ``--metric`` and ``--preset``, or else those of a recipe.
 
     Parameters
     ----------
@@ -57,9 +66,11 @@ def chosen_metrics(listed: str | None, preset: str | None, registry: Registry) -
         ``a,b``: these instead of the default preset; with a preset, or a plus in front
         (``+a,b``), in addition to it.
     preset
-        The name of a preset; None for the default.
+        The name of a preset; None for the recipe's, or else the default.
     registry
         Where metrics are found.
+    of_recipe
+        The preset or the metrics that the recipe names, if it does.
 
     Raises
     ------
@@ -68,7 +79,10 @@ def chosen_metrics(listed: str | None, preset: str | None, registry: Registry) -
     """
     names: tuple[str, ...] = ()
     if listed is None or preset is not None or listed.lstrip().startswith("+"):
-        names = metric_names(preset or DEFAULT_PRESET, registry)
+        if preset is None and not isinstance(of_recipe, str):
+            names = tuple(of_recipe)
+        else:
+            names = metric_names(preset or str(of_recipe) or DEFAULT_PRESET, registry)
     if listed is not None:
         words = [word.strip() for word in listed.strip().removeprefix("+").split(",")]
         if not any(words):
@@ -77,6 +91,20 @@ def chosen_metrics(listed: str | None, preset: str | None, registry: Registry) -
     for name in names:
         registry.find(METRIC, name)
     return tuple(dict.fromkeys(names))
+
+
+def recorded_metrics(results: Iterable[str | os.PathLike[str]]) -> str | list[str]:
+    """Return the preset or the metrics that all records beside some results name; else ``""``."""
+    found = {json.dumps(record.get(METRICS, "")) for path in results if (record := record_of(path))}
+    said: str | list[str] = json.loads(found.pop()) if len(found) == 1 else ""
+    return said
+
+
+def told(of_recipe: str | Sequence[str]) -> str:
+    """Return how a person is told of the metrics of a recipe."""
+    if isinstance(of_recipe, str):
+        return f"measuring preset {of_recipe}, which the recipe names; --preset says another"
+    return f"measuring {', '.join(of_recipe)}, which the recipe names; --metric says others"
 
 
 def metric_options(

@@ -57,9 +57,10 @@ def compose(
     Parameters
     ----------
     task
-        A recipe that comes with fusionkit (:func:`fusionkit.tasks`); default ``general``.
+        The name of a recipe: one that comes with fusionkit (:func:`fusionkit.tasks`; default
+        ``general``), or a plugin's.
     recipe
-        In its place, a TOML file, the record of a run, or a mapping of the same form.
+        In its place, such a name, a TOML file, the record of a run, or a mapping of the same form.
     estimator, weighting, objective, sampler
         A name (``"dig"``, ``"dig:dig"``), a table (``{"name": "dig", "window": 7}``; without
         a name, options for the recipe's choice), or an object that does what
@@ -103,7 +104,6 @@ def compose(
     >>> fused.image.shape
     torch.Size([1, 1, 32, 48])
     """
-    layers = base_layers(task, recipe)
     said: dict[str, Any] = {
         "estimator": estimator,
         "weighting": weighting,
@@ -118,6 +118,7 @@ def compose(
     named = {k: v for k, v in said.items() if v is not None and k not in objects}
     if registry is None:
         registry = load_plugins() if len(objects) < len(said) else Registry([], [])
+    layers = base_layers(task, recipe, registry)
     layered = merged([*layers, Said({**named, **as_recipe_has_them(settings)}, GIVEN)], registry)
     resolved = resolve_settings(layered.recipe)
     shared = {} if built is None else built
@@ -149,6 +150,7 @@ def compose(
     parts[SAMPLER.group] = part(SAMPLER, context)
     kept = None if cache is None else _cache(cache, parts["estimator"])
     pipeline = Pipeline(parts, resolved, context, kept)
+    pipeline.metrics = layered.metrics
     for complaint in complaints(pipeline, layered.origins):
         warnings.warn(complaint, FusionkitWarning, stacklevel=2)
     return pipeline

@@ -40,6 +40,8 @@ class Pipeline:
         Which levels the result depends on, one of :data:`fusionkit.contract.guiding.LEVELS`.
     schedule
         The levels that are visited: one, if the same comes of all.
+    metrics
+        The preset or the metrics that the recipe names, for the record; empty if it names none.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Pipeline:
         self.device = torch.device(context.device)
         self.dtype = torch.float64 if context.precision == "float64" else torch.float32
         self.levels = needed_levels(parts["weighting"], parts["objective"])
+        self.metrics: str | list[str] = ""
         check_fit(self.parts)
         schedule = self._schedule(checked_range(parts["estimator"])[1])
         # The same would come of every step: one is run.

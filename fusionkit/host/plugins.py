@@ -13,13 +13,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from .._version import __version__
 from ..contract.options import suggest
 from ..contract.registry import PluginInfo, Provided, Registry
 from ..contract.stray import prints_on_stderr
 from ..errors import PluginLoadError, UsageError
+from ..recipes import builtin
 from .collecting import Collector
 
 GROUP = "fusionkit"
+DISTRIBUTION = "fusionkit-imaging"
+"""What fusionkit itself is called where packages are installed from."""
 _TRUE = {"1", "yes", "true", "on"}
 
 
@@ -44,6 +48,13 @@ class _Candidate:
                 f"its entry point is {self.entry_point.value!r}, not MODULE or MODULE:OBJECT"
             )
         return self.entry_point.load()
+
+
+# What needs no entry point to be found.
+_OURS = _Candidate(
+    PluginInfo(builtin.PLUGIN, "loaded", builtin.__name__, DISTRIBUTION, __version__),
+    importlib.metadata.EntryPoint(builtin.PLUGIN, builtin.__name__, GROUP),
+)
 
 
 def load_plugins(
@@ -78,8 +89,10 @@ def load_plugins(
     """
     strict = os.environ.get("FUSIONKIT_STRICT", "").lower() in _TRUE if strict is None else strict
     if entry_points is None:
-        entry_points = importlib.metadata.entry_points(group=GROUP)
-    candidates = [_from_entry_point(point) for point in entry_points]
+        installed = importlib.metadata.entry_points(group=GROUP)
+        candidates = [_OURS, *map(_from_entry_point, installed)]
+    else:
+        candidates = list(map(_from_entry_point, entry_points))
     files = [_from_file(path) for path in dict.fromkeys(inline)]
     given = {file.info.name: file.info.origin for file in files}
     candidates += files

@@ -54,6 +54,7 @@ def make_record(
         },
         "environment": environment(pipeline.context.device, pipeline.context.precision),
         "warnings": list(notes),
+        **({"metrics": pipeline.metrics} if pipeline.metrics else {}),
     }
 
 

@@ -118,13 +118,15 @@ def check_result(path: StrPath, *, overwrite: bool = False, resume: bool = False
 
 def check_place(path: StrPath) -> None:
     """Raise UsageError unless a file can be made there, in folders that are made for it."""
+    if os.fspath(path).endswith((os.sep, "/")):
+        raise UsageError(f"{os.fspath(path)}: this names a folder: give the name of a file in it")
     place = Path(path)
     parents = place.absolute().parents
     there = next(parent for parent in parents if os.path.lexists(parent))
+    if not there.is_dir():
+        raise UsageError(f"{place}: {there} is a file, not a folder: give another name")
     if there == parents[0]:
         check_destination(path, overwrite=True)
-    elif not there.is_dir():
-        raise UsageError(f"{place}: {there} is a file, not a folder: give another name")
     else:
         with part_of(there / place.name):
             pass

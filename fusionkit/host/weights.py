@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from ..errors import UsageError
 from ..imaging import atomic_write
@@ -98,6 +101,42 @@ def check_tensors(
             )
         if not tensors[key].is_floating_point():
             raise UsageError(f"{file}: {key} holds {tensors[key].dtype}, no weights")
+
+
+@contextmanager
+def empty_network() -> Iterator[None]:
+    """Build networks on the meta device, their weights to be assigned: nothing is drawn.
+
+    To draw numbers for tensors that hold none, torch would import its compiler, which takes
+    longer than a small fusion.
+
+    Examples
+    --------
+    >>> with empty_network():
+    ...     layer = torch.nn.Linear(4, 2)
+    >>> layer.weight.device.type
+    'meta'
+    """
+    with torch.device("meta"), _Undrawn():
+        yield
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leave tensors as they are where numbers would be drawn for them."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        named = kwargs or {}
+        # Some of torch.nn.init come here as a whole, the others when they draw.
+        whole = getattr(func, "__module__", None) == "torch.nn.init"
+        if whole or func in (Tensor.normal_, Tensor.uniform_):
+            return args[0] if args else named["tensor"]
+        return func(*args, **named)
 
 
 def damaged(file: Path, error: Exception) -> UsageError:

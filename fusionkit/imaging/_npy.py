@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.imaging._decoded import Decoded
 from fusionkit.imaging._raw import Raw
+from fusionkit.imaging.decoded import Decoded
 from fusionkit.imaging.making import split_alpha
 
 SIGNATURE = b"\x93NUMPY"
@@ -29,7 +29,7 @@ def decode_npy(raw: Raw) -> Decoded:
 
 
 def decode_npy_stack(raw: Raw) -> list[Decoded]:
-    """Decode a .npy array of shape (K, H, W), where W is more than channels, or (K, H, W, C)."""
+    """Decode a .npy array of shape (K, H, W), W at least 5 and K, or (K, H, W, C)."""
     shape = _shape(raw)
     if npy_images(raw) == 1:
         return [decode_npy(raw)]
@@ -39,9 +39,10 @@ def decode_npy_stack(raw: Raw) -> list[Decoded]:
 
 
 def npy_images(raw: Raw) -> int:
-    """Count the images of an array by its shape."""
+    """Count the images of an array by its shape; one in many bands, (H, W, C), is no stack."""
     shape = _shape(raw)
-    return shape[0] if len(shape) == 4 or (len(shape) == 3 and shape[2] > 4) else 1
+    stacked = len(shape) == 3 and shape[2] >= max(5, shape[0])
+    return shape[0] if len(shape) == 4 or stacked else 1
 
 
 def _shape(raw: Raw) -> tuple[int, ...]:
@@ -79,5 +80,8 @@ def _decoded(samples: NDArray[Any]) -> Decoded:
 
 
 def _shape_error(shape: tuple[int, ...]) -> str:
-    hint = "; move the channels last" if len(shape) == 3 and shape[0] <= 4 else ""
+    hint = ""
+    if len(shape) == 3:
+        first = shape[0] <= 4
+        hint = "; move the channels last" if first else "; of a stack, save (K, H, W, 1)"
     return f"an array of shape {shape} is not an image: save (H, W) or (H, W, 1 to 4){hint}"

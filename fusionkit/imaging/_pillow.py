@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusionkit.imaging._decoded import Decoded
 from fusionkit.imaging._jpeg import read_frame
 from fusionkit.imaging._raw import Raw
+from fusionkit.imaging.decoded import Decoded
 from fusionkit.imaging.making import split_alpha
 from fusionkit.imaging.metadata import Tags, from_exif, resolution_of
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import struct
 import zlib
 
-from fusionkit.imaging._decoded import Decoded
 from fusionkit.imaging._raw import Raw
+from fusionkit.imaging.decoded import Decoded
 from fusionkit.imaging.making import split_alpha
 from fusionkit.imaging.metadata import Metadata, from_exif, resolution_of
+from fusionkit.imaging.profiles import SRGB_PRIMARIES, profile_of
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _ESSENTIAL = ("IHDR", "PLTE", "tRNS", "IDAT", "IEND")
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by colour type
 _MOST_A_BYTE = 1032  # Deflate gives no more bytes for one
+_PARTS, _SRGB_GAMMA = 100_000, 1 / 2.2  # of gAMA and cHRM; what sRGB's is said to be there
+_CICP_SRGB = b"\x01\x0d"
 _MAX_PROFILE = 16 * 2**20  # a compressed profile may expand without bound
 
 
@@ -30,9 +33,12 @@ def decode_png(raw: Raw) -> Decoded:
     if "acTL" in chunks and int.from_bytes(chunks["acTL"][:4], "big") > 1:
         raise raw.error("this PNG is an animation: save the one frame you mean")
     samples = imagecodecs.png_decode(essential)
-    icc = _profile(chunks["iCCP"]) if "iCCP" in chunks else None
     pixels, alpha = split_alpha(samples)
-    return Decoded(pixels, alpha, icc, metadata=_metadata(chunks))
+    notes: tuple[str, ...] = ()
+    if "iCCP" not in chunks and chunks.get("cICP", _CICP_SRGB)[:2] != _CICP_SRGB:
+        notes = ("the colours that its cICP chunk describes are taken for those of sRGB",)
+    icc = _described(chunks, 1 if pixels.ndim == 2 else 3)
+    return Decoded(pixels, alpha, icc, notes, metadata=_metadata(chunks))
 
 
 def _chunks(raw: Raw) -> tuple[dict[str, bytes], bytes]:
@@ -71,6 +77,27 @@ def _metadata(chunks: dict[str, bytes]) -> Metadata:
         x, y, unit = struct.unpack(">IIB", chunks["pHYs"])
         resolution = resolution_of(x, y, metric=True, divided_by=100) if unit == 1 else None
     return from_exif(chunks.get("eXIf"), resolution)
+
+
+def _described(chunks: dict[str, bytes], channels: int) -> bytes | None:
+    """Return the profile in the file, or that of its gamma and primaries; None if that is sRGB's.
+
+    PNG 3, 11.3.2: iCCP counts before sRGB, and that before gAMA and cHRM.
+    """
+    if "iCCP" in chunks:
+        return _profile(chunks["iCCP"])
+    if "sRGB" in chunks or "cICP" in chunks:
+        return None
+    gamma, primaries = _SRGB_GAMMA, SRGB_PRIMARIES
+    if len(chunks.get("gAMA", b"")) == 4:
+        said = int.from_bytes(chunks["gAMA"], "big") / _PARTS
+        gamma = said if 0.1 <= said <= 10 else gamma  # beyond that nothing could be seen
+    if len(chunks.get("cHRM", b"")) == 32 and channels == 3:
+        primaries = tuple(part / _PARTS for part in struct.unpack(">8I", chunks["cHRM"]))
+    near = all(abs(a - b) <= 0.01 for a, b in zip(primaries, SRGB_PRIMARIES, strict=True))
+    if near and abs(gamma / _SRGB_GAMMA - 1) <= 0.05:
+        return None
+    return profile_of(channels, 1 / gamma, primaries)
 
 
 def _profile(chunk: bytes) -> bytes:

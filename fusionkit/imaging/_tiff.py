@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fusionkit.imaging._decoded import Decoded
 from fusionkit.imaging._raw import Raw
 from fusionkit.imaging._tiff_file import Directory
 from fusionkit.imaging._tiff_jpeg import jpeg_decoder
@@ -20,6 +19,7 @@ from fusionkit.imaging._tiff_pages import (
     refuse_several_axes,
 )
 from fusionkit.imaging._tiff_samples import read_samples
+from fusionkit.imaging.decoded import Decoded
 from fusionkit.imaging.metadata import from_tiff
 from fusionkit.imaging.values import bands
 

@@ -241,10 +241,14 @@ def _shared_icc(pictures: Sequence[Picture], channels: int) -> bytes | None:
     return profile if profile and icc_channels(profile) == channels else None
 
 
+LUMA = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in luma."""
+
+
 def luma_of(rgb: NDArray[Any]) -> NDArray[np.float64]:
     """BT.601 luma of (H, W, 3) RGB; (H, W), on the scale of the input."""
     red, green, blue = np.moveaxis(rgb.astype(np.float64), -1, 0)
-    luma: NDArray[np.float64] = 0.299 * red + 0.587 * green + 0.114 * blue
+    luma: NDArray[np.float64] = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
     return luma
 
 

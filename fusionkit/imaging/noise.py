@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.errors import UsageError
+from fusionkit.imaging.colour import LUMA
 from fusionkit.imaging.picture import Picture
 
 LEAST_NOISE = 4.5
@@ -24,7 +25,7 @@ _BLOCK = 32
 _SHARE = 0.05  # of the blocks: those with the least structure
 _BIAS = 0.93  # of this quantile: a block's root mean square varies by 4.3%
 _ENOUGH = 2**20  # pixels
-_LUMA_SHARE = math.hypot(0.299, 0.587, 0.114)  # of independent noise of the channels
+_LUMA_SHARE = math.hypot(*LUMA)  # of independent noise of the channels
 _SATURATED = 0.05  # of a block's pixels, clipped: noise is cut off there
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.imaging.metadata import NO_METADATA, Metadata
-from fusionkit.imaging.values import to_unit
+from fusionkit.imaging.values import from_unit, to_unit
 
 TINT = 8 / 255
 """How far apart the channels of a pixel may be, of the range, and still count as a tint of grey."""
@@ -143,3 +143,16 @@ class Picture:
             In [0, 1].
         """
         return to_unit(self.pixels[rows], self.low, self.high).astype(np.float32)
+
+    def eight_bit(self) -> NDArray[np.uint8]:
+        """Pixels of 8 bits, from 0 to 255 over the range: as stored, if they are such.
+
+        Returns
+        -------
+        array of uint8, (H, W) or (H, W, 3)
+        """
+        if self.dtype == np.uint8 and (self.low, self.high) == (0, 255):
+            return self.pixels
+        unit = to_unit(self.pixels, self.low, self.high)
+        pixels: NDArray[np.uint8] = from_unit(unit, np.uint8, 0, 255)
+        return pixels

@@ -5,6 +5,7 @@ Conversion is littlecms's, relative colorimetric, in float32, so that 16 bits st
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -17,6 +18,10 @@ from numpy.typing import NDArray
 from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.values import bands, from_unit, to_unit
 
+SRGB_PRIMARIES = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
+"""CIE x and y of white, red, green and blue."""
+
+_NO_DATE = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # of when it was made: bytes do not depend on it
 _RELATIVE_COLORIMETRIC = 1
 _SAME = 1 / 255  # profiles that differ by no more, anywhere, describe the same colours
 _SPACES = {b"GRAY": "gray", b"RGB ": "rgb"}
@@ -116,6 +121,38 @@ def _transform(unit: NDArray[Any], profile: bytes, target: bytes) -> NDArray[np.
         intent=_RELATIVE_COLORIMETRIC,
     )
     return np.clip(converted, 0.0, 1.0)
+
+
+def profile_of(channels: int, gamma: float, primaries: Sequence[float]) -> bytes | None:
+    """Make the profile of stored values whose power of `gamma` is light.
+
+    Parameters
+    ----------
+    channels : int
+        1 or 3.
+    gamma : float
+        More than 0.
+    primaries : sequence of 8 floats
+        CIE x and y of white, red, green and blue.
+
+    Returns
+    -------
+    bytes or None
+        None if there are no such colours.
+    """
+    import imagecodecs
+
+    white, corners = [*primaries[:2], 1.0], zip(primaries[2::2], primaries[3::2], strict=True)
+    try:
+        made = imagecodecs.cms_profile(
+            "gray" if channels == 1 else "rgb",
+            gamma=gamma,
+            whitepoint=white,
+            primaries=[value for x, y in corners for value in (x, y, 1.0)],
+        )
+    except imagecodecs.CmsError:
+        return None
+    return bytes(made[:24]) + _NO_DATE + bytes(made[24 + len(_NO_DATE) :])
 
 
 @lru_cache(maxsize=1)

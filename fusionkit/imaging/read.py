@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging import _npy, _png
-from fusionkit.imaging._decoded import Decoded
 from fusionkit.imaging._npy import decode_npy
 from fusionkit.imaging._pillow import decode_bmp, decode_jpeg, decode_webp
 from fusionkit.imaging._png import decode_png
@@ -18,6 +17,7 @@ from fusionkit.imaging._raw import MAX_PIXELS_VARIABLE, Raw
 from fusionkit.imaging._sniff import HEAD, SUPPORTED, other_format
 from fusionkit.imaging._tiff import decode_tiff
 from fusionkit.imaging._tiff_file import SIGNATURES as TIFF_SIGNATURES
+from fusionkit.imaging.decoded import Decoded
 from fusionkit.imaging.making import checked_picture
 from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.values import ValueRange

@@ -10,11 +10,11 @@ from typing import Any
 
 from fusionkit.errors import ImageError
 from fusionkit.imaging import _npy
-from fusionkit.imaging._decoded import Decoded
 from fusionkit.imaging._npy import decode_npy_stack, npy_images
 from fusionkit.imaging._raw import Raw
 from fusionkit.imaging._tiff import decode_tiff_stack, tiff_images
 from fusionkit.imaging._tiff_file import SIGNATURES as TIFF_SIGNATURES
+from fusionkit.imaging.decoded import Decoded
 from fusionkit.imaging.making import checked_picture
 from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.read import default_max_pixels, enough_memory, load

@@ -5,12 +5,13 @@ A recipe is a mapping whose plain keys are settings and whose tables
 
     steps = 10
     start-sigma = 2.0
+    metrics = "multi-focus"
 
     [weighting]
     name = "dig:dig"
     window = 11
 
-Layers are merged: the default task, another task or a file, then what the caller says
+Layers are merged: the default task, another recipe by its name or file, then what the caller says
 (:func:`base_layers` and :func:`merged`, for everybody). A layer that names another component
 drops the options of the one before, which are not its own.
 """
@@ -19,9 +20,8 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,18 @@ from ..contract.kind import Kind
 from ..contract.kinds import KINDS
 from ..contract.options import OptionSpec, from_mapping, specs, suggest, to_mapping
 from ..contract.paths import recorded, said_in, verify
+from ..contract.recipe import RECIPE, Recipe
 from ..contract.registry import Provided, Registry
 from ..errors import UsageError
+from .builtin import PLUGIN, fusionkit_recipes
 from .settings import Settings
 
 RECIPE_KINDS = tuple(kind for kind in KINDS if kind.in_recipes)
 DEFAULT_TASK = "general"
 WITHOUT_TRAJECTORY = "samplers:direct"
 """What samples where nothing reads a trajectory, whatever sampler is chosen."""
+METRICS = "metrics"
+"""The key of a recipe that says how results are measured: no setting, as no pixel comes of it."""
 Layer = Mapping[str, Any]
 _GROUPS = {kind.group: kind for kind in RECIPE_KINDS}
 
@@ -70,7 +74,7 @@ class Said(dict[str, Any]):
         self.folder = folder
 
 
-@dataclass(frozen=True)
+@dataclass
 class Merged:
     """Recipe layers as one.
 
@@ -81,10 +85,13 @@ class Merged:
     origins
         Whose a value is, by its flag: ``steps``, ``weighting`` for the choice of the component,
         ``weighting.window``. What nobody says is not there, and keeps its default.
+    metrics
+        The preset, or the metrics, that results are to be measured by; empty if nobody says.
     """
 
     recipe: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
+    metrics: str | list[str] = ""
 
 
 @dataclass(frozen=True)
@@ -105,18 +112,44 @@ class Choice:
 
 def tasks() -> tuple[str, ...]:
     """Return the names of the recipes that come with fusionkit."""
-    folder = resources.files(__package__)
-    names = (entry.name for entry in folder.iterdir())
-    return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+    return tuple(sorted(recipe.name for recipe in fusionkit_recipes()))
 
 
 def task_recipe(name: str) -> Said:
     """Return the recipe of a task; raise UsageError with suggestions if there is none."""
-    if name not in tasks():
-        hint = suggest(name, tasks()) or f" There are {', '.join(tasks())}."
+    ours = {recipe.name: recipe for recipe in fusionkit_recipes()}
+    if name not in ours:
+        hint = suggest(name, ours) or f" There are {', '.join(sorted(ours))}."
         raise UsageError(f"unknown task {name!r}.{hint}")
-    text = (resources.files(__package__) / f"{name}.toml").read_text("utf-8")
-    return Said(tomllib.loads(text), Origin(f"from task {name}"))
+    return Said(_parsed(text_of(ours[name]), f"recipe {name}"), Origin(f"from task {name}"))
+
+
+def named_recipe(name: str, registry: Registry) -> Said:
+    """Return the recipe that a plugin provides under a name, or ``provider:name``.
+
+    Raises
+    ------
+    UsageError
+        Nobody provides it, several do, or it is no recipe.
+    """
+    if not registry.all(RECIPE):  # of a registry made by hand
+        return task_recipe(name)
+    provided = registry.find(RECIPE, name)
+    if provided.plugin.name == PLUGIN:
+        return task_recipe(provided.component.name)
+    recipe: Recipe = provided.component
+    try:
+        content = _parsed(text_of(recipe), provided.label)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{provided.label} cannot be read: {error}") from None
+    folder = recipe.source.absolute().parent if isinstance(recipe.source, Path) else None
+    return Said(content, Origin(f"from recipe {provided.qualified}"), folder)
+
+
+def text_of(recipe: Recipe) -> str:
+    """Return the TOML text of a recipe."""
+    source = recipe.source
+    return source.read_text("utf-8") if isinstance(source, Path) else source
 
 
 def read_recipe(path: str | Path) -> Said:
@@ -134,24 +167,49 @@ def read_recipe(path: str | Path) -> Said:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"recipe {path} cannot be read: {error}") from None
     record = Path(path).suffix == ".json"
-    try:
-        content = json.loads(text) if record else tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise UsageError(f"recipe {path} is not valid: {error}") from None
-    recipe = content.get("recipe", content) if isinstance(content, dict) else None
-    if not isinstance(recipe, dict):
-        raise UsageError(f"recipe {path} holds no recipe: expected a JSON object")
-    known = [*(spec.name for spec in specs(Settings)), *_GROUPS]
-    for key in recipe:
-        if key.replace("_", "-") not in known:
-            raise UsageError(f"recipe {path}: unknown key {key!r}.{suggest(key, known)}")
+    content = _parsed(text, f"recipe {path}", json.loads if record else tomllib.loads)
     what = "record" if record else "recipe"
     origin = Origin(f"from {what} {Path(path).name}", by_hand=not record)
-    return Said(recipe, origin, Path(path).absolute().parent)
+    return Said(content, origin, Path(path).absolute().parent)
 
 
-def base_layers(task: str | None = None, recipe: str | Path | Layer | None = None) -> list[Layer]:
-    """Return what a run begins with: a task's recipe, or a recipe over that of the default task.
+def _parsed(text: str, label: str, loads: Callable[[str], Any] = tomllib.loads) -> dict[str, Any]:
+    """Return the recipe that a text holds, or that the record does which it is."""
+    try:
+        content = loads(text)
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise UsageError(f"{label} is not valid: {error}") from None
+    recipe = content.get("recipe", content) if isinstance(content, dict) else None
+    if not isinstance(recipe, dict):
+        raise UsageError(f"{label} holds no recipe: expected a JSON object")
+    if METRICS in content:  # of a record, beside its recipe
+        recipe = {**recipe, METRICS: content[METRICS]}
+    known = [*(spec.name for spec in specs(Settings)), *_GROUPS, METRICS]
+    for key in recipe:
+        if key.replace("_", "-") not in known:
+            raise UsageError(f"{label}: unknown key {key!r}.{suggest(key, known)}")
+    said = recipe.get(METRICS, "")
+    several = isinstance(said, list) and said and all(isinstance(name, str) for name in said)
+    if not several and not isinstance(said, str):
+        raise UsageError(f"{label}: metrics is a preset, or a list of metrics, not {said!r}")
+    return recipe
+
+
+def base_layers(
+    task: str | None = None,
+    recipe: str | Path | Layer | None = None,
+    registry: Registry | None = None,
+) -> list[Layer]:
+    """Return what a run begins with: the default task, and a recipe by name or file over it.
+
+    Parameters
+    ----------
+    task
+        The name of a recipe.
+    recipe
+        Such a name, the path of a file, or a mapping.
+    registry
+        Where names are looked up; without one, there are those that come with fusionkit.
 
     Raises
     ------
@@ -160,11 +218,22 @@ def base_layers(task: str | None = None, recipe: str | Path | Layer | None = Non
     """
     if task is not None and recipe is not None:
         raise UsageError("give a task or a recipe, not both")
-    if recipe is None:
-        return [task_recipe(task or DEFAULT_TASK)]
-    given = recipe if isinstance(recipe, Mapping) else read_recipe(recipe)
     # A recipe may say only what it changes; the rest is the default task's.
-    return [task_recipe(DEFAULT_TASK), given]
+    default = task_recipe(DEFAULT_TASK)
+    found = Registry([], []) if registry is None else registry
+    if isinstance(recipe, Mapping):
+        return [default, recipe]
+    if recipe is not None and _is_file(recipe):
+        return [default, read_recipe(recipe)]
+    name = task if recipe is None else str(recipe)
+    return [default] if name is None else [default, named_recipe(name, found)]
+
+
+def _is_file(recipe: str | Path) -> bool:
+    """Whether a recipe is given by its file rather than its name."""
+    path = Path(recipe)
+    named = path.suffix in (".toml", ".json") or path.name != str(recipe)
+    return isinstance(recipe, Path) or named or path.is_file()
 
 
 def merged(layers: Sequence[Layer], registry: Registry) -> Merged:
@@ -179,7 +248,9 @@ def merged(layers: Sequence[Layer], registry: Registry) -> Merged:
         said = layer if isinstance(layer, Said) else Said(layer, Origin())
         for key, value in layer.items():
             name = key.replace("_", "-")
-            if name in _GROUPS:
+            if name == METRICS:
+                done.metrics = value
+            elif name in _GROUPS:
                 _merge_table(done, _GROUPS[name], value, registry, said)
             else:
                 done.recipe[name] = value

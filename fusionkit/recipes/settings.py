@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
@@ -85,6 +86,9 @@ class Settings:
     def __post_init__(self) -> None:
         if 0 < self.tile < 128:
             raise ValueError(f"tile is 0, or 128 pixels or more, not {self.tile}")
+        # Whether it is there, torch knows; what it is called is said without it.
+        if not re.fullmatch(r"auto|cpu|(cuda|mps)(:\d+)?|meta", self.device):
+            raise ValueError(f"unknown device {self.device!r}: auto, cpu, cuda, cuda:N or mps")
 
 
 class SettingsDict(TypedDict, total=False):

@@ -12,6 +12,7 @@ from typing import Any
 from ..contract.estimator import ESTIMATOR
 from ..contract.metric import METRIC
 from ..contract.objective import OBJECTIVE
+from ..contract.recipe import RECIPE
 from ..contract.registry import PluginInfo, Provided
 from ..contract.weighting import WEIGHTING
 from . import _plugin
@@ -23,6 +24,7 @@ _MODULES = {
     WEIGHTING: ("_common", "_guiding", "_levels", "_weighting"),
     OBJECTIVE: ("_common", "_guiding", "_levels", "_objective"),
     METRIC: ("_common", "_metric"),
+    RECIPE: ("_recipe",),
 }
 
 
@@ -43,7 +45,7 @@ def checks_for(
             yield Check(plugin_check.__name__, _one_line(plugin_check, subject, subject.name))
         return
     component = Subject(subject, options or {})
-    for module in _MODULES[subject.kind]:
+    for module in _MODULES.get(subject.kind, ()):
         for check in importlib.import_module(f".{module}", __package__).CHECKS:
             yield Check(check.__name__, _one_line(check, component, component.name))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fusionkit import DiscretePrior
 from fusionkit.errors import UsageError
-from fusionkit.host.weights import checked_file, checked_hash
+from fusionkit.host.weights import checked_file, checked_hash, empty_network
 
 from .adm_network import GROUPS, ADMNetwork, Architecture
 from .schedules import linear_alpha_bar
@@ -73,7 +73,7 @@ class ADMEstimator(DiscretePrior):
         shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
         try:
             arch = infer_architecture(shapes, head_channels, attention_order)
-            with torch.device("meta"):
+            with empty_network():
                 network = ADMNetwork(arch)
             check_keys({k: tuple(v.shape) for k, v in network.state_dict().items()}, shapes)
         except MismatchError as mismatch:

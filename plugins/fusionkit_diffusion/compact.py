@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fusionkit import Prior
-from fusionkit.host.weights import checked_file, checked_hash
+from fusionkit.host.weights import checked_file, checked_hash, empty_network
 
 from .compact_file import architecture_of, check_weights, read_file
 from .compact_network import Denoiser, forward_flops
@@ -61,7 +61,7 @@ class CompactEstimator(Prior):
         self.architecture = architecture_of(self.metadata, path)
         check_weights(tensors, self.architecture, path)
         self.multiple_of = self.architecture.multiple_of
-        with torch.device("meta"):
+        with empty_network():
             denoiser = Denoiser(self.architecture)
         dtype = getattr(torch, precision)
         weights = {

@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from fusionkit.errors import UsageError
-from fusionkit.host.weights import check_tensors, checked_file, read_safetensors
+from fusionkit.host.weights import check_tensors, checked_file, empty_network, read_safetensors
 
 from .compact_network import Architecture, Network
 
@@ -59,6 +58,6 @@ def architecture_of(metadata: Mapping[str, str], file: Path) -> Architecture:
 
 def check_weights(tensors: Mapping[str, Tensor], arch: Architecture, file: Path) -> None:
     """Raise UsageError for the first tensor that the architecture does not have so."""
-    with torch.device("meta"):
+    with empty_network():
         network = Network(arch)
     check_tensors(tensors, network.state_dict(), file)

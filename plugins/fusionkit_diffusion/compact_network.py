@@ -28,6 +28,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
+from fusionkit.host.weights import empty_network
+
 FEATURES = 7
 """Numbers that tell the network the noise level."""
 
@@ -243,7 +245,7 @@ def column(values: Tensor) -> Tensor:
 
 def count_parameters(arch: Architecture) -> int:
     """Return the number of weights."""
-    with torch.device("meta"):
+    with empty_network():
         return sum(p.numel() for p in Network(arch).parameters())
 
 
@@ -261,7 +263,7 @@ def forward_flops(arch: Architecture, height: int, width: int) -> int:
         assert isinstance(layer, nn.Conv2d)
         total += 2 * layer.weight[0].numel() * output.numel()
 
-    with torch.device("meta"):
+    with empty_network():
         network = Network(arch)
         for layer in network.modules():
             if isinstance(layer, nn.Conv2d):
@@ -277,9 +279,7 @@ def _convolution(inputs: int, outputs: int, size: int, gain: float = 1.0) -> nn.
     # where there is one thread.
     dilation = 2 if size == 1 else 1
     layer = Convolution(inputs, outputs, size, padding=size // 2, dilation=dilation, bias=False)
-    # On meta there is nothing to draw, and torch would import its compiler for it.
-    if not layer.weight.is_meta:
-        nn.init.normal_(layer.weight, std=gain / math.sqrt(inputs * size * size))
+    nn.init.normal_(layer.weight, std=gain / math.sqrt(inputs * size * size))
     return layer
 
 

@@ -13,6 +13,7 @@ from fusionkit.host.weights import (
     check_tensors,
     checked_file,
     checked_hash,
+    empty_network,
     read_safetensors,
     write_safetensors,
 )
@@ -50,8 +51,9 @@ def read_file(path: str | Path, sha256: str = "") -> tuple[dict[str, Tensor], di
 
 def network_from(tensors: Mapping[str, Tensor], file: Path, dtype: torch.dtype) -> Network:
     """Return the network with these weights; raise UsageError for the first that does not fit."""
-    with torch.random.fork_rng(devices=[]):
-        network = Network().to(dtype)
+    with empty_network():
+        network = Network()
     check_tensors(tensors, network.state_dict(), file)
-    network.load_state_dict(dict(tensors))
+    weights = {key: value.to(dtype, copy=True) for key, value in tensors.items()}
+    network.load_state_dict(weights, assign=True)
     return network

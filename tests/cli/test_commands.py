@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionkit import __version__, load_plugins
-from fusionkit.cli import COMMANDS, explain, main
+from fusionkit import PluginError, __version__, load_plugins
+from fusionkit.cli import explain, main
+from fusionkit.contract.command import BUILT_IN
 from fusionkit.testing import Outcome
 
 NO_TORCH = """
@@ -50,6 +51,11 @@ sys.exit(code)
         (["run", "left.png", "right.png", "-o", "c.png", "--quality", "7"], 2),
         (["run", "left.png", "right.png", "-o", "c.png", "--weighting.window", "4"], 2),
         (["run", "left.png", "right.png", "-o", "c.png", "--threads", "2", "--depth", "7"], 2),
+        (["run", "left.png", "right.png", "-o", "c.png", "--device", "toaster"], 2),
+        (["run", "left.png", "right.png", "-o", "c.png", "--recipe", "missing.toml"], 2),
+        (["run", "left.png", "right.png", "-o", "c.png", "--estimator.checkpoint", "nowhere"], 2),
+        (["run", "left.png", "missing/", "-o", "c.png"], 2),
+        (["compare", "left.png", "missing.png", "-o", "sheet.png"], 2),
         (["run", ".", "-o", "."], 2),
         (["run", "left.png", "right.png"], 2),
         (["run", "", ""], 2),
@@ -73,7 +79,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"fusionkit {__version__}\n"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", BUILT_IN)
 def test_help_shows_examples(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([command, "--help"])
@@ -194,6 +200,9 @@ def test_only_what_is_a_lack_of_memory_is_called_so():
             ask()
         lacks.append(raised.value)
     assert all("out of memory: use smaller" in str(explain(error)) for error in lacks)
+    with pytest.raises(PluginError) as blamed:
+        raise PluginError("weighting mine failed: RuntimeError: ...") from lacks[-2]
+    assert "out of memory: use smaller" in str(explain(blamed.value))
     others = [
         RuntimeError("CUDA error: an illegal memory access was encountered"),
         RuntimeError("input must be in channels_last memory format"),

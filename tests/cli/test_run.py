@@ -126,7 +126,7 @@ def test_an_existing_record_is_kept_too(pair, tmp_path, capsys):
         (["--steps", "0"], "at least 1"),
         (["--steps", "2000", "--start-at", "1"], "at most 1000"),
         (["--start-at", "0"], "above 0"),
-        (["--task", "infared"], "unknown task"),
+        (["--task", "infared"], "unknown recipe"),
         (["--recipe", "missing.toml"], "does not exist"),
         (["--task", "general", "--recipe", "x.toml"], "not both"),
         (["--no-plugin", "dgi"], "Did you mean dig"),

@@ -210,6 +210,7 @@ def test_what_fails_is_named_and_the_rest_is_done(scenes, tmp_path, capsys):
         (["--weighting.windw", "3"], "Did you mean window"),
         (["--baseline", "rung"], "unknown baseline"),
         (["--seeds", "a"], "whole numbers"),
+        (["--seeds", "0,-1"], "from 0"),
         (["--seed", "1"], "--seeds"),
         (["--against", "nobody"], "there are"),
         (["--metric", "endd"], "Did you mean"),
@@ -223,6 +224,21 @@ def test_bad_requests(scenes, tmp_path, capsys, arguments, words):
     assert words in error
     assert len(error.strip().splitlines()) == 1
     assert not study.exists()
+
+
+def test_sources_are_kept_apart_from_the_study(scenes, capsys):
+    before = sorted(scenes.iterdir())
+    assert main(["ablate", str(scenes), "-o", str(scenes), *QUICK]) == 2
+    assert "holds sources" in capsys.readouterr().err
+    assert sorted(scenes.iterdir()) == before
+
+
+def test_a_seed_that_is_given_twice_is_run_once(scenes, tmp_path, capsys):
+    study = tmp_path / "study"
+    arguments = ["ablate", str(scenes), "-o", str(study), *QUICK, "--baseline", "none"]
+    assert main([*arguments, "--seeds", "3,3, 1", "--steps", "2"]) == 0
+    assert "not finished" not in capsys.readouterr().out
+    assert [cell.seed for cell in read_study(study).cells] == [3, 1]
 
 
 def test_a_folder_of_another_study_is_left_alone(scenes, tmp_path, capsys):

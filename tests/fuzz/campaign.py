@@ -33,6 +33,8 @@ SECONDS = 10
 
 _WAIT = 6  # times as long, before a process is ended from outside: others may be busy
 
+_OFTEN = 2500  # files, after which it is told how far a campaign is
+
 _SMALL = 2**20  # pixels of pictures that are used, too
 _STARTED, _READ, _REFUSED, _BAD = range(4)
 _REPORT = struct.Struct("<IBH")  # which file, what happened, length of the text that follows
@@ -60,7 +62,8 @@ def file_of(number: int, seed: int, only: str = "") -> tuple[str, bytes]:
 def campaign(count: int, seed: int = 0, only: str = "") -> Iterator[tuple[int, int, Harm | None]]:
     """Read `count` files; yield how many were read and refused so far, and each harm as it comes.
 
-    Crashes and hangs end a child process only, and the next one goes on behind the file.
+    Without a harm that is how far it is, every so often and at the end. Crashes and hangs end a
+    child process only, and the next one goes on behind the file.
     """
     read = refused = start = 0
     while start < count:
@@ -71,6 +74,8 @@ def campaign(count: int, seed: int = 0, only: str = "") -> Iterator[tuple[int, i
             refused += outcome == _REFUSED
             if outcome == _BAD:
                 yield read, refused, _harm(number, seed, only, text)
+            elif (number + 1) % _OFTEN == 0 and number + 1 < count:
+                yield read, refused, None
         start = last + 1
     yield read, refused, None
 

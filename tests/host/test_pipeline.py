@@ -134,7 +134,7 @@ def test_objects_in_the_place_of_names() -> None:
         ({"timesteps": [1000, 7]}, "timesteps must decrease strictly, from at most 999"),
         ({"steps": 2000}, "--steps 2000 is more than the 1000 levels"),
         ({"device": "cqu"}, "unknown device 'cqu'"),
-        ({"task": "generl"}, "unknown task 'generl'. Did you mean general?"),
+        ({"task": "generl"}, "unknown recipe 'generl'. Did you mean general"),
         ({"task": "general", "recipe": {}}, "give a task or a recipe, not both"),
         ({"recipe": {"weighting": 3}}, "weighting must be a name or a table, not 3"),
         ({"weighting": 3}, "weighting: 3 is neither a name, a table, nor an object"),

@@ -148,8 +148,12 @@ def test_folders_are_made(tmp_path):
     assert os.listdir(tmp_path) == []
     save_result(path, b"image", record())
     assert finished(path)
-    with pytest.raises(UsageError, match="is a file"):
-        check_result(path / "c" / "o.png")
+    for below in (path / "c" / "o.png", path / "o.png"):
+        with pytest.raises(UsageError, match=r"o\.png is a file, not a folder"):
+            check_result(below)
+    for folder in (f"{tmp_path}/new/", f"{tmp_path}/a/", str(tmp_path)):
+        with pytest.raises(UsageError, match="folder: give the name of a file in it"):
+            check_result(folder)
 
 
 def test_a_source_is_known_by_any_name(tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
+import zlib
 from io import BytesIO
 
 import imagecodecs
@@ -12,7 +14,7 @@ from PIL import Image, ImageCms
 
 import fusionkit
 from fusionkit.imaging import in_one_profile, plan_colour, read_picture, write_picture
-from fusionkit.imaging.profiles import srgb_profile
+from fusionkit.imaging.profiles import SRGB_PRIMARIES, profile_of, srgb_profile
 
 ADOBE = bytes(imagecodecs.cms_profile("adobergb"))
 DARK_GREY = bytes(imagecodecs.cms_profile("gray", gamma=1.8))
@@ -161,3 +163,95 @@ def test_through_a_fusion(stored, tmp_path):
     with warnings.catch_warnings(record=True):
         same = fusionkit.fuse([first.name, str(tmp_path / "c.png")], task="multi-focus").image
     assert np.abs(same.astype(int) - first.pixels).max() <= 2
+
+
+# --- what PNG says of its colours without a profile ---------------------------------------------
+
+SRGB_CORNERS = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+ADOBE_CORNERS = (31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000)
+
+
+@pytest.fixture
+def described(tmp_path):
+    """Write a PNG of some pixels with chunks behind its header, and read it."""
+
+    def make(pixels, name="described.png", **chunks):
+        path = tmp_path / name
+        write_picture(path, pixels, overwrite=True)
+        data, added = path.read_bytes(), b""
+        for kind, content in chunks.items():
+            body = kind.encode() + content
+            added += struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+        path.write_bytes(data[:33] + added + data[33:])
+        return read_picture(path)
+
+    return make
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("grey", [False, True])
+def test_linear_light_is_converted(described, rng, dtype, grey):
+    tones = rng.random((24, 24, 3)) if not grey else rng.random((24, 24))
+    light = np.where(tones <= 0.04045, tones / 12.92, ((tones + 0.055) / 1.055) ** 2.4)
+    top = np.iinfo(dtype).max
+    linear = described(np.rint(light * top).astype(dtype), gAMA=struct.pack(">I", 100_000))
+    usual = described(np.rint(rng.random((24, 24, 3)) * 255).astype(np.uint8), "usual.png")
+    _, converted = in_one_profile([usual, linear])
+    step = 13 / 255 if dtype == np.uint8 else 0.002  # 8 bits of light are coarse in the dark
+    assert np.abs(converted.unit() - tones).max() <= step
+    assert "to sRGB" in converted.notes[0]
+
+
+@pytest.mark.parametrize("gamma", [None, 45455, 100_000])
+def test_primaries_of_adobe_are_converted(described, rng, gamma):
+    pixels = np.rint(60 + 120 * rng.random((16, 16, 3))).astype(np.uint8)
+    chunks = {"cHRM": struct.pack(">8I", *ADOBE_CORNERS)}
+    if gamma:
+        chunks["gAMA"] = struct.pack(">I", gamma)
+    picture = described(pixels, **chunks)
+    _, converted = in_one_profile([described(pixels[::-1], "usual.png"), picture])
+    assert np.abs(converted.pixels.astype(int) - pixels).max() > 5
+    if gamma != 100_000:
+        expected = by_pillow(pixels, ADOBE, srgb_profile())
+        assert np.abs(converted.pixels.astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        {"gAMA": struct.pack(">I", 45455)},
+        {"gAMA": struct.pack(">I", 45455), "cHRM": struct.pack(">8I", *SRGB_CORNERS)},
+        {"sRGB": b"\0", "gAMA": struct.pack(">I", 100_000)},
+        {"gAMA": bytes(4)},
+        {"gAMA": b"\xff\xff\xff\xff"},
+        {"gAMA": b"\1"},
+        {"cHRM": bytes(32)},
+        {"cHRM": struct.pack(">8I", *[31270, 32900] * 4)},
+        {"cICP": b"\x01\x0d\0\1"},
+    ],
+)
+def test_what_says_srgb_or_nothing_is_left_as_it_is(described, rng, chunks):
+    picture = described(rng.integers(0, 255, (8, 8, 3)).astype(np.uint8), **chunks)
+    assert picture.icc is None
+    assert picture.notes == ()
+
+
+def test_a_profile_counts_before_other_chunks(described, rng):
+    packed = b"x\0\0" + zlib.compress(ADOBE)
+    pixels = rng.integers(0, 255, (8, 8, 3)).astype(np.uint8)
+    picture = described(pixels, gAMA=struct.pack(">I", 100_000), iCCP=packed)
+    assert picture.icc == ADOBE
+
+
+def test_colours_that_are_not_converted_are_said(described, rng):
+    pixels = rng.integers(0, 255, (8, 8, 3)).astype(np.uint8)
+    picture = described(pixels, cICP=bytes([9, 16, 0, 1]))
+    assert "cICP" in picture.notes[0]
+
+
+def test_a_profile_that_is_made_has_no_date():
+    """The clock is in no bytes that are written."""
+    made = profile_of(3, 1.0, SRGB_PRIMARIES)
+    assert made is not None
+    assert struct.unpack(">6H", made[24:36]) == (2000, 1, 1, 0, 0, 0)
+    assert ImageCms.ImageCmsProfile(BytesIO(made)).profile.xcolor_space.strip() == "RGB"

@@ -62,6 +62,9 @@ def test_what_is_one_image_is_no_stack(tmp_path, slices):
     (tmp_path / "cut.tif").write_bytes((tmp_path / "one.tif").read_bytes()[:100])
     for path in [*tmp_path.iterdir(), tmp_path / "missing.tif", "a\0.tif", tmp_path]:
         assert images_in(path) == 1, path
+    np.save(tmp_path / "bands.npy", np.zeros((9, 11, 5), np.uint8))
+    with pytest.raises(ImageError, match=r"shape \(9, 11, 5\).*\(K, H, W, 1\)"):
+        read_stack(tmp_path / "bands.npy")
     for name in ("one.tif", "thumb.tif", "colour.npy", "one.png"):
         with pytest.raises(ImageError, match=f"{name}: one image only.*at least two"):
             read_stack(tmp_path / name)

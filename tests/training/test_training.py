@@ -9,18 +9,13 @@ import subprocess
 import sys
 import threading
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
-from fusionkit_training.plan import (
-    Plan,
-    Progress,
-    add_arguments,
-    chosen_plan,
-    find_photographs,
-    split,
-)
+from fusionkit_training.photographs import find_photographs, split
+from fusionkit_training.plan import Plan, Progress, add_arguments, chosen_plan
 from fusionkit_training.rounds import CHECKPOINT, LOG, Log, Round, stop_requested, training_speed
 from fusionkit_training.state import by_part, check_same, follow, generator_for, training_state
 
@@ -43,26 +38,23 @@ def test_progress_is_of_the_plans_unit() -> None:
     assert progress.of(Plan(60, "minutes")) == 0.1
 
 
-def plan_of(*given: str, stored: dict[str, object] | None = None, **length: float) -> Plan:
+def plan_of(*given: str, **stored: object) -> Plan:
     parser = ArgumentParser()
     add_arguments(parser, Plan, validation=2, report=1)
-    args = parser.parse_args(["photos", "--out", "out", *given])
-    return chosen_plan(Plan, stored or {}, args, length)
+    return chosen_plan(Plan, stored, parser.parse_args(["photos", "--out", "out", *given]))
 
 
 def test_the_plan_is_the_stored_one_with_what_is_given() -> None:
-    assert plan_of(steps=3) == Plan(3, "steps")
-    assert plan_of("--rate", "0.1", steps=3, minutes=4) == Plan(3, "steps", peak=0.1)
+    assert plan_of("--steps", "3") == Plan(3, "steps")
+    assert plan_of("--minutes", "3", "--plan-minutes", "9") == Plan(9)
+    assert plan_of("--rate", "0.1", "--plan-steps", "3") == Plan(3, "steps", peak=0.1)
     stored = {"total": 7, "unit": "steps", "crop": 32}
-    assert plan_of(stored=stored) == Plan(7, "steps", crop=32)
-    assert plan_of("--batch", "2", stored=stored, minutes=9) == Plan(9, crop=32, batch=2)
-    for refused in (
-        lambda: plan_of(),
-        lambda: plan_of(steps=0),
-        lambda: plan_of("--warm-up", "-1", steps=1),
-    ):
+    assert plan_of(**stored) == plan_of("--steps", "5", **stored) == Plan(7, "steps", crop=32)
+    again = plan_of("--batch", "2", "--plan-minutes", "9", **stored)
+    assert again == Plan(9, crop=32, batch=2)
+    for refused in ((), ("--steps", "0"), ("--warm-up", "-1", "--steps", "1")):
         with pytest.raises(UsageError, match=r"above 0|how long"):
-            refused()
+            plan_of(*refused)
 
 
 class Counting:
@@ -76,12 +68,16 @@ class Counting:
     def save(self, path: Path) -> None:
         path.write_text(str(self.progress.step))
 
+    def restore(self, path: Path) -> None:
+        self.progress.step = int(path.read_text())
+
+    def export(self, path: Path, metadata: Mapping[str, str]) -> None:
+        path.write_text(json.dumps(metadata))
+
 
 class CountingRound(Round[Counting]):
-    exports = 0
-
-    def __init__(self, trainer: Counting, folder: Path, every: float = 60.0) -> None:
-        super().__init__(trainer, folder, ("step",), every)
+    file = "weights"
+    columns = ("step",)
 
     def step(self) -> None:
         self.trainer.progress.step += 1
@@ -89,21 +85,20 @@ class CountingRound(Round[Counting]):
     def report(self) -> tuple[dict[str, float], str]:
         return {"step": self.trainer.progress.step}, f"after {self.trainer.progress.step}"
 
-    def export(self) -> None:
-        self.exports += 1
-
 
 def test_a_round_ends_with_the_plan_or_when_told_to(tmp_path, capsys) -> None:
     trainer = Counting()
-    one = CountingRound(trainer, tmp_path)
+    one = CountingRound(trainer, tmp_path / "out", notes={"licence": "CC0", "data": {"n": 1}})
     assert one.run(lambda: trainer.progress.step == 4) == "the round is over"
-    assert (tmp_path / CHECKPOINT).read_text() == "4"
+    assert (tmp_path / "out" / CHECKPOINT).read_text() == "4"
     assert one.run(lambda: False) == "the plan is done"
-    assert (tmp_path / CHECKPOINT).read_text() == "10"
+    assert (tmp_path / "out" / CHECKPOINT).read_text() == "10"
     assert one.run(lambda: False) == "the plan is done"  # there is nothing left to tell
     assert capsys.readouterr().out == "after 4\nafter 10\n"
-    assert (tmp_path / LOG).read_text() == "step\n4\n10\n"
-    assert one.exports == 3
+    assert (tmp_path / "out" / LOG).read_text() == "step\n4\n10\n"
+    notes = json.loads((tmp_path / "out" / "weights").read_text())
+    assert (notes["licence"], json.loads(notes["data"])) == ("CC0", {"n": 1})
+    assert json.loads(notes["trained"])["steps"] == 10
     assert trainer.progress.minutes > 0
 
 

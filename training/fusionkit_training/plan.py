@@ -1,10 +1,10 @@
-"""What a training is asked for: how much of it, on which photographs, and its options."""
+"""How much training there is to be, and the options that say so."""
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,8 +12,6 @@ from typing import Any, TypeVar
 from fusionkit.errors import UsageError
 
 P = TypeVar("P", bound="Plan")
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
 
 @dataclass(frozen=True)
@@ -65,9 +63,7 @@ class Progress:
         return (self.step if plan.unit == "steps" else self.minutes) / plan.total
 
 
-def chosen_plan(
-    plan: type[P], stored: Mapping[str, Any], args: argparse.Namespace, length: Mapping[str, Any]
-) -> P:
+def chosen_plan(plan: type[P], stored: Mapping[str, Any], args: argparse.Namespace) -> P:
     """Return the plan of a checkpoint, if any, with what the command line says.
 
     Parameters
@@ -75,11 +71,10 @@ def chosen_plan(
     plan
         The class of the plan.
     stored
-        The fields of the checkpoint's, empty for a training that begins.
+        The fields of the checkpoint's, empty for a training that begins. Then a round is the
+        whole plan, unless the command line says otherwise.
     args
-        With ``rate``, ``warm_up``, ``crop`` and ``batch``, None for what is not said.
-    length
-        By ``steps`` and ``minutes``, None for what is not said; the first that is said counts.
+        Of a parser with :func:`add_arguments`.
 
     Raises
     ------
@@ -88,7 +83,10 @@ def chosen_plan(
     """
     given = {"peak": args.rate, "warm_up": args.warm_up, "crop": args.crop, "batch": args.batch}
     changes = {name: value for name, value in given.items() if value is not None}
-    said = {unit: total for unit, total in length.items() if total is not None}
+    said = {"minutes": args.plan_minutes, "steps": args.plan_steps}
+    if not stored and said == {"minutes": None, "steps": None}:
+        said = {"minutes": args.minutes, "steps": args.steps}
+    said = {unit: total for unit, total in said.items() if total is not None}
     if any(value <= 0 for value in (*changes.values(), *said.values())):
         raise UsageError("lengths, sizes and rates of a training must be above 0")
     if said:
@@ -103,7 +101,7 @@ def chosen_plan(
 def add_arguments(
     parser: argparse.ArgumentParser, plan: type[Plan], validation: int, report: float
 ) -> None:
-    """Add the options that any training has: photographs, --out, --resume, --seed, --rate ...
+    """Add the options that any training has: photographs, --out, --resume, --minutes, --rate ...
 
     Options of the plan left out are a resumed training's own.
     """
@@ -111,6 +109,10 @@ def add_arguments(
     add("photos", nargs="+", metavar="PHOTOS", help="images, or folders of images")
     add("--out", required=True, type=Path, help="folder for checkpoint, log and weights")
     add("--resume", action="store_true", help="continue what is in --out, if there is anything")
+    add("--minutes", type=float, help="minutes of this round")
+    add("--plan-minutes", type=float, help="minutes of all rounds (default: this one's)")
+    add("--steps", type=int, help="steps of this round, instead of minutes")
+    add("--plan-steps", type=int, help="steps of all rounds, instead of minutes")
     add("--seed", type=int, default=0)
     add("--rate", type=float, help=f"highest learning rate (default {plan.peak:g})")
     add("--warm-up", type=int, help=f"steps until it is reached (default {plan.warm_up})")
@@ -122,41 +124,4 @@ def add_arguments(
     add("--report", type=float, default=report, help=between)
     add("--threads", type=int, default=1)
     add("--licence", default="not stated", help="of the weights; goes into their metadata")
-
-
-def find_photographs(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the image files named, and those in the folders named, sorted within each.
-
-    Raises
-    ------
-    UsageError
-        A folder holds no images.
-    """
-    found: list[Path] = []
-    for path in map(Path, paths):
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-        if not inside:
-            raise UsageError(f"{path}: holds no images")
-        found += inside
-    return found
-
-
-def split(paths: Sequence[Path], held_out: int) -> tuple[list[Path], list[Path]]:
-    """Return photographs for training, and some spread evenly over them for validation.
-
-    Raises
-    ------
-    UsageError
-        None would be held out, or none left.
-    """
-    if not 1 <= held_out < len(paths):
-        raise UsageError(
-            f"{held_out} of {len(paths)} photographs cannot be held out for validation: at least "
-            "one must be, and one be left (--validation)"
-        )
-    chosen = {(2 * n + 1) * len(paths) // (2 * held_out) for n in range(held_out)}
-    indexed = list(enumerate(paths))
-    return [p for n, p in indexed if n not in chosen], [p for n, p in indexed if n in chosen]
+    add("--manifest", type=Path, help="CSV with file, source, licence (default: MANIFEST.csv)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import signal
 import time
 from abc import ABC, abstractmethod
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 
@@ -36,6 +37,12 @@ class Trainer(Protocol):
     def save(self, path: Path) -> None:
         """Write the whole state, atomically."""
 
+    def restore(self, path: Path) -> None:
+        """Continue from a file that :meth:`save` wrote, or raise UsageError."""
+
+    def export(self, path: Path, metadata: Mapping[str, str]) -> None:
+        """Write the file of weights that others load."""
+
 
 T = TypeVar("T", bound=Trainer)
 
@@ -48,28 +55,38 @@ class Round(ABC, Generic[T]):
     trainer
         What is trained.
     folder
-        Where checkpoint, log and export go.
+        Where checkpoint, log and weights go; made when it runs.
+    every
+        Minutes between two rows of the log, each with a checkpoint.
+    notes
+        What is told of the training in the metadata of the weights; JSON-ready.
+    about
+        The trainer in a line: its size, for example.
+
+    Attributes
+    ----------
+    file
+        The name of the file of weights.
     columns
         Of the log.
-    every
-        Minutes between two rows of it, each with a checkpoint.
-    started
-        When the time of this round began to count, of ``time.perf_counter``; default now.
     """
+
+    file: ClassVar[str]
+    columns: ClassVar[Sequence[str]]
 
     def __init__(
         self,
         trainer: T,
         folder: Path,
-        columns: Sequence[str],
-        every: float,
-        started: float | None = None,
+        every: float = 5.0,
+        notes: Mapping[str, Any] | None = None,
+        about: str = "",
     ) -> None:
         self.trainer = trainer
         self.folder = folder
-        self._log = Log(folder / LOG, columns, trainer.progress.step)
+        self.notes = notes or {}
+        self.about = about
         self._every = every
-        self._last = time.perf_counter() if started is None else started
 
     @abstractmethod
     def step(self) -> None:
@@ -79,26 +96,38 @@ class Round(ABC, Generic[T]):
     def report(self) -> tuple[Mapping[str, float], str]:
         """Return a row of the log and a line to print, of the steps since the last report."""
 
-    @abstractmethod
-    def export(self) -> None:
-        """Write the file of weights that others load; called once, at the end."""
+    def trained(self) -> dict[str, float]:
+        """Return how far it was trained, for the metadata of the weights."""
+        progress = self.trainer.progress
+        return {
+            "steps": progress.step,
+            "minutes": round(progress.minutes, 2),
+            "progress": round(min(1.0, self.trainer.done), 4),
+        }
 
-    def run(self, enough: Callable[[], bool]) -> str:
-        """Train until the plan is done, ``enough()`` is true, or a signal comes; return why."""
+    def run(self, enough: Callable[[], bool], started: float | None = None) -> str:
+        """Train until the plan is done, ``enough()`` is true, or a signal comes; return why.
+
+        The time counts from ``started`` on, of ``time.perf_counter``; from now, if it is None.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        log = Log(self.folder / LOG, self.columns, self.trainer.progress.step)
         reported, unreported = time.perf_counter(), False
+        last = reported if started is None else started
         with stop_requested() as stopping:
             while not (reason := self._reason_to_stop(stopping, enough)):
                 self.step()
                 unreported = True
                 now = time.perf_counter()
-                self.trainer.progress.minutes += (now - self._last) / 60
-                self._last = now
+                self.trainer.progress.minutes += (now - last) / 60
+                last = now
                 if now - reported >= 60 * self._every:
-                    self._save()
+                    self._save(log)
                     reported, unreported = time.perf_counter(), False
             if unreported:
-                self._save()
-            self.export()
+                self._save(log)
+            notes = {**self.notes, "trained": self.trained()}
+            self.trainer.export(self.folder / self.file, _as_text(notes))
         return reason
 
     def _reason_to_stop(self, stopping: Callable[[], bool], enough: Callable[[], bool]) -> str:
@@ -108,11 +137,17 @@ class Round(ABC, Generic[T]):
             return "a signal asked to stop"
         return "the round is over" if enough() else ""
 
-    def _save(self) -> None:
+    def _save(self, log: Log) -> None:
         row, line = self.report()
         self.trainer.save(self.folder / CHECKPOINT)
-        self._log.add(row)
+        log.add(row)
         print(line, flush=True)
+
+
+def _as_text(notes: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in notes.items()
+    }
 
 
 class Log:

@@ -11,12 +11,17 @@ from fusionkit_diffusion.compact import CompactEstimator
 from fusionkit_diffusion.schedules import linear_alpha_bar
 from fusionkit_training.compact import evaluate
 from fusionkit_training.compact.denoising import denoised_psnr, noisy, psnr
-from fusionkit_training.compact.photographs import read_rgb
+from fusionkit_training.photographs import read_rgb
 from PIL import Image
 from torch import Tensor
 
+from fusionkit.cli import main
 from tests.plugins.diffusion.compact.tiny import images, one_line, weights_file
 from tests.training.pictures import photograph_folder
+
+
+def command(*arguments: object) -> int:
+    return main(["train", "evaluate-compact", *map(str, arguments)])
 
 
 class Knowing:
@@ -72,7 +77,7 @@ def test_a_denoiser_that_does_nothing_or_everything(grey) -> None:
 
 def test_the_table(tmp_path, capsys) -> None:
     folder, file = photograph_folder(tmp_path / "photos", 2), weights_file(tmp_path)
-    assert evaluate.main([str(file), str(folder), "--sigma", "15,50.5"]) == 0
+    assert command(str(file), str(folder), "--sigma", "15,50.5") == 0
     lines = capsys.readouterr().out.splitlines()
     assert CompactEstimator(file).weights_sha256 in lines[0]
     assert lines[1].split() == ["sigma", "of", "255", "15", "50.5"]
@@ -82,7 +87,7 @@ def test_the_table(tmp_path, capsys) -> None:
     image = read_rgb(folder / "0.png")[0].float()[None] / 255
     expected = denoised_psnr(CompactEstimator(file).denoise, image, 15)
     assert shown[0, 0] == pytest.approx(expected, abs=0.006)
-    assert evaluate.main([str(file), str(folder), "--sigma", "25", "--grey"]) == 0
+    assert command(str(file), str(folder), "--sigma", "25", "--grey") == 0
     assert "grey" in capsys.readouterr().out
 
 
@@ -96,7 +101,7 @@ def test_samples_end_at_what_the_prior_knows() -> None:
 def test_a_sheet_of_samples(tmp_path, capsys) -> None:
     file, sheet = weights_file(tmp_path), tmp_path / "sheet.png"
     given = ["--samples", "3", "--size", "9", "--sampling-steps", "3", "--sheet", str(sheet)]
-    assert evaluate.main([str(file), *given]) == 0
+    assert command(str(file), *given) == 0
     pixels = np.asarray(Image.open(sheet))
     assert pixels.shape == (2 * 11 + 2, 2 * 11 + 2, 3)
     samples = evaluate.draw_samples(CompactEstimator(file), 3, 9, steps=3, device="cpu")
@@ -121,5 +126,5 @@ def test_a_sheet_of_samples(tmp_path, capsys) -> None:
 )
 def test_requests_that_cannot_be_met(tmp_path, capsys, more, parts, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert evaluate.main([str(weights_file(tmp_path)), *more]) == 2
-    one_line(capsys.readouterr().err.strip(), "error: ", *parts)
+    assert command(str(weights_file(tmp_path)), *more) == 2
+    one_line(capsys.readouterr().err.strip(), "fusionkit: error: ", *parts)

@@ -5,15 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from fusionkit_training.compact.photographs import (
-    GREY,
-    INVERTED,
-    Photographs,
-    read_rgb,
-    sources_of,
-    vary,
-)
-from fusionkit_training.plan import find_photographs
+from fusionkit_training.compact.crops import GREY, INVERTED, Photographs, vary
+from fusionkit_training.photographs import find_photographs, read_rgb, sources_of
 from fusionkit_training.state import generator_for
 from PIL import Image
 from torch import Tensor

@@ -16,15 +16,17 @@ from fusionkit_diffusion.compact_network import Architecture
 from fusionkit_training.compact import train
 from fusionkit_training.compact.denoising import noisy, psnr
 from fusionkit_training.compact.muon import RMS, orthogonalised
-from fusionkit_training.compact.round import EXPORT, Round
+from fusionkit_training.compact.round import Round
 from fusionkit_training.rounds import CHECKPOINT, LOG
 
+from fusionkit.cli import main
 from fusionkit.errors import UsageError
 from tests.plugins.diffusion.compact.tiny import one_line
 from tests.training.pictures import photograph_folder
 
 from .tiny import trainer
 
+EXPORT = Round.file
 SMALL = [
     *("--widths", "8,16", "--blocks", "1", "--crop", "16", "--batch", "4"),
     *("--warm-up", "2", "--precision", "float32"),
@@ -38,7 +40,7 @@ def photos(tmp_path) -> Path:
 
 def command(photos: Path, out: Path, *more: str) -> int:
     given = [str(photos), "--out", str(out), "--validation", "1", *SMALL, *more]
-    return train.main(given)
+    return main(["train", "compact", *given])
 
 
 def weights(file: Path, part: str = "") -> torch.Tensor:
@@ -176,7 +178,7 @@ def test_a_signal_saves_and_ends(photos, tmp_path, number) -> None:
             signal.raise_signal(number)
         return False
 
-    reason = Round(learner, tmp_path, image, {}).run(enough)
+    reason = Round(learner, tmp_path, image).run(enough)
     assert reason == "a signal asked to stop"
     assert signal.getsignal(number) is before
     resumed = trainer(photos, 50)
@@ -206,7 +208,7 @@ def test_a_checkpoint_is_whole_or_the_one_before(photos, tmp_path, monkeypatch) 
 def refused(capsys, code: int, *parts: str) -> None:
     assert code == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: ")
+    assert error.startswith("fusionkit: error: ")
     one_line(error.strip(), *parts)
 
 
@@ -255,7 +257,8 @@ def test_training_begins_with_exported_weights(photos, tmp_path, capsys) -> None
     assert (weights(second / CHECKPOINT, "weights") - weights(first / EXPORT)).abs().max() < 1e-3
     notes = CompactEstimator(second / EXPORT).metadata
     assert notes["init"] == CompactEstimator(first / EXPORT).weights_sha256
-    refused(capsys, command(photos, tmp_path / "a", "--init", "none.safetensors"), "no such file")
+    missing = ("--init", "none.safetensors", "--steps", "1")
+    refused(capsys, command(photos, tmp_path / "a", *missing), "no such file")
     of_another = ("--init", str(first / EXPORT), "--steps", "1", "--blocks", "2")
     refused(capsys, command(photos, tmp_path / "b", *of_another), "another architecture")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from fusionkit_diffusion.compact_network import Architecture
-from fusionkit_training.compact.photographs import Photographs
+from fusionkit_training.compact.crops import Photographs
 from fusionkit_training.compact.plan import Plan
 from fusionkit_training.compact.trainer import Trainer
-from fusionkit_training.plan import find_photographs
+from fusionkit_training.photographs import find_photographs
 
 from tests.plugins.diffusion.compact.tiny import TINY
 

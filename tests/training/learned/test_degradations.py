@@ -16,10 +16,10 @@ from fusionkit_training.learned.degradations import (
     noise,
     regions,
 )
+from fusionkit_training.learned.draw import Draw
 from fusionkit_training.learned.evaluate import BASELINES, mean_of, oracle, psnr
 from fusionkit_training.learned.filters import disc_blur, gaussian_blur, gaussian_matrix
 from fusionkit_training.learned.losses import choice, distance, training_loss
-from fusionkit_training.learned.photographs import Draw
 from fusionkit_training.learned.samples import assemble, draw_levels
 
 PHOTO = torch.from_numpy(skimage.data.camera()[100:164, 180:244] / 255).float()

@@ -11,17 +11,19 @@ import pytest
 import torch
 from fusionkit_learned.learned import Learned
 from fusionkit_learned.weights_file import read_file
-from fusionkit_training.learned import evaluate, train
-from fusionkit_training.learned.photographs import Draw, Photographs
+from fusionkit_training.learned.crops import Photographs
+from fusionkit_training.learned.draw import Draw
 from fusionkit_training.learned.samples import draw_batch
-from fusionkit_training.learned.train import EXPORT
+from fusionkit_training.learned.train import Round
 from fusionkit_training.learned.trainer import Plan, Trainer
-from fusionkit_training.plan import find_photographs
+from fusionkit_training.photographs import find_photographs
 from fusionkit_training.rounds import CHECKPOINT, LOG
 
+from fusionkit.cli import main
 from tests.plugins.learned.tiny import one_line, weights_file
 from tests.training.pictures import photograph_folder
 
+EXPORT = Round.file
 SMALL = ["--crop", "32", "--batch", "2", "--warm-up", "1", "--validation", "1"]
 
 
@@ -31,7 +33,11 @@ def photos(tmp_path) -> Path:
 
 
 def command(photos: Path, out: Path, *more: str) -> int:
-    return train.main([str(photos), "--out", str(out), *SMALL, *more])
+    return main(["train", "learned", str(photos), "--out", str(out), *SMALL, *more])
+
+
+def evaluated(*arguments: str) -> int:
+    return main(["train", "evaluate-learned", *arguments])
 
 
 def test_it_learns(photos) -> None:
@@ -61,7 +67,7 @@ def test_what_is_drawn_is_a_function_of_the_step_alone(photos) -> None:
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(photos, tmp_path, capsys) -> None:
     once, twice = tmp_path / "once", tmp_path / "twice"
     assert command(photos, once, "--steps", "4") == 0
-    assert command(photos, twice, "--steps", "4", "--pause-after", "2") == 0
+    assert command(photos, twice, "--steps", "2", "--plan-steps", "4") == 0
     assert "50.0% of the plan is done after 2 steps" in capsys.readouterr().out
     middle, _, _ = read_file(twice / CHECKPOINT)
     assert command(photos, twice, "--resume") == 0  # the plan is remembered
@@ -82,10 +88,11 @@ def test_what_is_exported_is_loaded_with_its_story(photos, tmp_path, capsys) -> 
     assert command(photos, out, "--steps", "2", "--licence", "CC0") == 0
     weighting = Learned(out / EXPORT)
     assert weighting.weights_sha256 in capsys.readouterr().out
-    data, recipe, trained, licence = (
-        json.loads(weighting.metadata[key]) for key in ("data", "recipe", "trained", "licence")
+    data, recipe, trained = (
+        json.loads(weighting.metadata[key]) for key in ("data", "recipe", "trained")
     )
-    assert (data["photographs"], trained["steps"], licence) == (2, 2, "CC0")
+    assert (data["photographs"], trained["steps"]) == (2, 2)
+    assert weighting.metadata["licence"] == "CC0"
     assert (recipe["seed"], recipe["crop"]) == (0, 32)
     tensors, _, _ = read_file(out / EXPORT)
     average, _, _ = read_file(out / CHECKPOINT)
@@ -111,7 +118,7 @@ def test_a_signal_saves_and_ends(photos, tmp_path, monkeypatch, capsys, number) 
 def refused(capsys, code: int, *parts: str) -> None:
     assert code == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: ")
+    assert error.startswith("fusionkit: error: ")
     one_line(error.strip(), *parts)
 
 
@@ -158,12 +165,17 @@ def test_crops_show_the_photograph(photos) -> None:
 
 def test_evaluation_prints_a_row_for_every_family(photos, tmp_path, capsys) -> None:
     file = str(weights_file(tmp_path))
-    assert evaluate.main([file, str(photos), "--size", "48", "--levels", "0.05,20"]) == 0
+    assert (
+        main(
+            ["train", "evaluate-learned", file, str(photos), "--size", "48", "--levels", "0.05,20"]
+        )
+        == 0
+    )
     head, _, *rows = capsys.readouterr().out.strip().splitlines()
     assert head.endswith("| learned, 0.05 | learned, 20 |")
     assert len(rows) == 6
     assert all(len(row.split("|")) == len(head.split("|")) for row in rows)
-    assert evaluate.main([file, str(photos), "--size", "4096"]) == 2
+    assert evaluated(file, str(photos), "--size", "4096") == 2
     one_line(capsys.readouterr().err.strip(), "too small")
-    assert evaluate.main([file, str(photos), "--levels", "0"]) == 2
+    assert evaluated(file, str(photos), "--levels", "0") == 2
     one_line(capsys.readouterr().err.strip(), "--levels")

@@ -1,10 +1,9 @@
-"""Measure a denoiser: ``fusionkit train evaluate-compact WEIGHTS IMAGES...``."""
+"""``fusionkit train evaluate-compact``: measure what a file of weights denoises."""
 
 from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from fusionkit import NoiseEstimator, Step, compose, denoised
-from fusionkit.errors import FusionkitError, UsageError
+from fusionkit.cli.arguments import Parser
+from fusionkit.errors import UsageError
 from fusionkit.imaging import atomic_write
 
-from ..plan import find_photographs
+from ..photographs import find_photographs, luma, read_rgb
 from .denoising import denoised_psnr
-from .photographs import LUMA, read_rgb
 
 
 class Unconditional:
@@ -39,18 +38,17 @@ class Unconditional:
         return step.x0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
-    try:
-        return evaluate(parser().parse_args(arguments))
-    except FusionkitError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    return evaluate(parser().parse_args(arguments))
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(prog="fusionkit train evaluate-compact", description=__doc__)
+    made = Parser(
+        prog="fusionkit train evaluate-compact",
+        description="Measure what a file of compact denoises, and draw samples of it.",
+    )
     add = made.add_argument
     add("weights", metavar="WEIGHTS", help="a compact.safetensors")
     add("images", nargs="*", metavar="IMAGES", help="images, or folders of images")
@@ -125,7 +123,7 @@ def print_table(
     for path in paths:
         image = read_rgb(path)[0].float()[None].to(args.device) / 255
         if args.grey:
-            image = (image * image.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+            image = luma(image)
         row = [denoised_psnr(clean, image, s, args.seed, args.grey) for s in sigmas]
         rows.append(row)
         print(_row(path.name, row), flush=True)
@@ -185,7 +183,3 @@ def contact_sheet(images: Tensor, margin: int = 2) -> Tensor:
 
 def _row(name: str, values: Sequence[float]) -> str:
     return f"{name:24.24}" + "".join(f"{value:9.2f}" for value in values)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,6 @@ from torch import Tensor
 
 from .. import rounds
 from .trainer import VALIDATION_SIGMAS, Trainer
-
-EXPORT = "compact.safetensors"
-
-COLUMNS = (
-    "minutes", "progress", "step", "crops", "crop_size", "crops_per_second", "tflops",
-    "outside", "learning_rate", "loss", *(f"psnr_{sigma:.0f}" for sigma in VALIDATION_SIGMAS),
-)  # fmt: skip
 
 
 @dataclass
@@ -38,26 +32,29 @@ class Round(rounds.Round[Trainer]):
 
     Parameters
     ----------
-    trainer, folder, report, started
-        As of :class:`fusionkit_training.Round`, ``report`` being minutes.
+    trainer, folder, every, notes, about
+        As of :class:`fusionkit_training.rounds.Round`.
     validation
         Images (1, 3, H, W) in [0, 1] that are not trained on.
-    notes
-        The metadata of the export, but for the state of training.
     """
+
+    file = "compact.safetensors"
+    columns = (
+        "minutes", "progress", "step", "crops", "crop_size", "crops_per_second", "tflops",
+        "outside", "learning_rate", "loss", *(f"psnr_{sigma:.0f}" for sigma in VALIDATION_SIGMAS),
+    )  # fmt: skip
 
     def __init__(
         self,
         trainer: Trainer,
         folder: Path,
         validation: list[Tensor],
-        notes: dict[str, Any],
-        report: float = 5.0,
-        started: float | None = None,
+        every: float = 5.0,
+        notes: Mapping[str, Any] | None = None,
+        about: str = "",
     ) -> None:
-        super().__init__(trainer, folder, COLUMNS, report, started)
+        super().__init__(trainer, folder, every, notes, about)
         self.validation = validation
-        self.notes = notes
         self._interval = Interval()
 
     def step(self) -> None:
@@ -104,15 +101,6 @@ class Round(rounds.Round[Trainer]):
             f"loss {row['loss']:.4f}, {decibels} dB"
         )
 
-    def export(self) -> None:
-        """Write the averaged weights, with the notes and how far they were trained."""
-        self.trainer.export(self.folder / EXPORT, {**self.notes, "trained": self._state()})
-
-    def _state(self) -> dict[str, float]:
-        progress = self.trainer.progress
-        return {
-            "steps": progress.step,
-            "crops": progress.crops,
-            "minutes": round(progress.minutes, 2),
-            "progress": round(min(1.0, self.trainer.done), 4),
-        }
+    def trained(self) -> dict[str, float]:
+        """Return how far it was trained, the crops seen among it."""
+        return {**super().trained(), "crops": self.trainer.progress.crops}

@@ -1,13 +1,10 @@
-"""Train the compact prior: ``fusionkit train compact PHOTOS... --out DIR``."""
+"""``fusionkit train compact``: train the compact prior."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,107 +13,70 @@ from fusionkit_diffusion.compact_file import architecture_of, read_file
 from fusionkit_diffusion.compact_network import Architecture, count_parameters, forward_flops
 from torch import Tensor
 
-from fusionkit import __version__
-from fusionkit.errors import FusionkitError, UsageError
+from fusionkit.errors import UsageError
 from fusionkit.host.weights import checked_hash
 
-from ..plan import add_arguments, chosen_plan, find_photographs, split
-from ..rounds import CHECKPOINT, training_speed
+from ..photographs import read_rgb
 from ..state import training_state
-from . import photographs as variety
-from .photographs import Photographs, sources_of
+from ..training import Task, Training
+from . import crops
+from .crops import Photographs
 from .plan import LEVELS, TAIL, Plan
 from .precision import PRECISIONS, choose_precision
-from .round import EXPORT, Round
-from .trainer import Trainer
+from .round import Round
+from .trainer import EMA_DECAY, Trainer
 
 VALIDATION_SIDE = 192
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code."""
-    try:
-        args = parser().parse_args(arguments)
-        with training_speed(args.threads):
-            return train(args)
-    except FusionkitError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+class CompactTraining(Training[Plan]):
+    """The command."""
+
+    name = "compact"
+    about = "Train the noise estimator compact, on photographs (docs/training.md)."
+    plan = Plan
+    validation = 6
+    report = 5
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add what concerns the network and the machine."""
+        add = parser.add_argument
+        add("--init", type=Path, metavar="FILE", help="weights to begin with, as exported")
+        add("--widths", help="channels of the levels (default 64,128,192,160)")
+        add("--blocks", type=int, help="residual blocks of a level (default 2)")
+        add("--device", default="cpu")
+        add("--precision", choices=PRECISIONS, default="auto", help="auto: the faster, measured")
+
+    def state(self, checkpoint: Path) -> Mapping[str, Any]:
+        """Return what a checkpoint holds of its training."""
+        return training_state(read_file(checkpoint)[1], checkpoint, Plan)
+
+    def begin(self, task: Task[Plan]) -> Round:
+        """Return a round, its trainer not restored yet."""
+        args, plan = task.args, task.plan
+        arch = chosen_architecture(args, task.checkpoint or args.init)
+        data = Photographs.read(task.photographs, plan.largest(arch.multiple_of), args.device)
+        trainer = Trainer(arch, plan, data, args.seed, args.device)
+        if task.checkpoint is None and args.init:
+            trainer.begin_with(args.init)
+        validation = validation_images(task.held_out, arch.multiple_of, args.device)
+        trainer.low_precision, rate = choose_precision(args.precision, args.device)
+        about = (
+            f"{count_parameters(arch)} parameters, "
+            f"{forward_flops(arch, 256, 256) / 1e9:.1f} GFLOP for 256x256; "
+            f"{trainer.low_precision or torch.float32} convolutions at {rate:.3f} TFLOP/s"
+        )
+        init = checked_hash(args.init) if args.init else "none"
+        notes = task.notes(data.sha256, recipe(), init=init)
+        return Round(trainer, args.out, validation, args.report, notes, about)
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser; options of the plan left out are a resumed training's own."""
-    made = argparse.ArgumentParser(prog="fusionkit train compact", description=__doc__)
-    add = made.add_argument
-    add_arguments(made, Plan, validation=6, report=5)
-    add("--minutes", type=float, help="minutes of this round")
-    add("--plan-minutes", type=float, help="minutes of all rounds (default: this one's)")
-    add("--steps", type=int, help="steps of this round, instead of minutes")
-    add("--plan-steps", type=int, help="steps of all rounds, instead of minutes")
-    add("--init", type=Path, metavar="FILE", help="weights to begin with, as this command exports")
-    add("--widths", help="channels of the levels (default 64,128,192,160)")
-    add("--blocks", type=int, help="residual blocks of a level (default 2)")
-    add("--device", default="cpu")
-    add("--precision", choices=PRECISIONS, default="auto", help="auto: the faster, measured")
-    add("--manifest", type=Path, help="CSV with file, source, licence (default: MANIFEST.csv)")
-    return made
+parser, main = CompactTraining().parser, CompactTraining().main
 
 
-def train(args: argparse.Namespace) -> int:
-    """Train one round."""
-    started = time.perf_counter()
-    checkpoint = args.out / CHECKPOINT
-    resumed = checkpoint.exists()
-    if resumed and not args.resume:
-        raise UsageError(f"{checkpoint}: is there already: give --resume, or another --out")
-    arch, stored = Architecture(), None
-    if args.init and not resumed:
-        arch = architecture_of(read_file(args.init)[1], args.init)
-    if resumed:
-        _, metadata = read_file(checkpoint)
-        arch = architecture_of(metadata, checkpoint)
-        stored = training_state(metadata, checkpoint, Plan)
-    arch = chosen_architecture(args, arch)
-    plan = whole_plan(args, stored)
-    paths = find_photographs(args.photos)
-    training, held_out = split(paths, args.validation)
-    data = Photographs.read(training, plan.largest(arch.multiple_of), args.device)
-    trainer = Trainer(arch, plan, data, args.seed, args.device)
-    if resumed:
-        trainer.restore(checkpoint)
-    elif args.init:
-        trainer.begin_with(args.init)
-    args.out.mkdir(parents=True, exist_ok=True)
-    trainer.low_precision, rate = choose_precision(args.precision, args.device)
-    print(
-        f"{data.count} photographs, {len(held_out)} held out; {count_parameters(arch)} parameters, "
-        f"{forward_flops(arch, 256, 256) / 1e9:.1f} GFLOP for 256x256; "
-        f"{trainer.low_precision or torch.float32} convolutions at {rate:.3f} TFLOP/s; "
-        f"{trainer.done:.1%} of the plan is done",
-        flush=True,
-    )
-    notes = {
-        "data": {
-            "photographs": data.count,
-            "sha256": data.sha256,
-            "sources": sources_of(training, args.manifest),
-        },
-        "recipe": recipe(trainer),
-        "init": checked_hash(args.init) if args.init else "none",
-        "licence": args.licence,
-        "fusionkit": __version__,
-    }
-    validation = validation_images(held_out, arch.multiple_of, args.device)
-    one = Round(trainer, args.out, validation, notes, args.report, started)
-    reason = one.run(end_of_round(args, trainer, started))
-    file = args.out / EXPORT
-    print(f"{reason}; {trainer.done:.1%} of the plan is done after {trainer.progress.step} steps")
-    print(f"{file}: {file.stat().st_size / 1e6:.2f} MB, sha256 {checked_hash(file)}")
-    return 0
-
-
-def chosen_architecture(args: argparse.Namespace, arch: Architecture) -> Architecture:
-    """Return the architecture with what the command line says of it."""
+def chosen_architecture(args: argparse.Namespace, file: Path | None) -> Architecture:
+    """Return the architecture of a file, if any, with what the command line says of it."""
+    arch = architecture_of(read_file(file)[1], file) if file else Architecture()
     changes: dict[str, Any] = {}
     try:
         if args.widths is not None:
@@ -128,22 +88,11 @@ def chosen_architecture(args: argparse.Namespace, arch: Architecture) -> Archite
         raise UsageError(f"--widths, --blocks: {error}") from None
 
 
-def whole_plan(args: argparse.Namespace, stored: dict[str, Any] | None) -> Plan:
-    """Return the plan: that of the checkpoint, if any, with what the command line says."""
-    length = {unit: getattr(args, f"plan_{unit}") for unit in ("minutes", "steps")}
-    if stored is None:
-        length = {u: getattr(args, u) if total is None else total for u, total in length.items()}
-    plan = chosen_plan(Plan, stored["plan"] if stored else {}, args, length)
-    if stored and stored["plan"] != asdict(plan):
-        print(f"the plan changes, from {json.dumps(stored['plan'])} to {json.dumps(asdict(plan))}")
-    return plan
-
-
 def validation_images(paths: Sequence[Path], multiple: int, device: str) -> list[Tensor]:
     """Return the middle of each photograph, (1, 3, H, W) in [0, 1], of a size that fits."""
     images = []
     for path in paths:
-        image, _ = variety.read_rgb(path)
+        image, _ = read_rgb(path)
         sides = [min(VALIDATION_SIDE, side) // multiple * multiple for side in image.shape[1:]]
         if min(sides) == 0:
             raise UsageError(f"{path}: is too small to be validated on")
@@ -153,33 +102,15 @@ def validation_images(paths: Sequence[Path], multiple: int, device: str) -> list
     return images
 
 
-def end_of_round(args: argparse.Namespace, trainer: Trainer, started: float) -> Callable[[], bool]:
-    """Return whether this round is over; its minutes count from the start of the command."""
-    first = trainer.progress.step
-
-    def enough() -> bool:
-        minutes = (time.perf_counter() - started) / 60
-        over = args.minutes is not None and minutes >= args.minutes
-        return over or (args.steps is not None and trainer.progress.step - first >= args.steps)
-
-    return enough
-
-
-def recipe(trainer: Trainer) -> dict[str, Any]:
-    """Return what, besides the data, decides what is learned."""
+def recipe() -> dict[str, Any]:
+    """Return what, besides data, plan and seed, decides what is learned."""
     return {
-        **asdict(trainer.plan),
-        "seed": trainer.seed,
-        "ema_decay": trainer.ema_decay,
+        "ema_decay": EMA_DECAY,
         "levels": LEVELS,
         "tail": TAIL,
-        "half_size": variety.HALF,
-        "grey": variety.GREY,
-        "inverted": variety.INVERTED,
-        "gamma": variety.GAMMA,
-        "contrast": variety.CONTRAST,
+        "half_size": crops.HALF,
+        "grey": crops.GREY,
+        "inverted": crops.INVERTED,
+        "gamma": crops.GAMMA,
+        "contrast": crops.CONTRAST,
     }
-
-
-if __name__ == "__main__":
-    sys.exit(main())

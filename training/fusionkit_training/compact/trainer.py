@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from fusionkit_diffusion.compact_file import architecture_of, describe, read_file
@@ -17,10 +17,13 @@ from fusionkit.host.weights import write_safetensors
 
 from .. import plan
 from ..state import by_part, check_same, follow, generator_for, training_state
+from .crops import Photographs, vary
 from .denoising import denoised_psnr
 from .muon import Muon
-from .photographs import Photographs, vary
 from .plan import LevelWeights, Plan, draw_levels
+
+EMA_DECAY = 0.999
+"""Of the running average of the weights, which is what is exported."""
 
 OUTLIER = 1.5
 """Norms of gradients are at most this, in units of their running mean."""
@@ -41,8 +44,6 @@ class Trainer:
 
     Attributes
     ----------
-    ema_decay
-        Of the running average of the weights, which is what is exported.
     low_precision
         The dtype that convolutions are cast to, or None.
     """
@@ -53,7 +54,6 @@ class Trainer:
     seed: int = 0
     device: str = "cpu"
     low_precision: torch.dtype | None = None
-    ema_decay: float = 0.999
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
@@ -95,7 +95,7 @@ class Trainer:
         torch.autograd.backward((weights * losses).mean())
         self._bound_gradients()
         self.optimizer.step(self.plan.rate(self.done, self.progress.step))
-        follow(self.average, self.denoiser, self.progress.step, self.ema_decay)
+        follow(self.average, self.denoiser, self.progress.step, EMA_DECAY)
         self.progress.step += 1
         self.progress.crops += len(clean)
         return losses.detach()
@@ -181,10 +181,10 @@ class Trainer:
         except (KeyError, TypeError, RuntimeError) as error:
             raise UsageError(f"{path}: is no whole checkpoint: {str(error)[:120]!r}") from None
 
-    def export(self, path: Path, notes: dict[str, Any]) -> None:
+    def export(self, path: Path, metadata: Mapping[str, str]) -> None:
         """Write the averaged weights in half precision, as ``compact`` loads them."""
         half = {key: value.half() for key, value in self.average.network.state_dict().items()}
-        write_safetensors(path, half, {**describe(self.arch), **_as_text(notes)})
+        write_safetensors(path, half, {**describe(self.arch), **metadata})
 
     @torch.no_grad()
     def _bound_gradients(self) -> None:
@@ -199,9 +199,3 @@ class Trainer:
         bounded = norm.clamp(max=OUTLIER * usual)
         torch._foreach_mul_(gradients, bounded / norm.clamp(min=1e-12))
         self.usual_norm = usual.lerp(bounded, 0.05)
-
-
-def _as_text(notes: dict[str, Any]) -> dict[str, str]:
-    return {
-        key: value if isinstance(value, str) else json.dumps(value) for key, value in notes.items()
-    }

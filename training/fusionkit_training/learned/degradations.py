@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from .draw import Draw
 from .filters import disc_blur, gaussian_blur
-from .photographs import Draw
 
 Family = Callable[[Tensor, int, Draw], tuple[Tensor, Tensor]]
 

@@ -1,9 +1,7 @@
-"""Measure learned weights where the answer is known: ``fusionkit train evaluate-learned``."""
+"""``fusionkit train evaluate-learned``: measure learned weights where the answer is known."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,13 +11,15 @@ from fusionkit_learned.planes import laplacian
 from torch import Tensor
 
 from fusionkit import box_mean
-from fusionkit.errors import FusionkitError, UsageError
+from fusionkit.cli.arguments import Parser
+from fusionkit.errors import UsageError
 
-from ..plan import find_photographs
+from ..photographs import find_photographs, read_luma
 from ..rounds import training_speed
+from .crops import cut
 from .degradations import FAMILIES, degrade
+from .draw import Draw
 from .filters import gaussian_blur
-from .photographs import Draw, cut, read_luma
 from .samples import Batch, assemble
 
 Weigh = Callable[[Batch], Tensor]
@@ -78,10 +78,10 @@ def psnr(weights: Tensor, batch: Batch) -> float:
     return float(-10 * errors.log10().mean())
 
 
-def read_images(photos: Sequence[str | Path], size: int) -> list[Tensor]:
+def read_images(paths: Sequence[Path], size: int) -> list[Tensor]:
     """Read photographs that a crop of this size fits into."""
     images = []
-    for path in find_photographs(photos):
+    for path in paths:
         image, _ = read_luma(path)
         if min(image.shape) < size:
             raise UsageError(
@@ -92,30 +92,33 @@ def read_images(photos: Sequence[str | Path], size: int) -> list[Tensor]:
     return images
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code."""
-    parser = argparse.ArgumentParser(prog="fusionkit train evaluate-learned", description=__doc__)
-    add = parser.add_argument
+def parser() -> Parser:
+    """Return the parser of the command."""
+    made = Parser(
+        prog="fusionkit train evaluate-learned",
+        description="Measure what a file of learned fuses, where the answer is known.",
+    )
+    add = made.add_argument
     add("weights", help="a .safetensors file, or 'shipped'")
     add("photos", nargs="+", metavar="PHOTOS", help="images, or folders of images")
     add("--size", type=int, default=256, help="side of a crop (default 256)")
     add("--sources", type=int, default=2, help="K (default 2)")
     add("--seed", type=int, default=0)
     add("--levels", default="0.05,1,20", help="noise levels s/a to weigh at (default 0.05,1,20)")
-    args = parser.parse_args(arguments)
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit code."""
+    args = parser().parse_args(arguments)
     try:
         levels = [float(level) for level in args.levels.split(",")]
         if args.sources < 2 or args.size < 32 or min(levels) <= 0:
             raise ValueError
     except ValueError:
-        print("error: --levels are above 0, --sources 2 or more, --size 32", file=sys.stderr)
-        return 2
-    try:
-        learned = Learned("" if args.weights == "shipped" else args.weights)
-        images = read_images(args.photos, args.size)
-    except FusionkitError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        raise UsageError("--levels are above 0, --sources 2 or more, --size 32") from None
+    learned = Learned("" if args.weights == "shipped" else args.weights)
+    images = read_images(find_photographs(args.photos), args.size)
     with training_speed(torch.get_num_threads()):
         print(table(learned, images, args.size, levels, args.seed, args.sources))
     return 0
@@ -140,7 +143,3 @@ def table(
             found[name].append(psnr(learned.weigh(batch.sources, batch.x0, level), batch))
     lines += [[name, *(f"{value:.1f}" for value in row)] for name, row in found.items()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,9 +10,10 @@ import torch
 from fusionkit_learned.network import LEVELS
 from torch import Tensor
 
+from .crops import Photographs
 from .degradations import CHOOSING, ROTATION, TASTE, degrade, smooth_fields
+from .draw import Draw
 from .filters import blur, gaussian_matrix
-from .photographs import Draw, Photographs
 
 SOURCES = ((2, 0.6), (3, 0.25), (4, 0.15))
 """How many sources a batch has, and its share."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from fusionkit_learned.network import Network
+from fusionkit_learned.network import MULTIPLE_OF, Network
 from fusionkit_learned.weights_file import read_file, write_file
 from torch import Tensor
 
@@ -17,8 +18,8 @@ from fusionkit.errors import UsageError
 from .. import plan
 from ..plan import Progress
 from ..state import by_part, check_same, follow, training_state
+from .crops import Photographs
 from .losses import training_loss
-from .photographs import Photographs
 from .samples import Batch, draw_batch
 
 EMA_DECAY = 0.998
@@ -32,6 +33,10 @@ class Plan(plan.Plan):
     peak: float = 3e-3
     crop: int = 96
     batch: int = 12
+
+    def __post_init__(self) -> None:
+        if self.crop % MULTIPLE_OF:
+            raise UsageError(f"--crop {self.crop}: must be a multiple of {MULTIPLE_OF}")
 
 
 class Trainer:
@@ -128,10 +133,10 @@ class Trainer:
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise UsageError(f"{path}: is no whole checkpoint: {str(error)[:120]!r}") from None
 
-    def export(self, path: Path, notes: dict[str, Any]) -> None:
+    def export(self, path: Path, metadata: Mapping[str, str]) -> None:
         """Write the averaged weights in half precision, as ``learned`` loads them."""
         half = {key: value.half() for key, value in self.average.state_dict().items()}
-        write_file(path, half, {key: json.dumps(value) for key, value in notes.items()})
+        write_file(path, half, metadata)
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -1,0 +1,65 @@
+"""Readers: file formats of images beside those that are built in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .component import Contribution
+from .kind import Kind
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..imaging.decoded import Decoded
+
+
+def accepts_any(head: bytes, name: str) -> bool:
+    """Accept every file that has one of the extensions."""
+    return True
+
+
+@dataclass(frozen=True)
+class Reader(Contribution):
+    """A file format that images are read from.
+
+    Attributes
+    ----------
+    extensions
+        What names of its files end in, such as ``(".nii", ".nii.gz")``: lower case, compared
+        without case. A folder's files of these names are images.
+    read
+        ``read(data, name)`` decodes the bytes of a file, whose path is ``name``: an array,
+        (H, W) or (H, W, C) with C = 1 grey, 2 grey and alpha, 3 RGB or 4 RGB and alpha, or a
+        :class:`fusionkit.Decoded`, which can say more. Imports that take long belong inside it.
+    accepts
+        ``accepts(head, name)`` looks at the first 512 bytes of a file of these names, and says
+        whether it is one. It is asked before anything is read, and has to be quick.
+    """
+
+    extensions: tuple[str, ...]
+    read: Callable[[bytes, str], NDArray[Any] | Decoded]
+    accepts: Callable[[bytes, str], bool] = accepts_any
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.extensions, str) or not self.extensions:
+            raise ValueError(f"reader {self.name}: extensions are a tuple, such as ('.nii',)")
+        for extension in self.extensions:
+            if not extension.startswith(".") or extension != extension.lower():
+                raise ValueError(
+                    f"reader {self.name}: {extension!r} is no extension: it begins with a dot, "
+                    "and is in lower case"
+                )
+        if not callable(self.read) or not callable(self.accepts):
+            raise TypeError(f"reader {self.name}: read and accepts are functions")
+
+
+READER = Kind(
+    group="reader",
+    title="reader",
+    hook="fusionkit_readers",
+    summary="file formats of images",
+    record=Reader,
+)
