@@ -204,7 +204,7 @@ def test_false_claim_to_ignore_the_trajectory(failures: Failures) -> None:
 
 def test_the_identity_that_is_meant_is_that_of_a_target_only_run() -> None:
     """What ``identity_preserving`` checks is what a run without a trajectory returns."""
-    from fusionkit.sampling.sampler import sample
+    from fusionkit.sampling.guide import sample
 
     from fusionkit.testing import ConstantWeights, synthetic_sources
 

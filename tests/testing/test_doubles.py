@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from fusionkit.sampling.sampler import sample
+from fusionkit.sampling.guide import sample
 
 from fusionkit import NoiseEstimator, Objective, Weighting
 from fusionkit.testing import (
