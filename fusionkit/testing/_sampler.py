@@ -185,14 +185,19 @@ def images_do_not_interact(subject: Subject) -> None:
 
 def runs_do_not_interact(subject: Subject) -> None:
     """Check that nothing is kept of a run: neither from one to the next, nor side by side."""
-    batches = scene(), scene(seed=5), scene(H=20, W=16, seed=6)
-    expected = [corrected(sampled(subject, subject.build(), each)) for each in batches]
+    # Another run of the same size, then another size.
+    runs: list[dict[str, Any]] = [
+        {"sources": scene(), "seeds": (1, 2)},
+        {"sources": scene(seed=5), "seeds": (3, 4)},
+        {"sources": scene(H=20, W=16, seed=6), "seeds": (5, 6)},
+    ]
+    expected = [corrected(sampled(subject, subject.build(), **each)) for each in runs]
     sampler = subject.build()
     promise = "all state of a run must live in what sample returns: after another run it"
     for n in (0, 1, 2, 0):
-        again = corrected(sampled(subject, sampler, batches[n]))
+        again = corrected(sampled(subject, sampler, **runs[n]))
         _require_equal(subject, again, expected[n], promise)
-    rows = list(zip_longest(*(sampled(subject, sampler, each) for each in batches)))
+    rows = list(zip_longest(*(sampled(subject, sampler, **each) for each in runs)))
     for n, alone in enumerate(expected):
         beside = corrected(row[n] for row in rows if row[n] is not None)
         _require_equal(subject, beside, alone, promise.replace("after", "beside"))
@@ -299,7 +304,14 @@ def driven(
     """Run to the end, reporting what is found wrong on the way as a breach of the contract."""
     with in_its_name(subject):
         yield from sample(
-            run, RampWeights(), objective, sampler, from_noise=from_noise, sampler_name="it"
+            run,
+            RampWeights(),
+            objective,
+            sampler,
+            from_noise=from_noise,
+            weighting_name="it with the weighting",
+            objective_name="it with the objective",
+            sampler_name="it",
         )
         run.checks.verify()
 

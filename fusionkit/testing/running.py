@@ -58,9 +58,9 @@ def checks_for(
     modules = [_plugin] if isinstance(subject, PluginInfo) else _modules(subject.kind)
     checks = [check for module in modules for check in module.CHECKS]
     names = [check.__name__ for check in checks]
-    for name in sorted(set(waive) - set(names)):
-        raise UsageError(f"waive: {subject.name} has no check {name!r}.{suggest(name, names)}")
     put_to = subject if isinstance(subject, PluginInfo) else Subject(subject, options or {})
+    for name in sorted(set(waive) - set(names)):
+        raise UsageError(f"waive: {put_to.name} has no check {name!r}.{suggest(name, names)}")
     for check, name in zip(checks, names, strict=True):
         yield Check(name, _waived if name in waive else _one_line(check, put_to, put_to.name))
 
