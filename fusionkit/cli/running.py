@@ -124,7 +124,7 @@ class Runner:
         recipe = dict(self._recipe)
         if self._settings.precision == "auto":
             recipe["precision"] = record["recipe"].get("precision")
-        if record.get("target_only"):
+        if record.get("run", {}).get("target_only"):
             recipe["sampler"] = record["recipe"].get("sampler")
         return recipe
 

@@ -107,7 +107,7 @@ def smooth_image(estimator: Any) -> Tensor:
     amplitude = (k.view(-1, 1).square() + k.square()).clamp_min(1).rsqrt()
     amplitude[0, 0] = 0
     drawn = torch.randn(side, side, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    plane = waves.T @ (drawn * amplitude) @ waves
+    plane: Tensor = waves.T @ (drawn * amplitude) @ waves
     contrast = 0.3 * DEVIATION
     plane = contrast / _rms(plane) * plane + (DEVIATION**2 - contrast**2) ** 0.5
     return plane.expand(1, estimator.channels or 1, side, side)

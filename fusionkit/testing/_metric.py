@@ -35,7 +35,7 @@ def declares_its_convention(subject: Subject) -> None:
 
 
 def declares_its_bounds(subject: Subject) -> None:
-    """Check, if it declares ``bounds``, that they are two numbers, and that all values keep them."""
+    """Check, if it declares ``bounds``, that they are two numbers, and hold of all values."""
     metric = subject.build()
     bounds = getattr(metric, "bounds", None)
     if bounds is None:
@@ -94,9 +94,7 @@ def prefers_the_image(subject: Subject) -> None:
             f"{sign * of_noisy:.4g} for one with noise"
         )
     better = "higher" if metric.higher_is_better else "lower"
-    subject.require(
-        False, f"it declares that {better} is better, but is {'; and '.join(found)}"
-    )
+    subject.require(False, f"it declares that {better} is better, but is {'; and '.join(found)}")
 
 
 def shape_and_dtype(subject: Subject) -> None:

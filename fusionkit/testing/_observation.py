@@ -200,7 +200,7 @@ def _require_minimiser(subject: Subject, observation: Any, with_what: str) -> No
     for rho in RHOS:
 
         def total(c: Tensor, rho: float = rho) -> Tensor:
-            misfit = mask * (observation.A(c) - y).square()
+            misfit: Tensor = mask * (observation.A(c) - y).square()
             return (misfit.sum((1, 2, 3)) + rho * (c - z).square().sum((1, 2, 3))) / 2
 
         found = observation.prox(z, y, rho)

@@ -227,7 +227,7 @@ def runs_on_meta_device(subject: Subject) -> None:
 
 
 def samples_the_prior(subject: Subject) -> None:
-    """Check, if it makes a trajectory, that many unguided steps end in an image that the prior could have drawn.
+    """Check, if it makes a trajectory, that unguided it draws from the prior in many steps.
 
     That of :class:`fusionkit.testing.WhiteGaussian` is white, of a known standard deviation.
     """

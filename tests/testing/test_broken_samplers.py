@@ -249,9 +249,10 @@ def test_a_false_claim_to_make_no_trajectory(failures: Failures) -> None:
     sampler = copy.copy(EulerSampler())
     sampler.trajectory = False
     failed = failures(SAMPLER, lambda: sampler)
-    assert "declares trajectory = False, but step 1 has one" in failed[
-        "has_the_trajectory_it_declares"
-    ]
+    assert (
+        "declares trajectory = False, but step 1 has one"
+        in failed["has_the_trajectory_it_declares"]
+    )
 
 
 @pytest.mark.parametrize("sampler", [Euler, EulerSampler])

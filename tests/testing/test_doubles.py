@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 import torch
-from fusionkit.sampling.guide import sample
 
 from fusionkit import NoiseEstimator, Objective, Sampler, Weighting
+from fusionkit.sampling.guide import sample
 from fusionkit.testing import (
     ConstantWeights,
     WeightedMean,

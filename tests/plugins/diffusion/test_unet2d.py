@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from fusionkit.sampling.guide import sample
 from fusionkit_diffusion.unet2d import UNet2DEstimator
 from torch import Tensor
 
 from fusionkit.errors import UsageError
+from fusionkit.sampling.guide import sample
 from fusionkit.testing import ConstantWeights, make_run, run_checks
 from fusionkit.testing.doubles import EulerSampler
 

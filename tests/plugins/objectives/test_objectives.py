@@ -25,7 +25,13 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 
 def pipeline(objective: Any, *, estimator: Any = None, **settings: Any) -> Pipeline:
-    settings = {"steps": N, "start_sigma": 157.0, "precision": "float64", "device": "cpu", **settings}
+    settings = {
+        "steps": N,
+        "start_sigma": 157.0,
+        "precision": "float64",
+        "device": "cpu",
+        **settings,
+    }
     return compose(
         estimator=estimator or GaussianEstimator(correlation=4.0),
         weighting=settings.pop("weighting", "fixed"),
@@ -222,4 +228,3 @@ def test_strength_comes_from_the_option_and_is_off_by_default(objective: str) ->
     trusting = pipeline({"name": objective, "strength": 0.5})
     assert trusting.parts["objective"].built.strength == 0.5
     assert not trusting.target_only
-

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import skimage.filters
 import torch
-from fusionkit.sampling.guide import SampledStep
 from fusionkit_dig.dig import Dig
 from fusionkit_dig.residual import DigResidual
 from torch import Tensor
 
 from fusionkit import Step, UsageError, compose
+from fusionkit.sampling.guide import SampledStep
 from fusionkit.testing import make_run
 
 from .common import build, draw, focus_pair, powers, sharp_halves, window_means

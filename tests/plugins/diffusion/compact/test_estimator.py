@@ -91,7 +91,9 @@ def test_any_size_is_fused(tmp_path, size, channels) -> None:
 def test_half_precision_rounds_the_convolutions_alone(tmp_path, precision, far) -> None:
     file = weights_file(tmp_path)
     exact = CompactEstimator(file, precision="float64").denoise(noised(), LEVELS)
-    half = CompactEstimator(file, precision=precision).denoise(noised(torch.float32), LEVELS.float())
+    half = CompactEstimator(file, precision=precision).denoise(
+        noised(torch.float32), LEVELS.float()
+    )
     assert half.dtype == torch.float32
     assert 1e-6 < (half - exact).abs().mean() < far * exact.std()
     # What goes around the network is not rounded to half precision: at a low level of
