@@ -117,10 +117,15 @@ class Runner:
         return todo
 
     def _expected(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Return the recipe that a record of this run would hold; precision is found by running."""
+        """Return the recipe that a record of this run would hold; some of it is found by running.
+
+        That is the precision, and which sampler takes the place of one without anything to do.
+        """
         recipe = dict(self._recipe)
         if self._settings.precision == "auto":
             recipe["precision"] = record["recipe"].get("precision")
+        if record.get("run", {}).get("target_only"):
+            recipe["sampler"] = record["recipe"].get("sampler")
         return recipe
 
     @contextmanager

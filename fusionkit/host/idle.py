@@ -17,7 +17,7 @@ _LEVELS = ("steps", "start-sigma", "spacing", "sigmas", "init")
 
 
 def idle(pipeline: Pipeline) -> dict[str, str]:
-    """Return what changes no pixel of any result, by flag (``eta``, ``weighting.stride``), and why.
+    """Return what changes no pixel of any result, by flag (``weighting.stride``), and why.
 
     It follows from what components declare: whether they use the trajectory and which levels they
     depend on (``protocols``), and which of their options matter beside the others

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.contract.guiding import uses_trajectory
+from fusionkit.contract.run import Run as SomeRun
 from fusionkit.contract.run import Step
 from fusionkit.contract.weighting import WEIGHTING
 from fusionkit.errors import PluginError
@@ -67,7 +68,7 @@ class RampWeights:
     def __init__(self, order: Sequence[int] = ()) -> None:
         self._order = list(order)
 
-    def start(self, run: Run) -> Any:
+    def start(self, run: SomeRun) -> Any:
         """Lay out the weights."""
         K, B, _, H, W = run.sources.shape
         x = torch.linspace(0, 1, W, dtype=run.sources.dtype, device=run.sources.device)

@@ -12,11 +12,17 @@ from fusionkit.errors import UsageError
 from ._common import skip_if_all_refused, variants
 from ._drive import TOLERANCE
 from ._randomness import global_seed, torch_state
-from .checks import Subject
+from .checks import CheckSkipped, Subject
 from .doubles import synthetic_sources
 
-SMOOTH_LEVELS = (0.1, 0.5, 2.0)
-"""Levels at which any prior of images makes a smooth one better."""
+LEVELS = (0.17, 0.34, 1.0, 2.0)
+"""Levels at which denoising is tried: the two lowest of 20 of DDPM's, and what hides an image."""
+
+DEVIATION = 0.5
+"""Root mean square of the image that is denoised, values in [-1, 1]."""
+
+SLOPE = (0.75, 1.33)
+"""What the estimate may be short or long by: the image is this many times the estimate."""
 
 
 def channels_and_multiple(subject: Subject) -> None:
@@ -45,38 +51,81 @@ def levels_are_a_range(subject: Subject) -> None:
 
 
 def denoises_a_smooth_image(subject: Subject) -> None:
-    """Check that a smooth image with noise comes nearer to what it was, at three levels.
+    """Check that a smooth image with noise comes nearer to what it was, at every level tried.
 
-    What a flipped sign, a forgotten scale, a wrong value range or a level beside the one that was
-    asked for do to an estimate shows here. Weights that nobody has trained are excused by the
-    option ``waive=("denoises_a_smooth_image",)`` of the kit.
+    Three things hold of a posterior mean, even of a weak prior's. It is nearer to the image than
+    the noisy one is, and than black. It is the best estimate at the level that it is told: told
+    half or twice that, it gets worse. And it has the image's contrast: regressed on the estimate,
+    the image has a slope of 1. A flipped sign, a scale or value range forgotten, and
+    a level beside the one that was asked for break one of them. Weights that nobody has
+    trained are excused by ``waive=("denoises_a_smooth_image",)``.
     """
     estimator = subject.build()
-    multiple = estimator.multiple_of
-    side = -(-96 // multiple) * multiple
-    axis = torch.linspace(0, 2 * torch.pi, side, dtype=torch.float64)
-    plane = 0.25 + 0.45 * torch.sin(axis).view(-1, 1) * torch.cos(axis / 2)
-    clean = plane.expand(1, estimator.channels or 1, side, side)
-    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(5)).double()
-    for sigma in SMOOTH_LEVELS:
-        if not estimator.sigma_min <= sigma <= estimator.sigma_max:
-            continue
+    least, most = known_levels(estimator)
+    tried = [sigma for sigma in LEVELS if 2 * least <= sigma <= most / 2]
+    if not tried:
+        raise CheckSkipped(f"{subject.name} knows none of the levels {LEVELS} and those around")
+    clean = smooth_image(estimator)
+    noise = orthogonal_noise(clean)
+    for sigma in tried:
         x = clean + sigma * noise
-        got = estimate(subject, estimator, x, torch.tensor([sigma], dtype=torch.float64))
-        # Of what an ideal denoiser would do with a smooth image, a weak one does a good part.
-        error = float((got - clean).square().mean().sqrt())
-        bound = min(0.75 * sigma, 0.8 * float((clean - clean.mean()).square().mean().sqrt()) + 0.2)
-        bias = float((got - clean).mean().abs())
+
+        def told(level: float, x: Tensor = x) -> Tensor:
+            return estimate(subject, estimator, x, x.new_tensor([level]))
+
+        right = told(sigma)
+        error = _rms(right - clean)
+        bound = 0.98 * min(sigma, DEVIATION)
         subject.require(
             error <= bound,
-            f"at sigma {sigma:g} a smooth image with noise must come back nearer to what it was: "
+            f"at sigma {sigma:g} a smooth image with noise must come nearer to what it was: "
             f"its error is {error:.3g}, where {bound:.3g} is asked for",
         )
+        for other in (sigma / 2, 2 * sigma):
+            worse = _rms(told(other) - clean)
+            subject.require(
+                worse >= 1.003 * error,
+                f"noise of sigma {sigma:g} must be taken off best where that is the level told, "
+                f"but told {other:g} the error is {worse:.3g} instead of {error:.3g}",
+            )
+        slope = float((clean * right).sum() / right.square().sum())
         subject.require(
-            bias <= 0.25,
-            f"at sigma {sigma:g} a smooth image comes back {bias:.3g} lighter or darker: are "
-            "values in [-1, 1], black to white?",
+            SLOPE[0] <= slope <= SLOPE[1],
+            f"at sigma {sigma:g} the estimate must have the contrast of the image, which is "
+            f"{slope:.3g} times the estimate",
         )
+
+
+def smooth_image(estimator: Any) -> Tensor:
+    """Return an image (1, C, H, W) with the 1 / f² spectrum of natural ones, mirrored outside.
+
+    Light, of low contrast; its root mean square is :data:`DEVIATION`.
+    """
+    side = -(-96 // estimator.multiple_of) * estimator.multiple_of
+    k = torch.arange(side, dtype=torch.float64)
+    waves = torch.cos(torch.pi * k.view(-1, 1) * (k + 0.5) / side)
+    amplitude = (k.view(-1, 1).square() + k.square()).clamp_min(1).rsqrt()
+    amplitude[0, 0] = 0
+    drawn = torch.randn(side, side, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    plane: Tensor = waves.T @ (drawn * amplitude) @ waves
+    contrast = 0.3 * DEVIATION
+    plane = contrast / _rms(plane) * plane + (DEVIATION**2 - contrast**2) ** 0.5
+    return plane.expand(1, estimator.channels or 1, side, side)
+
+
+def orthogonal_noise(image: Tensor) -> Tensor:
+    """Return standard normal noise, as shaped, exactly of power 1 and uncorrelated to the image.
+
+    No estimate can then profit from the chance of one draw.
+    """
+    generator = torch.Generator().manual_seed(5)
+    drawn = torch.randn(image.shape, generator=generator, dtype=image.dtype)
+    drawn -= (drawn * image).sum() / image.square().sum() * image
+    return drawn / _rms(drawn)
+
+
+def _rms(images: Tensor) -> float:
+    return float(images.square().mean().sqrt())
 
 
 def shape_and_dtype(subject: Subject) -> None:

@@ -34,6 +34,69 @@ def declares_its_convention(subject: Subject) -> None:
     subject.require(known, f'sources must be "any" or a number, not {sources!r}')
 
 
+def declares_its_bounds(subject: Subject) -> None:
+    """Check, if it declares ``bounds``, that they are two numbers, and hold of all values."""
+    metric = subject.build()
+    bounds = getattr(metric, "bounds", None)
+    if bounds is None:
+        return
+    numbers = (
+        isinstance(bounds, tuple)
+        and len(bounds) == 2
+        and all(type(bound) in (int, float) for bound in bounds)
+    )
+    subject.require(
+        numbers and bounds[0] < bounds[1],
+        f"bounds must be the least and the greatest value, two numbers, not {bounds!r}",
+    )
+    least, most = bounds
+    K = counts(metric)[0]
+    shown = [(f"{what} images", *images) for what, images in judged(K)]
+    for what, fused, sources in (*hard_images(K), *shown):
+        values = measure(subject, metric, fused, sources)
+        room = 1e-9 * values.abs().clamp_min(1)  # rounding
+        subject.require(
+            bool(((values >= least - room) & (values <= most + room)).all()),
+            f"it declares bounds {least:g} to {most:g}, but is {values.tolist()} for {what}",
+        )
+
+
+def prefers_the_image(subject: Subject) -> None:
+    """Check that an image scores better than a flat one, or one with noise, as it says is better.
+
+    The image is what the sources all are, or their mean; it is enough if the one or the
+    other holds. Noise may score better for a metric that does not look at the sources:
+    it adds to contrast and entropy, and such a metric cannot know.
+    """
+    metric = subject.build()
+    sign = 1 if metric.higher_is_better else -1
+    K = counts(metric)[0]
+    found = []
+    for what, (fused, sources) in judged(K):
+        flat = fused.mean((2, 3), keepdim=True).expand_as(fused).clone()
+        drawn = torch.randn(fused.shape, generator=torch.Generator().manual_seed(0))
+        noisy = (fused + 40 * drawn.to(fused)).clamp(0, 255)
+        own, of_flat, of_noisy, elsewhere = (
+            sign * float(measure(subject, metric, image, beside))
+            for image, beside in (
+                (fused, sources),
+                (flat, sources),
+                (noisy, sources),
+                (fused, sources.flip(-1)),
+            )
+        )
+        looks = elsewhere != own
+        holds = own >= of_flat and (own >= of_noisy or not looks) and own > min(of_flat, of_noisy)
+        if holds:
+            return
+        found.append(
+            f"{sign * own:.4g} for {what} images, {sign * of_flat:.4g} for a flat one, "
+            f"{sign * of_noisy:.4g} for one with noise"
+        )
+    better = "higher" if metric.higher_is_better else "lower"
+    subject.require(False, f"it declares that {better} is better, but is {'; and '.join(found)}")
+
+
 def shape_and_dtype(subject: Subject) -> None:
     """Check that it returns (B,) float64, for every number of sources that it allows."""
     metric = subject.build()
@@ -170,6 +233,14 @@ def luma(K: int, B: int, height: int = HEIGHT, width: int = WIDTH) -> tuple[Tens
     return sources.amax(0) * 0.7 + sources.mean(0) * 0.3, sources
 
 
+def judged(K: int) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
+    """Yield fused images that are good ones, with their sources."""
+    sources = luma(K, 1)[1]
+    same = sources[:1].expand_as(sources).clone()
+    yield "identical", (same[0].clone(), same)
+    yield "averaged", (sources.mean(0), sources)
+
+
 def hard_images(K: int) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Yield images for which a ratio may become 0 / 0."""
     fused, sources = luma(K, 1)
@@ -210,6 +281,8 @@ def _require_equal(subject: Subject, got: Tensor, expected: Tensor, what: str) -
 
 CHECKS = (
     declares_its_convention,
+    declares_its_bounds,
+    prefers_the_image,
     shape_and_dtype,
     finite,
     any_size,

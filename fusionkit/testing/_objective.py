@@ -26,6 +26,9 @@ from .doubles import WhiteGaussian
 INITIAL_LIMIT = 2.0
 """How far from 0 an initial fusion of sources in [-1, 1] may go: estimates overshoot a little."""
 
+AWAY = 0.5
+"""How far from identical sources their fusion may be, of their root mean square."""
+
 
 def finite(subject: Subject) -> None:
     """``rectify`` returns (B, C, H, W), finite for any sources, from noise or a first fusion."""
@@ -60,6 +63,40 @@ def initial_fusion(subject: Subject) -> None:
             f"initial must be finite and in about [-1, 1], but reaches {greatest:.3g} "
             f"({what} sources)",
         )
+
+
+def keeps_to_the_sources(subject: Subject) -> None:
+    """Check that what all sources and the trajectory agree on comes back, if only roughly.
+
+    The last correction is nearer to that image than half its own root mean square, and no first
+    fusion or correction is much larger than it: an objective may sharpen or brighten, but
+    black, or three times the image, is no fusion.
+    """
+    component = subject.build()
+    image = scene(1)
+    sources = image.expand(2, -1, -1, -1, -1).clone()
+    run, started, weights = started_by_hand(subject, component, sources)
+    with torch.no_grad():
+        made = [("initial", started.initial(weights))]
+    made += [
+        ("rectify", call(subject, started, step_of(run, index, image[0].clone()), weights))
+        for index in range(run.steps)
+    ]
+    norm = float(image.square().mean().sqrt())
+    where = "where all sources, and the clean estimate, are one image,"
+    for name, fused in made:
+        size = float(fused.square().mean().sqrt()) / norm
+        subject.require(
+            size <= 1 + AWAY,
+            f"{where} {name} must return nothing much larger, but returns {size:.3g} times it "
+            f"(allowed: {1 + AWAY:g})",
+        )
+    away = float((made[-1][1] - image[0]).square().mean().sqrt()) / norm
+    subject.require(
+        away <= AWAY,
+        f"{where} rectify must end at about that image, but is off by {away:.3g} of its size "
+        f"(allowed: {AWAY:g})",
+    )
 
 
 def zero_weight_has_no_influence(subject: Subject) -> None:
@@ -141,6 +178,7 @@ class _Watching(WhiteGaussian):
 CHECKS = (
     finite,
     initial_fusion,
+    keeps_to_the_sources,
     zero_weight_has_no_influence,
     no_gradient_through_estimator,
     identity_preserving,

@@ -1,16 +1,14 @@
-"""Checks of weightings alone: the simplex, the plan, and the provisional call."""
+"""Checks of weightings alone: the simplex, and the provisional call."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from ._drive import STEPS, TOLERANCE, Outputs, call, drive, scene, started_by_hand, step_of
+from ._drive import TOLERANCE, Outputs, call, drive, scene, started_by_hand, step_of
 from .checks import Subject
-from .doubles import make_run
 
 
 def hard_sources() -> Iterator[tuple[str, Tensor]]:
@@ -54,25 +52,4 @@ def provisional_call_leaves_no_trace(subject: Subject) -> None:
     )
 
 
-def plan_is_valid(subject: Subject) -> None:
-    """Check that a plan, if there is one, is None or increasing step indices (ints)."""
-    plan = getattr(subject.build(), "plan", None)
-    if plan is None:
-        return
-    for what, sources in hard_sources():
-        keep = plan(make_run(sources, steps=STEPS))
-        if keep is None:
-            continue
-        good = (
-            len(keep) > 0
-            and all(type(i) is int and 0 <= i < STEPS for i in keep)
-            and all(a < b for a, b in pairwise(keep))
-        )
-        subject.require(
-            good,
-            f"plan must keep at least one of the steps 0 to {STEPS - 1} (int), in increasing "
-            f"order, not {list(keep)!r} ({what} sources)",
-        )
-
-
-CHECKS = (on_the_simplex, provisional_call_leaves_no_trace, plan_is_valid)
+CHECKS = (on_the_simplex, provisional_call_leaves_no_trace)

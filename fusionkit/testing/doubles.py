@@ -163,6 +163,7 @@ def make_run(
     estimator: NoiseEstimator | None = None,
     steps: int = 4,
     start_sigma: float = 80.0,
+    spacing: str = "ddpm",
     seeds: Sequence[int] | None = None,
 ) -> Run:
     """Make a run to start a component in.
@@ -174,7 +175,7 @@ def make_run(
         Default: those of :func:`synthetic_sources`.
     estimator
         Default: :class:`WhiteGaussian` with the sources' channels.
-    steps, start_sigma
+    steps, start_sigma, spacing
         As in :class:`fusionkit.Settings`.
     seeds
         One per image. Default: 0, 1, 2, ...
@@ -190,6 +191,6 @@ def make_run(
         sources = synthetic_sources()
     if estimator is None:
         estimator = WhiteGaussian(channels=sources.shape[2])
-    schedule = Schedule.of(choose_levels(steps, start_sigma))
+    schedule = Schedule.of(choose_levels(steps, start_sigma, spacing))
     seeds = range(sources.shape[1]) if seeds is None else seeds
     return Run(sources, tuple(seeds), estimator, schedule)

@@ -6,15 +6,20 @@ Nothing in here needs pytest, so that ``fusionkit doctor`` runs the same checks.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from ..contract.estimator import ESTIMATOR
+from ..contract.kind import Kind
 from ..contract.metric import METRIC
 from ..contract.objective import OBJECTIVE
+from ..contract.observation import OBSERVATION
+from ..contract.options import suggest
 from ..contract.recipe import RECIPE
 from ..contract.registry import PluginInfo, Provided
+from ..contract.sampler import SAMPLER
 from ..contract.weighting import WEIGHTING
+from ..errors import UsageError
 from . import _plugin
 from .checks import Check, CheckSkipped, ConformanceError, Outcome, Subject
 
@@ -23,13 +28,17 @@ _MODULES = {
     ESTIMATOR: ("_common", "_estimator"),
     WEIGHTING: ("_common", "_guiding", "_levels", "_weighting"),
     OBJECTIVE: ("_common", "_guiding", "_levels", "_objective"),
+    SAMPLER: ("_common", "_sampler"),
+    OBSERVATION: ("_common", "_observation"),
     METRIC: ("_common", "_metric"),
     RECIPE: ("_recipe",),
 }
 
 
 def checks_for(
-    subject: Provided | PluginInfo, options: Mapping[str, Any] | None = None
+    subject: Provided | PluginInfo,
+    options: Mapping[str, Any] | None = None,
+    waive: Collection[str] = (),
 ) -> Iterator[Check]:
     """Yield the checks of a component, or those of a plugin as a whole.
 
@@ -39,23 +48,38 @@ def checks_for(
         A component of a registry (``registry.all()``), or a plugin (``registry.plugins``).
     options
         Options to build the component with, where its defaults do not suffice.
+    waive
+        Names of checks that cannot hold, such as ``denoises_a_smooth_image`` of
+        weights that nobody has trained; they are skipped, as "waived".
+
+    Raises
+    ------
+    UsageError
+        No check has the name that is to be waived.
     """
-    if isinstance(subject, PluginInfo):
-        for plugin_check in _plugin.CHECKS:
-            yield Check(plugin_check.__name__, _one_line(plugin_check, subject, subject.name))
-        return
-    component = Subject(subject, options or {})
-    for module in _MODULES.get(subject.kind, ()):
-        for check in importlib.import_module(f".{module}", __package__).CHECKS:
-            yield Check(check.__name__, _one_line(check, component, component.name))
+    modules = [_plugin] if isinstance(subject, PluginInfo) else _modules(subject.kind)
+    checks = [check for module in modules for check in module.CHECKS]
+    names = [check.__name__ for check in checks]
+    put_to = subject if isinstance(subject, PluginInfo) else Subject(subject, options or {})
+    for name in sorted(set(waive) - set(names)):
+        raise UsageError(f"waive: {put_to.name} has no check {name!r}.{suggest(name, names)}")
+    for check, name in zip(checks, names, strict=True):
+        yield Check(name, _waived if name in waive else _one_line(check, put_to, put_to.name))
+
+
+def names_of_checks(kind: Kind) -> list[str]:
+    """Return what the checks of a kind of component are called, in their order."""
+    return [check.__name__ for module in _modules(kind) for check in module.CHECKS]
 
 
 def run_checks(
-    subject: Provided | PluginInfo, options: Mapping[str, Any] | None = None
+    subject: Provided | PluginInfo,
+    options: Mapping[str, Any] | None = None,
+    waive: Collection[str] = (),
 ) -> list[Outcome]:
     """Make all checks of a component or plugin; parameters as for :func:`checks_for`."""
     outcomes = []
-    for check in checks_for(subject, options):
+    for check in checks_for(subject, options, waive):
         try:
             check.run()
         except CheckSkipped as skipped:
@@ -65,6 +89,14 @@ def run_checks(
         else:
             outcomes.append(Outcome(check.name, "passed", None))
     return outcomes
+
+
+def _modules(kind: Kind) -> list[Any]:
+    return [importlib.import_module(f".{name}", __package__) for name in _MODULES.get(kind, ())]
+
+
+def _waived() -> None:
+    raise CheckSkipped("waived")
 
 
 def _one_line(check: Callable[[Any], None], subject: Any, name: str) -> Callable[[], None]:

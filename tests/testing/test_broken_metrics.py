@@ -1,5 +1,6 @@
 """Metrics that break one promise each: the kit names it."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -56,6 +57,43 @@ BROKEN: dict[str, tuple[Callable[[], Any], str, str]] = {
     ),
     "no convention": (lambda: metric(convention=" "), "declares_its_convention", "one line"),
     "sources": (lambda: metric(sources="two"), "declares_its_convention", 'must be "any"'),
+    "lower is not better": (
+        lambda: metric(higher_is_better=True),
+        "prefers_the_image",
+        "higher is better, but is 0 for identical images",
+    ),
+    "higher is not better": (
+        lambda: metric(lambda f, s: -SOUND(f, s)),
+        "prefers_the_image",
+        "lower is better, but",
+    ),
+    "contrast, the lower the better": (
+        lambda: metric(lambda f, s: f.std((1, 2, 3))),
+        "prefers_the_image",
+        "lower is better, but is 40.08",
+    ),
+    "constant": (lambda: metric(lambda f, s: 0 * SOUND(f, s) + 7), "prefers_the_image", "7 for"),
+    "bounds that are too low": (
+        lambda: metric(bounds=(0.0, 100.0)),
+        "declares_its_bounds",
+        "bounds 0 to 100, but is [",
+    ),
+    "bounds that are too high": (
+        lambda: metric(bounds=(1.0, math.inf)),
+        "declares_its_bounds",
+        "bounds 1 to inf, but is [0.0] for constant images",
+    ),
+    "bounds of the other sign": (
+        lambda: metric(lambda f, s: -SOUND(f, s), higher_is_better=True, bounds=(0.0, math.inf)),
+        "declares_its_bounds",
+        "but is [-",
+    ),
+    "bounds upside down": (
+        lambda: metric(bounds=(65025.0, 0.0)),
+        "declares_its_bounds",
+        "two numbers, not (65025.0, 0.0)",
+    ),
+    "one bound": (lambda: metric(bounds=0.0), "declares_its_bounds", "two numbers, not 0.0"),
     "one number for a batch": (
         lambda: metric(lambda f, s: SOUND(f, s).mean()),
         "shape_and_dtype",
@@ -117,6 +155,16 @@ def test_the_broken_promise_is_named(case: str, failures: Failures) -> None:
 @pytest.mark.parametrize("sources", ["any", 2])
 def test_sound_ones_pass(sources: Any, failures: Failures) -> None:
     assert failures(METRIC, lambda: metric(sources=sources), traits=(SOURCE_SYMMETRIC,)) == {}
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_one_that_does_not_look_at_the_sources_may_like_noise(
+    higher: bool, failures: Failures
+) -> None:
+    def contrast() -> Any:
+        return metric(lambda f, s: f.std((1, 2, 3)), higher_is_better=higher, bounds=(0.0, 128.0))
+
+    assert set(failures(METRIC, contrast)) == (set() if higher else {"prefers_the_image"})
 
 
 def test_false_symmetry(failures: Failures) -> None:

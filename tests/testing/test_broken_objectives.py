@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from fusionkit_samplers.direct import Direct
 from torch import Tensor
 
 from fusionkit import (
@@ -14,7 +15,8 @@ from fusionkit import (
     Run,
     StartedTarget,
 )
-from fusionkit.testing import WeightedMean, make_run
+from fusionkit.sampling.guide import sample
+from fusionkit.testing import ConstantWeights, WeightedMean, make_run, synthetic_sources
 
 Failures = Callable[..., dict[str, str]]
 
@@ -114,6 +116,33 @@ class FirstCountsDouble(Mean):
         return (counts / counts.sum(0) * self.run.sources).sum(0)
 
 
+class ThreeTimes(Mean):
+    def rectify(self, step: Any, weights: Tensor) -> Tensor:
+        return 3 * super().rectify(step, weights)
+
+
+class ThreeTimesAtFirst(Mean):
+    def initial(self, weights: Tensor) -> Tensor:
+        return 3 * super().initial(weights)
+
+
+class Adds(Mean):
+    """Adds the target to the estimate, instead of their mean."""
+
+    def rectify(self, step: Any, weights: Tensor) -> Tensor:
+        return step.x0 + self.target(step, weights)
+
+
+class Black(Mean):
+    def target(self, step: Any, weights: Tensor) -> Tensor:
+        return 0 * super().target(step, weights)
+
+
+class Negative(Mean):
+    def rectify(self, step: Any, weights: Tensor) -> Tensor:
+        return -super().rectify(step, weights)
+
+
 class WritesWeights(Mean):
     def target(self, step: Any, weights: Tensor) -> Tensor:
         weights.data = weights.clone().clamp_(0.1, 0.9)
@@ -157,6 +186,11 @@ BROKEN = {
     "leaks a source": (Leaks, "zero_weight_has_no_influence", "replacing it changes"),
     "leaks it into the first fusion": (LeaksInitially, "zero_weight_has_no_influence", "replacing"),
     "leaks its estimate": (LeaksEstimate, "zero_weight_has_no_influence", "replacing it changes"),
+    "three times too long": (ThreeTimes, "keeps_to_the_sources", "returns 3 times it"),
+    "three times at first": (ThreeTimesAtFirst, "keeps_to_the_sources", "initial must return"),
+    "a sum for a mean": (Adds, "keeps_to_the_sources", "returns 2 times it"),
+    "black": (Black, "keeps_to_the_sources", "off by 0.909 of its size"),
+    "negative": (Negative, "keeps_to_the_sources", "off by 2 of its size"),
     "backpropagates": (ThroughEstimator, "no_gradient_through_estimator", "no gradient passes"),
     "writes to weights": (WritesWeights, "inputs_not_mutated", "changed the weights"),
     "writes to sources": (WritesInitially, "inputs_not_mutated", "initial changed the sources"),
@@ -204,11 +238,7 @@ def test_false_claim_to_ignore_the_trajectory(failures: Failures) -> None:
 
 def test_the_identity_that_is_meant_is_that_of_a_target_only_run() -> None:
     """What ``identity_preserving`` checks is what a run without a trajectory returns."""
-    from fusionkit.sampling.sampler import sample
-
-    from fusionkit.testing import ConstantWeights, synthetic_sources
-
     sources = synthetic_sources(1, 1).expand(3, -1, -1, -1, -1)
-    *_, last = sample(make_run(sources), ConstantWeights(), WeightedMean(strength=0))
+    *_, last = sample(make_run(sources), ConstantWeights(), WeightedMean(0), Direct())
     assert not last.step.has_trajectory
     torch.testing.assert_close(last.corrected, sources[0])

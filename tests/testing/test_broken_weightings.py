@@ -148,16 +148,6 @@ BROKEN = {
         "no_trajectory",
         "must be True or False",
     ),
-    "plan in no order": (
-        PerStep(lambda s: equal(s.run), plan=lambda run: [1, 0]),
-        "plan_is_valid",
-        "in increasing order, not [1, 0]",
-    ),
-    "plan of tensors": (
-        PerStep(lambda s: equal(s.run), plan=lambda run: torch.arange(run.steps)),
-        "plan_is_valid",
-        "(int)",
-    ),
     "not a weighting": (object(), "builds", "lacks start"),
 }
 

@@ -142,6 +142,24 @@ def test_options_for_nobody_fail(pytester: pytest.Pytester) -> None:
     assert result.parseoutcomes()["failed"] == 1
 
 
+def test_a_waived_case_is_skipped_as_waived(pytester: pytest.Pytester) -> None:
+    broken = PLUGIN.format(divisor="2")
+    everything = len(case_ids(conformance("fixed")))
+    outcomes = run_two_lines(pytester, broken, "").parseoutcomes()
+    result = run_two_lines(pytester, broken, ", waive=('on_the_simplex', 'any_size')")
+    result.stdout.fnmatch_lines(["SKIPPED * waived"])
+    now = result.parseoutcomes()
+    assert (now["failed"], now["skipped"]) == (outcomes["failed"] - 2, 2)
+    assert now["passed"] == everything - outcomes["failed"]
+
+
+def test_waiving_what_no_component_promises_fails(pytester: pytest.Pytester) -> None:
+    sound = PLUGIN.format(divisor="K")
+    result = run_two_lines(pytester, sound, ", waive=('denoises_a_smooth_image',)")
+    result.stdout.fnmatch_lines(["*waive: plugin mine gets no check 'denoises_a_smooth_image'*"])
+    assert result.parseoutcomes()["failed"] == 1
+
+
 @pytest.mark.parametrize("place", ["top", "hook"])
 def test_a_heavy_import_is_found(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,12 +1,12 @@
 """The doubles are exact, and the sources are what they are said to be."""
 
-import math
+import itertools
 
 import pytest
 import torch
-from fusionkit.sampling.sampler import sample
 
-from fusionkit import NoiseEstimator, Objective, Weighting
+from fusionkit import NoiseEstimator, Objective, Sampler, Weighting
+from fusionkit.sampling.guide import sample
 from fusionkit.testing import (
     ConstantWeights,
     WeightedMean,
@@ -14,39 +14,39 @@ from fusionkit.testing import (
     make_run,
     synthetic_sources,
 )
+from fusionkit.testing.doubles import EulerSampler
 
 
 def test_they_do_what_the_protocols_say() -> None:
     assert isinstance(WhiteGaussian(), NoiseEstimator)
     assert isinstance(ConstantWeights(), Weighting)
     assert isinstance(WeightedMean(), Objective)
+    assert isinstance(EulerSampler(), Sampler)
 
 
 def test_white_gaussian_is_the_posterior_mean() -> None:
-    """Against the regression of eps on x over draws from the prior, not against its formula."""
+    """Against the regression of x0 on x over draws from the prior, not against its formula."""
     generator = torch.Generator().manual_seed(0)
     estimator = WhiteGaussian(deviation=0.3)
-    for t in (20, 400, 900):
-        a = math.sqrt(float(estimator.alpha_bar[t]))
-        s = math.sqrt(1 - a * a)
+    for sigma in (0.05, 0.4, 3.0):
         shape = (1, 1, 1000, 1000)
         x0 = 0.3 * torch.randn(shape, generator=generator, dtype=torch.float64)
-        eps = torch.randn(shape, generator=generator, dtype=torch.float64)
-        x = a * x0 + s * eps
-        slope = float((x * eps).sum() / x.square().sum())
-        got = float(estimator(torch.ones_like(x[..., :1, :1]), torch.tensor([t])))
-        assert got == pytest.approx(slope, rel=5e-3)
+        x = x0 + sigma * torch.randn(shape, generator=generator, dtype=torch.float64)
+        slope = float((x * x0).sum() / x.square().sum())
+        level = torch.tensor([sigma], dtype=torch.float64)
+        got = float(estimator.denoise(torch.ones_like(x[..., :1, :1]), level))
+        # The regression's own error is sigma over the root of the number of pixels.
+        assert got == pytest.approx(slope, rel=5e-3, abs=3e-4)
 
 
 def test_unconditional_sampling_is_the_product_of_its_gains() -> None:
     """With weights on a strength so large that the sources count for nothing."""
     run = make_run(steps=5)
-    *_, last = sample(run, ConstantWeights(), WeightedMean(strength=1e15))
-    gain, v = 1.0, 0.25
-    for i in range(run.steps):
-        a, s, a_next, s_next = run.a[i], run.s[i], run.a[i + 1], run.s[i + 1]
-        clean = a * v / (a * a * v + s * s)
-        gain *= a_next * clean + s_next / s * (1 - a * clean)
+    *_, last = sample(run, ConstantWeights(), WeightedMean(strength=1e15), EulerSampler())
+    gain, v = run.sigma[0], 0.25
+    for sigma, after in itertools.pairwise(run.sigma):
+        clean = v / (v + sigma**2)
+        gain *= clean + after / sigma * (1 - clean)
     torch.testing.assert_close(
         last.corrected, gain * run.noise("fusionkit/start"), rtol=1e-5, atol=1e-5
     )
@@ -54,7 +54,7 @@ def test_unconditional_sampling_is_the_product_of_its_gains() -> None:
 
 def test_white_gaussian_refuses_what_a_network_would() -> None:
     with pytest.raises(ValueError, match="no multiple of 8"):
-        WhiteGaussian(multiple_of=8)(torch.zeros(1, 1, 17, 16), torch.tensor([5]))
+        WhiteGaussian(multiple_of=8).denoise(torch.zeros(1, 1, 17, 16), torch.tensor([0.5]))
     run = make_run(estimator=WhiteGaussian(multiple_of=8))  # the host pads
     assert run.source_estimate(0).shape == (2, 1, 1, 17, 23)
 

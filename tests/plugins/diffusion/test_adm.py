@@ -1,4 +1,4 @@
-"""The ``adm`` estimator: from a file to the noise."""
+"""The ``adm`` estimator: from a file to the clean estimate."""
 
 from __future__ import annotations
 
@@ -9,38 +9,61 @@ import pytest
 import torch
 from fusionkit_diffusion.adm import ADMEstimator, infer_architecture
 from fusionkit_diffusion.adm_network import ADMNetwork, Architecture
-from fusionkit_diffusion.schedules import linear_alpha_bar
 
 import fusionkit
 from fusionkit.cli import main
 from fusionkit.testing import run_checks
 
-from .tiny import TINY, checkpoint, estimator_component, images, network, random_state, varied
+from .tiny import (
+    TIMES,
+    TINY,
+    by_noise,
+    checkpoint,
+    estimator_component,
+    images,
+    near,
+    network,
+    noisy,
+    random_state,
+    sigmas,
+    varied,
+)
 
-TIMES = torch.tensor([999, 3])
+FIRST = TIMES[:1]
 
 
-def test_the_noise_is_the_networks_without_the_variance(tmp_path) -> None:
+def test_the_estimate_is_by_the_networks_noise_without_the_variance(tmp_path) -> None:
     estimator = ADMEstimator(str(checkpoint(tmp_path)), head_channels=16)
-    x = images(2, 3, 12, 8)
+    x = noisy(2, 3, 12, 8)
     assert (estimator.channels, estimator.multiple_of) == (3, 4)
-    assert torch.equal(estimator.alpha_bar, linear_alpha_bar())
-    both = network()(x, TIMES)
-    assert both.shape == (2, 6, 12, 8)
-    assert torch.equal(estimator(x, TIMES), both[:, :3])
+    ends = sigmas(torch.tensor([0, 999]), torch.float64).tolist()
+    assert [estimator.sigma_min, estimator.sigma_max] == pytest.approx(ends, rel=1e-12)
+    assert network()(x, TIMES).shape == (2, 6, 12, 8)
+    assert near(estimator.denoise(x, sigmas()), by_noise(network(), x))
+
+
+def test_a_level_between_two_steps_is_told_as_the_nearer(tmp_path) -> None:
+    estimator = ADMEstimator(str(checkpoint(tmp_path)), head_channels=16, precision="float64")
+    x, told = noisy(1, 3, 8, 8, times=FIRST, dtype=torch.float64), []
+    steps = sigmas(torch.tensor([500, 501]), torch.float64)
+    estimator._network.register_forward_hook(lambda _, given, __: told.append(int(given[1])))
+    for share in (0.0, 0.4, 0.6, 1.0):
+        sigma = steps[0] * (steps[1] / steps[0]) ** share
+        estimator.denoise(x, sigma.view(1))
+    assert told == [500, 500, 501, 501]
 
 
 def test_options_that_no_shape_tells_reach_the_network(tmp_path) -> None:
     file = str(checkpoint(tmp_path))
-    x = images(2, 3, 8, 8)
-    noises = [
-        ADMEstimator(file, head_channels=channels, attention_order=order)(x, TIMES)
+    x = noisy(2, 3, 8, 8)
+    clean = [
+        ADMEstimator(file, head_channels=channels, attention_order=order).denoise(x, sigmas())
         for channels, order in ((16, "legacy"), (16, "new"), (32, "legacy"))
     ]
     for n, arch in enumerate([TINY, varied(attention_order="new"), varied(head_channels=32)]):
-        assert torch.equal(noises[n], network(arch)(x, TIMES)[:, :3])
-    assert (noises[0] - noises[1]).abs().max() > 1e-2
-    assert (noises[0] - noises[2]).abs().max() > 1e-2
+        assert near(clean[n], by_noise(network(arch), x))
+    assert (clean[0] - clean[1]).abs().max() > 1e-2
+    assert (clean[0] - clean[2]).abs().max() > 1e-2
 
 
 def test_loading_leaves_the_random_state_alone(tmp_path) -> None:
@@ -54,51 +77,68 @@ def test_the_three_forms_of_a_file_hold_the_same_weights(tmp_path) -> None:
     pytest.importorskip("safetensors")
     from safetensors.torch import save_file
 
-    state, x = random_state(), images(1, 3, 8, 8)
+    state, x = random_state(), noisy(1, 3, 8, 8, times=FIRST)
     files = [tmp_path / name for name in ("zip.pt", "before-1.6.pt", "tiny.safetensors")]
     torch.save(state, files[0])
     torch.save(state, files[1], _use_new_zipfile_serialization=False)
     save_file(state, files[2])
-    expected = network()(x, TIMES[:1])[:, :3]
+    expected = by_noise(network(), x, FIRST)
     for file in files:
-        assert torch.equal(ADMEstimator(str(file), head_channels=16)(x, TIMES[:1]), expected)
+        found = ADMEstimator(str(file), head_channels=16).denoise(x, sigmas(FIRST))
+        assert near(found, expected, FIRST)
 
 
 def test_the_weights_are_its_own_once_loaded(tmp_path) -> None:
     file = checkpoint(tmp_path)
     estimator = ADMEstimator(str(file), head_channels=16)
     x = images(1, 3, 8, 8)
-    before = estimator(x, TIMES[:1])
+    before = estimator.denoise(x, sigmas(FIRST))
     size = file.stat().st_size
     with file.open("r+b") as opened:
         opened.write(bytes(size))
-    assert torch.equal(estimator(x, TIMES[:1]), before)
+    assert torch.equal(estimator.denoise(x, sigmas(FIRST)), before)
 
 
 @pytest.mark.parametrize(("precision", "far"), [("bfloat16", 0.1), ("float16", 0.01)])
 def test_half_precision_rounds_and_no_more(tmp_path, precision, far) -> None:
     file = str(checkpoint(tmp_path))
     x = images(2, 3, 16, 16)
-    exact = ADMEstimator(file, head_channels=16, precision="float64")(x.double(), TIMES)
-    full = ADMEstimator(file, head_channels=16)(x, TIMES)
-    half = ADMEstimator(file, head_channels=16, precision=precision)(x, TIMES)
+    level = sigmas().view(-1, 1, 1, 1)
+
+    def noise(x: torch.Tensor, precision: str = "float32") -> torch.Tensor:
+        estimator = ADMEstimator(file, head_channels=16, precision=precision)
+        x0 = estimator.denoise(x, sigmas(dtype=x.dtype))
+        return (x - x0) / level.to(x)
+
+    exact, full, half = noise(x.double(), "float64"), noise(x), noise(x, precision)
     assert (exact.dtype, full.dtype, half.dtype) == (torch.float64, torch.float32, torch.float32)
     scale = exact.std()
-    assert (full - exact).abs().max() < 1e-4 * scale
+    # At the lower level, of 0.03, the noise is what rounding leaves of it.
+    assert (full - exact).abs().max() < 2e-4 * scale
     assert 1e-4 * scale < (half - exact).abs().mean() < far * scale
     # A run may be in float64 around a network in float32.
-    wide = ADMEstimator(file, head_channels=16)(x.double(), TIMES)
+    wide = noise(x.double())
     assert wide.dtype == torch.float64
-    assert torch.equal(wide.float(), full)
+    assert (wide.float() - full).abs().max() < 2e-4 * scale
 
 
-def test_nothing_is_recorded_for_gradients(tmp_path) -> None:
-    estimator = ADMEstimator(str(checkpoint(tmp_path)), head_channels=16)
-    x = images(1, 3, 8, 8).requires_grad_()
-    with torch.enable_grad():
-        noise = estimator(x, TIMES[:1])
-    assert not noise.requires_grad
-    assert not noise.is_inference()  # an objective may still compute gradients with it
+def test_gradients_go_to_the_image_and_not_to_the_weights(tmp_path) -> None:
+    estimator = ADMEstimator(str(checkpoint(tmp_path)), head_channels=16, precision="float64")
+    assert not any(weight.requires_grad for weight in estimator._network.parameters())
+    x = noisy(1, 3, 8, 8, times=torch.tensor([300]), dtype=torch.float64)
+    sigma = sigmas(torch.tensor([300]), torch.float64)
+    cotangent, way = images(2, 1, 3, 8, 8, dtype=torch.float64).unbind()
+    x0, gradient = estimator.vjp(x, sigma, cotangent)
+    assert torch.equal(x0, estimator.denoise(x, sigma))
+    assert not x0.requires_grad
+    assert not gradient.requires_grad
+    h = 1e-5
+    slope = (estimator.denoise(x + h * way, sigma) - estimator.denoise(x - h * way, sigma)) / (
+        2 * h
+    )
+    assert float((gradient * way).sum()) == pytest.approx(
+        float((cotangent * slope).sum()), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,8 +163,9 @@ def test_the_architecture_is_read_off_the_shapes(arch) -> None:
 
 def test_the_conformance_kit_passes(tmp_path) -> None:
     options = {"checkpoint": str(checkpoint(tmp_path)), "head-channels": 32}
-    outcomes = run_checks(estimator_component("adm"), options)
-    assert [outcome for outcome in outcomes if outcome.status != "passed"] == []
+    waive = ["denoises_a_smooth_image"]  # nobody has trained it
+    outcomes = run_checks(estimator_component("adm"), options, waive)
+    assert [outcome.reason for outcome in outcomes if outcome.status != "passed"] == ["waived"]
     assert len(outcomes) > 10
 
 

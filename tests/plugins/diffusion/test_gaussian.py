@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import scipy.fft
@@ -47,37 +49,49 @@ def draw(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
+SIGMAS = (0.01, 0.4, 6.0, 157.0)
+
+
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_it_is_the_posterior_mean_of_the_noise(border: str, height: int, width: int) -> None:
+def test_it_is_the_posterior_mean(border: str, height: int, width: int) -> None:
     estimator = GaussianEstimator(**PRIOR, border=border)
     covariance = prior_covariance(height, width, border, **PRIOR)
-    times = torch.tensor([0, 130, 600, 999])
-    x = draw(len(times), 1, height, width)
-    eps = estimator(x, times)
-    assert eps.shape == x.shape
-    assert eps.dtype == torch.float64
-    for n, t in enumerate(times):
-        a2 = float(estimator.alpha_bar[t])
-        observed = a2 * covariance + (1 - a2) * np.eye(height * width)
-        # E[eps | x] = Cov(eps, x) Cov(x)^-1 x, with Cov(eps, x) = s I.
-        expected = np.sqrt(1 - a2) * np.linalg.solve(observed, x[n].numpy().ravel())
-        assert np.abs(eps[n].numpy().ravel() - expected).max() < 1e-9
+    x = draw(len(SIGMAS), 1, height, width)
+    x0 = estimator.denoise(x, torch.tensor(SIGMAS, dtype=torch.float64))
+    assert x0.shape == x.shape
+    assert x0.dtype == torch.float64
+    for n, sigma in enumerate(SIGMAS):
+        observed = covariance + sigma**2 * np.eye(height * width)
+        # E[x0 | x] = Cov(x0, x) Cov(x)^-1 x, with Cov(x0, x) = C.
+        expected = covariance @ np.linalg.solve(observed, x[n].numpy().ravel())
+        assert np.abs(x0[n].numpy().ravel() - expected).max() < 1e-9
+
+
+@pytest.mark.parametrize("border", BORDERS)
+def test_its_gradient_is_the_transposed_filter(border: str) -> None:
+    """The filter is symmetric, so that J^T c is what the filter makes of c."""
+    estimator = GaussianEstimator(**PRIOR, border=border)
+    x, cotangent = draw(2, 1, 5, 6), draw(2, 1, 5, 6, seed=1)
+    sigma = torch.tensor([0.3, 2.0], dtype=torch.float64)
+    x0, gradient = estimator.vjp(x, sigma, cotangent)
+    assert torch.equal(x0, estimator.denoise(x, sigma))
+    assert (gradient - estimator.denoise(cotangent, sigma)).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("border", BORDERS)
 @pytest.mark.parametrize("prior", [PRIOR, {}], ids=["short correlation", "default"])
 def test_a_pixel_has_the_deviation_asked_for(border: str, prior: dict[str, float]) -> None:
     # The prior's covariance is recovered from the estimator itself, as the host sees it:
-    # eps = s (a² C + s² I)^-1 x, so that its inverse on unit images holds C.
+    # x0 = D x with D = C (C + sigma² I)^-1, so that C = sigma² (I - D)^-1 D.
     estimator = GaussianEstimator(**prior, border=border)
     height, width = 6, 7
     n = height * width
-    t = 500
-    a2 = float(estimator.alpha_bar[t])
+    sigma = 3.0
     units = torch.eye(n, dtype=torch.float64).view(n, 1, height, width)
-    matrix = estimator(units, torch.full((n,), t)).reshape(n, n).numpy()
-    covariance = (np.sqrt(1 - a2) * np.linalg.inv(matrix) - (1 - a2) * np.eye(n)) / a2
+    levels = torch.full((n,), sigma, dtype=torch.float64)
+    matrix = estimator.denoise(units, levels).reshape(n, n).numpy()
+    covariance = sigma**2 * np.linalg.solve(np.eye(n) - matrix, matrix)
     deviation = prior.get("deviation", 0.5)
     assert np.trace(covariance) / n == pytest.approx(deviation**2, rel=1e-6)
 
@@ -114,31 +128,25 @@ def test_the_periodic_spectrum_is_the_definition(height: int, width: int) -> Non
 @pytest.mark.parametrize("border", BORDERS)
 def test_channels_and_images_do_not_interact(border: str) -> None:
     x = draw(2, 3, 5, 6)
-    times = torch.tensor([40, 700])
-    together = GaussianEstimator(**PRIOR, border=border, channels=3)(x, times)
-    alone = GaussianEstimator(**PRIOR, border=border)
+    sigma = torch.tensor([0.2, 5.0], dtype=torch.float64)
+    estimator = GaussianEstimator(**PRIOR, border=border)
+    assert estimator.channels is None
+    together = estimator.denoise(x, sigma)
     for image in range(2):
         for channel in range(3):
-            one = alone(x[image : image + 1, channel : channel + 1], times[image : image + 1])
+            one = estimator.denoise(
+                x[image : image + 1, channel : channel + 1], sigma[image : image + 1]
+            )
             assert (together[image, channel] - one[0, 0]).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("border", BORDERS)
 def test_it_is_finite_and_keeps_float32_at_both_ends(border: str) -> None:
     estimator = GaussianEstimator(border=border)
-    x = draw(2, 1, 16, 13).float()
-    eps = estimator(x, torch.tensor([0, 999]))
-    assert eps.dtype == torch.float32
-    assert torch.isfinite(eps).all()
-    # Next to pure noise, the noise is all there is.
-    assert (eps[1] - x[1]).square().mean() < 0.05 * x[1].square().mean()
-
-
-def test_the_schedule_is_ddpms() -> None:
-    alpha_bar = GaussianEstimator().alpha_bar
-    beta = 1 - alpha_bar[1:] / alpha_bar[:-1]
-    assert alpha_bar.shape == (1000,)
-    assert alpha_bar.dtype == torch.float64
-    assert float(1 - alpha_bar[0]) == pytest.approx(1e-4, rel=1e-9)
-    assert float(beta[-1]) == pytest.approx(0.02, rel=1e-9)
-    assert (beta.diff() - beta.diff().mean()).abs().max() < 1e-9  # linear
+    assert (estimator.sigma_min, estimator.sigma_max) == (0, math.inf)
+    x = draw(3, 1, 16, 13).float()
+    x0 = estimator.denoise(x, torch.tensor([1e-6, 157.0, 1e6]))
+    assert x0.dtype == torch.float32
+    assert torch.isfinite(x0).all()
+    assert (x0[0] - x[0]).abs().max() < 1e-5  # without noise, the image
+    assert x0[2].abs().max() < 1e-6  # of nothing but noise, the mean of the prior

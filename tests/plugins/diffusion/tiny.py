@@ -67,6 +67,35 @@ def images(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Te
     ).to(dtype)
 
 
+TIMES = torch.tensor([999, 3])
+"""Steps of the networks' own schedule, DDPM's: the noisiest, and one that is nearly clean."""
+
+
+def sigmas(times: Tensor = TIMES, dtype: torch.dtype = torch.float32) -> Tensor:
+    """The levels of time steps of DDPM's linear schedule, s / a."""
+    alpha_bar = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)[times]
+    return ((1 - alpha_bar) / alpha_bar).sqrt().to(dtype)
+
+
+def by_noise(net: Any, x: Tensor, times: Tensor = TIMES) -> Tensor:
+    """What a network that predicts noise says of x0, of x = x0 + sigma n: x - sigma eps(a x, t)."""
+    sigma = sigmas(times, x.dtype).view(-1, 1, 1, 1)
+    return x - sigma * net(x / (1 + sigma**2).sqrt(), times)[:, : x.shape[1]]
+
+
+def noisy(*shape: int, times: Tensor = TIMES, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Images with noise of those levels."""
+    sigma = sigmas(times, dtype).view(-1, 1, 1, 1)
+    return 0.5 * images(*shape, dtype=dtype) + sigma * images(*shape, seed=1, dtype=dtype)
+
+
+def near(got: Tensor, expected: Tensor, times: Tensor = TIMES, rounding: float = 2e-6) -> bool:
+    """Whether the noise that two estimates leave is the same, but for rounding."""
+    sigma = sigmas(times, got.dtype).view(-1, 1, 1, 1)
+    scale = (1 + sigma) * (1 + expected.abs().amax() / (1 + sigma))
+    return bool(((got - expected).abs() < rounding * scale).all())
+
+
 def estimator_component(name: str) -> Provided:
     """The first-party component of that name, as the host finds it."""
     return fusionkit.load_plugins(strict=True).find(ESTIMATOR, f"diffusion:{name}")

@@ -174,7 +174,7 @@ def test_increments_take_their_lowest_band_by_the_rule() -> None:
             estimator=prior,
             weighting="fixed",
             objective={"name": "increments", "base": rule, "strength": 0},
-            timesteps=[300, 100],
+            sigmas=[1.3, 0.34],
             precision="float64",
             device="cpu",
         )

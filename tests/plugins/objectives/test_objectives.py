@@ -11,8 +11,8 @@ from fusionkit_objectives.increments import Increments
 from fusionkit_objectives.mse import Mse
 from torch import Tensor
 
-from fusionkit import Pipeline, SampledStep, compose, proximal_weights
-from fusionkit.sampling.levels import Schedule, choose_timesteps
+from fusionkit import Pipeline, Prior, SampledStep, compose, proximal_weights
+from fusionkit.sampling.levels import Schedule, choose_levels
 from fusionkit.sampling.run import Run
 
 N = 5
@@ -25,7 +25,13 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 
 def pipeline(objective: Any, *, estimator: Any = None, **settings: Any) -> Pipeline:
-    settings = {"steps": N, "start_at": 1.0, "precision": "float64", "device": "cpu", **settings}
+    settings = {
+        "steps": N,
+        "start_sigma": 157.0,
+        "precision": "float64",
+        "device": "cpu",
+        **settings,
+    }
     return compose(
         estimator=estimator or GaussianEstimator(correlation=4.0),
         weighting=settings.pop("weighting", "fixed"),
@@ -43,7 +49,7 @@ OBJECTIVES = {"mse": Mse, "increments": Increments}
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("precision", DTYPES)
 @pytest.mark.parametrize("K", [2, 3, 5])
-@pytest.mark.parametrize("settings", [{}, {"eta": 1.0}, {"start_at": 0.5, "steps": 3}])
+@pytest.mark.parametrize("settings", [{}, {"spacing": "edm"}, {"start_sigma": 3.0, "steps": 3}])
 def test_equal_weights_end_at_the_mean_of_the_sources(
     objective: str, precision: str, K: int, settings: dict[str, Any]
 ) -> None:
@@ -96,10 +102,8 @@ def test_with_constant_weights_the_bands_telescope() -> None:
 
 
 def _fresh_run(sources: Tensor) -> Run:
-    estimator = GaussianEstimator(correlation=4.0)
-    alpha_bar = [float(value) for value in estimator.alpha_bar]
-    schedule = Schedule.of(alpha_bar, choose_timesteps(alpha_bar, N))
-    return Run(sources, [0] * sources.shape[1], estimator, schedule)
+    schedule = Schedule.of(choose_levels(N, 157.0))
+    return Run(sources, [0] * sources.shape[1], GaussianEstimator(correlation=4.0), schedule)
 
 
 # The initial fusion
@@ -163,7 +167,7 @@ def test_increments_corrects_to_the_proximal_point(strength: float) -> None:
 # Does the fused trajectory matter?
 
 
-class TwoFaced:
+class TwoFaced(Prior):
     """One prior for the sources, another for the fused trajectory.
 
     With one image in the batch, a call of a single image is the trajectory's:
@@ -171,19 +175,17 @@ class TwoFaced:
     """
 
     channels = 1
-    multiple_of = 1
 
     def __init__(self, trajectory: GaussianEstimator) -> None:
         self.sources = GaussianEstimator(correlation=4.0)
         self.trajectory = trajectory
-        self.alpha_bar = self.sources.alpha_bar
         self.calls = 0
 
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         if len(x) > 1:
-            return self.sources(x, t)
+            return self.sources.denoise(x, sigma)
         self.calls += 1
-        return self.trajectory(x, t)
+        return self.trajectory.denoise(x, sigma)
 
 
 def _with_trajectory_priors(objective: Any, weighting: str) -> tuple[list[Tensor], list[int]]:

@@ -34,12 +34,10 @@ def run(objective: dict[str, Any], sources: Tensor, **settings: Any) -> Fused:
         "precision": "float64",
         "weighting": "dig",
         "correlation": 4.0,
-        "start_at": 1.0,
+        "start_sigma": 157.0,
         **settings,
     }
-    prior = GaussianEstimator(
-        exponent=3.0, correlation=settings.pop("correlation"), channels=sources.shape[2]
-    )
+    prior = GaussianEstimator(exponent=3.0, correlation=settings.pop("correlation"))
     pipe = compose(estimator=prior, objective=objective, steps=4, device="cpu", **settings)
     return pipe(sources)
 
@@ -82,7 +80,7 @@ def test_small_and_odd_sizes_in_grey_and_colour(
 ) -> None:
     K = 6 if name in DEFAULTS else 2
     sources = draw(K, 2, channels, *size)
-    for settings in ({}, {"start_at": 0.5}):
+    for settings in ({}, {"start_sigma": 3.0}):
         image = run(OBJECTIVES[name], sources, weighting="fixed", **settings).image
         assert image.shape == (2, channels, *size)
         assert torch.isfinite(image).all()

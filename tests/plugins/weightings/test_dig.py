@@ -19,12 +19,13 @@ from torch import Tensor
 
 import fusionkit
 from fusionkit import Step, UsageError, box_mean, compose
-from fusionkit.sampling.levels import Schedule, choose_timesteps
+from fusionkit.sampling.levels import Schedule, choose_levels
 from fusionkit.sampling.run import Run
 
 pytestmark = pytest.mark.usefixtures("a_light_default")
 
 N = 6
+START = 157.0
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -33,9 +34,8 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 
 def make_run(sources: Tensor, estimator: GaussianEstimator | None = None) -> Run:
-    estimator = estimator or GaussianEstimator(correlation=4.0, channels=sources.shape[2])
-    alpha_bar = [float(value) for value in estimator.alpha_bar]
-    schedule = Schedule.of(alpha_bar, choose_timesteps(alpha_bar, N))
+    estimator = estimator or GaussianEstimator(correlation=4.0)
+    schedule = Schedule.of(choose_levels(N, START))
     return Run(sources, list(range(sources.shape[1])), estimator, schedule)
 
 
@@ -160,6 +160,7 @@ def test_the_published_formula_literally() -> None:
         weighting=table,
         objective={"name": "mse", "strength": 0},
         steps=N,
+        start_sigma=START,
         precision="float64",
         device="cpu",
     )

@@ -1,4 +1,4 @@
-"""What keeps ``dig`` cheap: a lower resolution, skipped steps, and never estimating twice."""
+"""What keeps ``dig`` cheap: a lower resolution, and never estimating twice."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import torch
-from fusionkit_dig.dig import AUTO_FACTOR, Dig, least_of
+from fusionkit_dig.dig import AUTO_FACTOR, Dig
 from fusionkit_dig.losses import LOSSES
 from fusionkit_dig.resolution import enlarged, fitting_factor, scaled_window
 from torch import Tensor
 
 import fusionkit
 from fusionkit import Step, UsageError, box_mean
-from fusionkit.sampling.run import Run
 from fusionkit.testing import make_run
 from tests.host.test_pipeline import reading_back_refused
 from tests.sampling.test_sampler import Counting, draw, pipeline
@@ -182,109 +181,20 @@ def test_it_reads_nothing_back() -> None:
             next(steps)
 
 
-# Skipping steps
+# Batches
 
 
-def test_the_least_gains_within_the_share_are_left_out() -> None:
-    gains = [0.0, 4.0, 1.0, 2.0, 0.0, 3.0, 0.0]  # ten in all
-    assert least_of(gains, 0.0) == {4}
-    assert least_of(gains, 0.09) == {4}
-    assert least_of(gains, 0.1) == {4, 2}
-    assert least_of(gains, 0.3) == {4, 2, 3}
-    assert least_of(gains, 0.59) == {4, 2, 3}
-    assert least_of(gains, 0.99) == {4, 2, 3, 5}
-    assert least_of([1.0, 0.0], 0.9) == set()  # the first and the last stay
-    assert least_of([0.0, 0.0, 0.0], 0.9) == set()  # nothing is gained, whatever is left out
-
-
-def planned(dig: Dig, run: Run) -> list[int]:
-    assert dig.plan is not None
-    keep = dig.plan(run)
-    return list(range(run.steps)) if keep is None else list(keep)
-
-
-@pytest.mark.parametrize("skip", [0.02, 0.1, 0.3, 0.6, 0.95])
-@pytest.mark.parametrize("stride", [1, 2, 3])
-def test_what_is_skipped_is_what_gains_least(skip: float, stride: int) -> None:
-    steps = 8
-    run = make_run(draw(2, 1, 1, 70, 66), steps=steps)
-    keep = planned(Dig(loss="l2", skip=skip, stride=stride), run)
-    small = run.reduced(2)
-    ends = [*range(0, steps, stride), steps]
-    mean = [((small.source_estimate(i) - small.sources) ** 2).mean().item() for i in ends]
-    gains = [max(0.0, a - b) for a, b in itertools.pairwise(mean)]
-    dropped = [n for n, (first, _) in enumerate(itertools.pairwise(ends)) if first not in keep]
-    for n, (first, end) in enumerate(itertools.pairwise(ends)):  # whole strides, or not at all
-        assert {i in keep for i in range(first, end)} == {n not in dropped}
-    assert {0, steps - 1} <= set(keep)
-    missed = sum(gains[n] for n in dropped)
-    assert missed <= skip * sum(gains)
-    rest = [n for n in range(1, len(gains) - 1) if n not in dropped]
-    if rest:  # one more would be too much, and would be no smaller
-        assert missed + min(gains[n] for n in rest) > skip * sum(gains)
-        assert max([gains[n] for n in dropped], default=0) <= min(gains[n] for n in rest)
-
-
-@pytest.mark.parametrize(
-    ("options", "objective", "area", "also"),
-    [
-        ({}, FREE, 1 / 4, 0),
-        ({}, "mse", 1 / 4, 0),
-        ({"stride": 2}, "mse", 1 / 4, 0),
-        ({"resolution": 1}, "mse", 1, 0),
-        ({"resolution": 1}, "increments", 1, 0),  # the plan makes them all
-        ({}, "increments", 1 / 4, 2),  # a look at shrunk ones, then those of the steps that stay
-    ],
-)
-def test_planning_costs_what_the_gains_cost_and_no_more(
-    options: dict[str, Any], objective: Any, area: float, also: int
-) -> None:
-    sources = draw(2, 1, 1, 64, 66)
-    stride, steps = options.get("stride", 1), 8
-    table = {"name": "dig", "loss": "l2", "skip": 0.3, "stride": stride, **options}
+def test_batches_stay_whole() -> None:
     estimator = Counting()
-    fused = pipeline(estimator, table, objective, steps=steps)(sources)
-    assert 2 <= fused.steps < steps
-    trajectory = 0 if objective is FREE else fused.steps
-    expected = 2 * (steps // stride) * area + also * fused.steps + trajectory
-    assert fused.nfe == pytest.approx(expected)
-    assert sum(x.numel() for x, _ in estimator.calls) == pytest.approx(expected * 64 * 66)
-
-
-@pytest.mark.parametrize("objective", ["mse", "increments"])
-def test_a_skipping_run_is_the_run_of_the_steps_that_are_kept(objective: str) -> None:
-    sources = draw(2, 1, 1, 64, 64)
-    dig = {"name": "dig", "loss": "l2", "stride": 1}
-    table = {**dig, "skip": 0.3}
-    done = list(pipeline(None, table, objective, steps=8).steps(sources))
-    kept = done[-1].step.run.timesteps
-    assert 2 <= len(kept) < 8
-    by_hand = pipeline(None, dig, objective, timesteps=kept)(sources)
-    # With increments the bands of what was left out have joined those before them.
-    assert (done[-1].corrected - by_hand.image).abs().max() < 1e-9
-
-
-def test_without_skipping_there_is_no_plan_and_batches_stay_whole() -> None:
-    assert Dig().plan is None
-    estimator = Counting()
-    pipe = pipeline(estimator, "dig", "mse")
-    pipe(draw(2, 3, 1, 64, 64))
+    pipeline(estimator, "dig", "mse")(draw(2, 3, 1, 64, 64))
     assert max(len(x) for x, _ in estimator.calls) == 2 * 3 * N
-    assert len(list(pipe.steps(draw(2, 2, 1, 8, 8)))) == N
-    planning = pipeline(None, {"name": "dig", "skip": 0.2}, "mse")
-    with pytest.raises(UsageError, match="plans the steps of each image"):
-        planning.steps(draw(2, 2, 1, 8, 8))
-    both = planning(draw(2, 2, 1, 64, 64), seed=[3, 4])
-    alone = planning(draw(2, 2, 1, 64, 64)[:, 1:], seed=4)
-    assert torch.equal(both.image[1:], alone.image)
 
 
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"skip": 1.0}, "skip must be below 1"),
-        ({"skip": -0.1}, "skip must be at least 0"),
-        ({"skip": 0.5, "dynamic": False}, "dynamic = no does not have"),
+        ({"stride": 0}, "stride must be at least 1"),
+        ({"skip": 0.5}, "skip"),
         ({"resolution": 3}, "resolution must be one of 0, 1, 2, 4, 8, not 3"),
     ],
 )

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import skimage.filters
 import torch
-from fusionkit.sampling.sampler import SampledStep
 from fusionkit_dig.dig import Dig
 from fusionkit_dig.residual import DigResidual
 from torch import Tensor
 
 from fusionkit import Step, UsageError, compose
+from fusionkit.sampling.guide import SampledStep
 from fusionkit.testing import make_run
 
 from .common import build, draw, focus_pair, powers, sharp_halves, window_means
@@ -120,10 +120,10 @@ def test_gains_are_first_counted_from_the_plain_mean() -> None:
 
 def test_a_run_from_below_pure_noise_starts_from_the_mean_when_gains_count() -> None:
     sources = draw(2, 1, 1, 7, 8)
-    from_equal = run_with(sources, "fixed", start_at=0.4)[0].step.x
-    from_gains = run_with(sources, DigResidual("gain"), start_at=0.4)[0].step.x
+    from_equal = run_with(sources, "fixed", start_sigma=2.0309)[0].step.x
+    from_gains = run_with(sources, DigResidual("gain"), start_sigma=2.0309)[0].step.x
     assert (from_equal - from_gains).abs().max() < 1e-12
-    from_residual = run_with(sources, DigResidual(loss="ssim"), start_at=0.4)[0].step.x
+    from_residual = run_with(sources, DigResidual(loss="ssim"), start_sigma=2.0309)[0].step.x
     assert (from_equal - from_residual).abs().max() > 1e-3
 
 
