@@ -42,5 +42,5 @@ class PiGDM:
             del done
             if i + 1 < run.steps:
                 through = run.gradient(x, i, correction)
-                towards = x0.add_(through, alpha=self.rate * (1 + run.sigma[i] ** 2))
+                towards = x0.add(through, alpha=self.rate * (1 + run.sigma[i] ** 2))
                 x = ddim_step(run, i, x, towards, self.eta)

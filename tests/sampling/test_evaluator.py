@@ -133,11 +133,13 @@ def test_a_network_in_tiles_is_that_network(level) -> None:
     assert difference[..., seams_of(420, 128, 4)].mean() < 1.2 * difference.mean()
 
 
-def test_an_overlap_of_the_receptive_field_makes_tiles_exact() -> None:
-    network = SmallNetwork()
-    network.receptive = 128  # 6 convolutions at a quarter of the size reach 28 pixels: the
-    whole, _ = clean(network, images())  # outer quarter of the overlap, 32, counts nothing
-    tiled, _ = clean(network, images(), 256)
+def test_an_overlap_of_the_receptive_field_makes_tiles_exact(monkeypatch) -> None:
+    # 6 convolutions at a quarter of the size reach 28 pixels: the outer quarter of 128, 32,
+    # counts nothing.
+    monkeypatch.setattr(evaluating, "OVERLAP", 128)
+    whole, _ = clean(SmallNetwork(), images())
+    tiled, evaluator = clean(SmallNetwork(), images(), 256)
+    assert evaluator.tiled == 256
     assert (tiled - whole).abs().max() < 1e-12
 
 
