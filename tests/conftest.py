@@ -87,6 +87,7 @@ def a_light_default(monkeypatch: pytest.MonkeyPatch) -> None:
         "estimator": {"name": "gaussian"},
         "weighting": {"name": "dig", "stride": 1},
         "objective": {"name": "increments", "strength": 0.1},
+        "sampler": {"name": "ddim"},
     }
     monkeypatch.setattr(
         "fusionkit.recipes.layers.task_recipe",

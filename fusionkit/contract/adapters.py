@@ -114,25 +114,31 @@ class FunctionPrior(Prior):
         value_range: tuple[float, float],
         channels: int | None,
         multiple_of: int,
-        numpy: bool,
         sigma_range: tuple[float, float],
     ) -> None:
         self.channels = channels
         self.multiple_of = multiple_of
         self.sigma_min, self.sigma_max = sigma_range
         self._denoiser = denoiser
-        self._numpy = numpy
         self._low = value_range[0]
         self._unit = (value_range[1] - value_range[0]) / 2
 
     def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Return what the denoiser makes of ``x``, in the values that it knows."""
         image, level = (x + 1) * self._unit + self._low, sigma * self._unit
-        clean = self._by_numpy(image, level) if self._numpy else self._denoiser(image, level)
-        return (clean.to(x.dtype) - self._low) / self._unit - 1
+        return (self._clean(image, level).to(x.dtype) - self._low) / self._unit - 1
 
-    def _by_numpy(self, images: Tensor, levels: Tensor) -> Tensor:
-        """Call the function for every image, (H, W) or (H, W, C), on the CPU."""
+    def _clean(self, images: Tensor, levels: Tensor) -> Tensor:
+        clean: Tensor = self._denoiser(images, levels)
+        return clean
+
+
+class ArrayPrior(FunctionPrior):
+    """A denoiser of NumPy arrays, (H, W) or (H, W, C), as a prior: image by image on the CPU."""
+
+    vjp = None  # type: ignore[assignment]  # no gradient passes through arrays
+
+    def _clean(self, images: Tensor, levels: Tensor) -> Tensor:
         if images.device.type == "meta":
             return torch.empty_like(images)
         made = []
@@ -225,12 +231,12 @@ def from_denoiser(
     >>> prior.denoise(torch.full((1, 1, 2, 2), 1.5), torch.tensor([0.1])).flatten().tolist()
     [1.0, 1.0, 1.0, 1.0]
     """
-    return FunctionPrior(
+    kind = ArrayPrior if numpy else FunctionPrior
+    return kind(
         denoiser,
         value_range=value_range,
         channels=channels,
         multiple_of=multiple_of,
-        numpy=numpy,
         sigma_range=sigma_range,
     )
 

@@ -145,6 +145,8 @@ def compose(
     )
     parts |= {kind.group: part(kind, context) for kind in (WEIGHTING, OBJECTIVE)}
     if not any(uses_trajectory(parts[kind.group].built) for kind in (WEIGHTING, OBJECTIVE)):
+        if SAMPLER.group not in objects:  # a slip in what is left out is a slip nevertheless
+            choose(SAMPLER, layered.recipe.get(SAMPLER.group, {}), registry)
         objects.pop(SAMPLER.group, None)
         layered.recipe[SAMPLER.group] = {"name": WITHOUT_TRAJECTORY}
     parts[SAMPLER.group] = part(SAMPLER, context)

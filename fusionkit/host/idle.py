@@ -41,8 +41,10 @@ def complaints(pipeline: Pipeline, origins: Mapping[str, Origin]) -> list[str]:
     """
     by_reason: dict[str, list[str]] = {}
     for flag, why in idle(pipeline).items():
-        if flag in origins and origins[flag].by_hand:
-            by_reason.setdefault(why, []).append(f"--{flag}")
+        for said, origin in origins.items():
+            # What chooses a component chooses its options.
+            if origin.by_hand and (said == flag or said.startswith(f"{flag}.")):
+                by_reason.setdefault(why, []).append(f"--{said}")
     return [
         f"{' and '.join(flags)} {'change' if len(flags) > 1 else 'changes'} nothing here: {why}"
         for why, flags in by_reason.items()
@@ -63,10 +65,8 @@ def _idle_settings(pipeline: Pipeline) -> dict[str, str]:
         note(f"{both} depend on no noise level", *_LEVELS)
         if not settings.noise:
             note(f"{both} ask for no estimate and no noise", "seed", "tile", "compile")
-        elif pipeline.parts["estimator"].built.channels in (
-            None,
-            1,
-        ):  # others take noise off with some of their own (.denoising)
+        elif pipeline.parts["estimator"].built.channels in (None, 1):
+            # Others take noise off with some of their own (.denoising).
             note(f"{both} ask for no noise", "seed")
     if settings.sigmas:
         note("--sigmas names the levels", "steps", "start-sigma", "spacing")

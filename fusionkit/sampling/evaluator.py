@@ -122,7 +122,10 @@ class Evaluator:
             padded = x
             if (len(rows), len(columns)) != (height, width):
                 padded = x[..., rows, :][..., columns]
-            clean = self._call(padded, sigma, where)[..., :height, :width].to(x.dtype)
+            clean = self._call(padded, sigma, where)[..., :height, :width]
+            # Ours to keep and to write to; what came from the estimator may be something that it
+            # keeps, or ``x`` itself.
+            clean = clean.to(x.dtype, copy=True)
             self._tell(x.shape[0] * height * width)
         self.checks.finite(clean, f"{self._name} returned an estimate that is not finite {where}")
         return clean

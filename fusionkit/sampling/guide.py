@@ -165,6 +165,7 @@ def sample(
     Nothing in here reads a value back to the host. Parameters are those of :class:`Guide`; with
     ``grad``, gradients are recorded.
     """
+    passed = 0
     steps: Iterator[SampledStep] | None = None
     while True:
         # Around each step, and not over what whoever takes the steps does between them.
@@ -182,10 +183,15 @@ def sample(
                 steps = sampler.sample(run, guide)
             done = next(steps, None)
         if done is None:
+            if passed < run.steps:
+                raise PluginError(f"{sampler_name} yielded {passed} of {run.steps} steps")
             return
         if not isinstance(done, SampledStep):
             raise PluginError(f"{sampler_name} yielded {type(done).__name__}, not a guided step")
+        if done.step.index != passed or done.step.provisional:
+            of = "a provisional step" if done.step.provisional else f"step {done.step.index + 1}"
+            raise PluginError(f"{sampler_name} yielded {of} where step {passed + 1} is due")
         yield done
-        passed = done.step.index + 1
+        passed += 1
         del done  # or its images would stay beside those of the next
         run.release_before(passed)

@@ -89,12 +89,12 @@ def test_every_combination_fuses_a_real_pair(
         weighting=weighting,
         objective={"name": objective, "strength": 0.1, **FEWER.get(objective, {})},
         steps=3,
-        start_at=0.3,
+        start_sigma=1.23,
         device="cpu",
         precision="float32",
         built=built,
     )
-    colour = focus_pair() if pipe.channels == 3 else focus_pair().mean(2, keepdim=True)
+    colour = focus_pair() if pipe.parts["estimator"].built.channels == 3 else focus_pair().mean(2, keepdim=True)
     for sources in (colour, infrared_pair()):
         if sources is None:
             continue
@@ -120,7 +120,7 @@ def test_bfloat16_agrees_with_float32(objective: str, built: dict[str, Part]) ->
             weighting="dig",
             objective={"name": objective, "strength": 0.1, **FEWER.get(objective, {})},
             steps=3,
-            start_at=0.3,
+            start_sigma=1.23,
             device="cpu",
             precision=precision,
             built=built,

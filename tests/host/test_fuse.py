@@ -16,6 +16,7 @@ from fusionkit import FusionkitWarning, ImageError, UsageError
 
 SIZE = (25, 30)
 QUICK = {"steps": 2, "weighting": "fixed", "objective": "mse"}
+LED = {"objective": {"name": "mse", "strength": 0.1}}  # looks at the fused trajectory
 
 
 def random_image(seed: int, dtype: type, channels: int = 0) -> np.ndarray:
@@ -99,7 +100,7 @@ def test_the_record_says_what_was_done():
 
 def test_a_record_is_a_recipe():
     sources = [random_image(1, np.uint8), random_image(2, np.uint8)]
-    result = fusionkit.fuse(sources, seed=5, steps=3, eta=1.0)
+    result = fusionkit.fuse(sources, seed=5, steps=3, sampler={"eta": 1.0}, **LED)
     again = fusionkit.fuse(sources, recipe=result.record["recipe"])
     assert (again.image == result.image).all()
 
@@ -300,8 +301,8 @@ def test_a_narrow_source_warns():
 @pytest.mark.parametrize("size", [(2, 2), (2, 7), (3, 3), (31, 17), (64, 64)])
 def test_any_size_comes_back_uncropped(size):
     sources = [np.random.default_rng(s).random(size).astype(np.float32) for s in (1, 2)]
-    for start_at in (1.0, 0.5):
-        image = fusionkit.fuse(sources, start_at=start_at, steps=3).image
+    for start_sigma in (80.0, 3.4):
+        image = fusionkit.fuse(sources, start_sigma=start_sigma, steps=3).image
         assert image.shape == size
         assert np.isfinite(image).all()
 

@@ -22,10 +22,10 @@ from fusionkit.recipes.settings import Settings
 
 SETTINGS: dict[str, Any] = {
     "steps": 2,
-    "start-at": 0.2,
+    "start-sigma": 0.7,
     "spacing": "log-sigma",
-    "timesteps": [700, 20],
-    "eta": 0.5,
+    "sigmas": [12.0, 0.1],
+    "init": "noise",
     "seed": 1,
     "precision": "float64",
     "tile": 128,
@@ -50,7 +50,6 @@ OPTIONS: dict[str, Any] = {
     "weighting.consistency": 3,
     "weighting.stride": 1,
     "weighting.resolution": 4,
-    "weighting.skip": 0.1,
     "objective.strength": 0.05,
     "objective.psi": 11.0,
     "objective.base": "saliency",
@@ -93,6 +92,8 @@ def fused(
     """Fuse with one flag changed; return the pixels, and of what kind they are."""
     group, dot, name = flag.partition(".")
     change = {group: {**recipe[group], name: value}} if dot else {flag: value}
+    if flag == "objective.strength":  # which wants a trajectory
+        change["sampler"] = {"name": "ddim"}
     pipeline = compose(recipe={**recipe, **change}, built=built)
     image = fusionkit.fuse(LARGE_SCENE if large else SMALL_SCENE, pipeline=pipeline).image
     assert isinstance(image, np.ndarray)
@@ -136,44 +137,46 @@ def test_in_a_shipped_recipe_what_is_idle_changes_no_bit_and_the_rest_does(
     task: str, built: dict[str, Part]
 ) -> None:
     recipe, found = base(built, task=task)
-    assert {"steps", "spacing", "eta", "weighting.stride"} <= found
+    assert {"steps", "spacing", "init", "sampler", "weighting.stride"} <= found
     flags = {**SETTINGS, **OPTIONS}
-    del flags["weighting.skip"]  # which is refused beside dynamic = no
     assert compare(recipe, flags, built) == found & set(flags)
 
+
+LEVELS = {"steps", "start-sigma", "spacing", "sigmas", "init"}
+"""What chooses the levels of a run, and how it starts."""
 
 FIXED = {"weighting": "fixed", "objective": {"name": "mse", "strength": 0.0}}
 
 COMPOSITIONS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "fixed weights": (
         FIXED,
-        {"steps", "start-at", "spacing", "timesteps", "eta", "seed", "tile"},
+        {*LEVELS, "seed", "tile"},
     ),
     "fixed weights, and noise to take off": (
-        {**FIXED, "noise": ["1:10", "2:15"], "estimator": {"name": "gaussian", "channels": 3}},
-        {"steps", "start-at", "spacing", "timesteps", "eta"},
+        {**FIXED, "noise": ["1:10", "2:15"], "estimator": "compact"},
+        {*LEVELS},
     ),
-    "the same by a grey prior": (
+    "the same by a prior of any channels": (
         {**FIXED, "noise": ["1:10", "2:15"]},
-        {"steps", "start-at", "spacing", "timesteps", "eta", "seed"},
+        {*LEVELS, "seed"},
     ),
     "saliency": (
         {"weighting": "saliency"},
-        {"steps", "start-at", "spacing", "timesteps", "eta", "seed", "tile"},
+        {*LEVELS, "seed", "tile"},
     ),
     "increments without a trajectory": (
         {"weighting": "fixed", "objective": {"name": "increments", "strength": 0.0}},
-        {"eta"},
+        {"init"},
     ),
-    "weights of every level": ({"weighting": {"dynamic": True}}, {"eta"}),
+    "weights of every level": ({"weighting": {"dynamic": True}}, {"init"}),
     "a trajectory": ({**FIXED, "objective": {"name": "mse", "strength": 0.1}, "steps": 3}, set()),
     "a trajectory of one step": (
         {**FIXED, "objective": {"name": "mse", "strength": 0.1}, "steps": 1},
-        {"eta", "spacing"},
+        {"spacing"},
     ),
     "levels by name": (
-        {**FIXED, "objective": {"name": "mse", "strength": 0.1}, "timesteps": [600, 100]},
-        {"steps", "start-at", "spacing"},
+        {**FIXED, "objective": {"name": "mse", "strength": 0.1}, "sigmas": [6.0, 0.35]},
+        {"steps", "start-sigma", "spacing"},
     ),
     "learned": ({"weighting": "learned", "steps": 3}, set()),
 }
@@ -184,7 +187,7 @@ COMPOSITIONS: dict[str, tuple[dict[str, Any], set[str]]] = {
 def test_in_other_compositions_too(name: str, built: dict[str, Part]) -> None:
     how, expected = COMPOSITIONS[name]
     recipe, found = base(built, **{"estimator": "gaussian", **how})
-    levels = {"steps", "start-at", "spacing", "timesteps", "eta", "seed"}
+    levels = {*LEVELS, "seed"}
     assert found & (levels | {"tile"}) == expected
     flags = {name: SETTINGS[name] for name in levels | {"tile"} & expected}
     assert compare(recipe, flags, built) == expected
@@ -208,6 +211,19 @@ def test_options_are_idle_beside_others(
     assert compare(recipe, tried, built) == set(tried)
 
 
+def test_the_noise_of_a_sampler_shows(built: dict[str, Part]) -> None:
+    how = {**FIXED, "objective": {"name": "mse", "strength": 0.1}, "steps": 3}
+    recipe, found = base(built, estimator="gaussian", **how)
+    assert not {"sampler", "sampler.eta"} & found
+    assert compare(recipe, {"sampler.eta": 0.5}, built) == set()
+
+
+def test_a_sampler_that_is_left_out_must_be_one_nevertheless() -> None:
+    for sampler, words in (("dim", "unknown sampler 'dim'"), ({"eat": 1}, "no option 'eat'")):
+        with pytest.raises(UsageError, match=words):
+            compose(estimator="gaussian", sampler=sampler, device="cpu")
+
+
 def test_what_is_said_of_ddfms_released_form(built: dict[str, Part]) -> None:
     objective = {"name": "ddfm-em", "variant": "released"}
     recipe, found = base(
@@ -222,25 +238,25 @@ def test_what_is_said_of_ddfms_released_form(built: dict[str, Part]) -> None:
 
 def test_python_warns_of_what_it_is_given(tmp_path: Path) -> None:
     with pytest.warns(FusionkitWarning) as caught:
-        compose(estimator="gaussian", steps=9, eta=0.5, weighting={"stride": 3}, device="cpu")
+        compose(estimator="gaussian", steps=9, sampler={"eta": 0.5}, weighting={"stride": 3}, device="cpu")
     said = [str(warning.message) for warning in caught]
     assert len(said) == 3
     assert said[0].startswith("--steps changes nothing here: weighting dig:dig and objective ")
-    assert said[1].startswith("--eta changes nothing here: ")
+    assert said[1].startswith("--sampler.eta changes nothing here: ")
     assert said[2] == (
         "--weighting.stride changes nothing here: stride matters with dynamic yes only"
     )
     recipe = tmp_path / "mine.toml"
-    recipe.write_text("eta = 0.5\n")
-    with pytest.warns(FusionkitWarning, match="--eta changes nothing"):
+    recipe.write_text("[sampler]\neta = 0.5\n")
+    with pytest.warns(FusionkitWarning, match="--sampler.eta changes nothing"):
         compose(recipe=recipe, estimator="gaussian", device="cpu")
     record = tmp_path / "fused.png.json"
-    record.write_text(json.dumps({"recipe": {"eta": 0.5}}))
+    record.write_text(json.dumps({"recipe": {"sampler": {"eta": 0.5}}}))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         compose(device="cpu")  # what a task says, nobody chose for this run
         compose(recipe=record, estimator="gaussian", device="cpu")  # and a record says everything
-        compose(estimator="gaussian", start_at=0.3, seed=3, weighting={"scale": 2.0}, device="cpu")
+        compose(estimator="gaussian", start_sigma=1.2, seed=3, weighting={"scale": 2.0}, device="cpu")
 
 
 def test_the_command_says_it_once(
@@ -265,9 +281,9 @@ def test_strict_refuses_it(
     tmp_path: Path, pair: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = ["run", *pair, "-o", str(tmp_path / "out.png"), "--estimator", "gaussian", "--strict"]
-    assert main([*run, "--eta", "0.5", "--weighting.stride", "4"]) == 2
+    assert main([*run, "--sampler.eta", "0.5", "--weighting.stride", "4"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("fusionkit: error: --eta changes nothing here: ")
+    assert line.startswith("fusionkit: error: --sampler.eta changes nothing here: ")
     assert "; --weighting.stride changes nothing here: " in line
     assert not (tmp_path / "out.png").exists()
     assert main([*run, "--weighting.window", "3"]) == 0
@@ -317,7 +333,7 @@ def test_one_step_is_run_where_all_are_alike(
     )
     result = fusionkit.fuse(SMALL_SCENE, pipeline=pipeline)
     assert weighting.calls == calls
-    assert result.record["run"]["steps"] == len(result.record["run"]["timesteps"])
+    assert result.record["run"]["steps"] == len(result.record["run"]["sigmas"])
     assert result.record["run"]["steps"] == (1 if calls == 1 else 4)
     assert result.record["recipe"]["steps"] == 4  # as the task says
 
@@ -344,8 +360,8 @@ def test_what_levels_cannot_be(weighting: Counting, complaint: str) -> None:
 def test_a_pipeline_is_shown_in_one_line() -> None:
     shown = repr(compose(estimator="gaussian", weighting=Counting(), device="cpu"))
     assert shown == (
-        "<Pipeline of diffusion:gaussian, <tests.test_idle.Counting>, objectives:gradients; "
-        "steps: 1; cpu, float32>"
+        "<Pipeline of diffusion:gaussian, <tests.host.test_idle.Counting>, objectives:gradients, "
+        "samplers:direct; steps: 1; cpu, float32>"
     )
 
 
@@ -366,8 +382,3 @@ def test_an_idle_option_needs_another_to_be_idle_beside() -> None:
     for options, words in ((Nobody, "mode, which is not another"), (NoValue, "expects yes or no")):
         with pytest.raises(TypeError, match=words):
             specs(options)
-
-
-def test_skip_is_still_refused_without_gains_of_steps() -> None:
-    with pytest.raises(UsageError, match="skip compares the gains of steps"):
-        compose(estimator="gaussian", weighting={"skip": 0.1}, device="cpu")

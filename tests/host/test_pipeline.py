@@ -23,6 +23,7 @@ import fusionkit
 from fusionkit import (
     ESTIMATOR,
     OBJECTIVE,
+    SAMPLER,
     WEIGHTING,
     BuildContext,
     Component,
@@ -38,6 +39,7 @@ from fusionkit import (
     option,
 )
 from fusionkit.contract.options import to_mapping
+from fusionkit.testing.doubles import EulerSampler
 from fusionkit.contract.run import Run
 
 N = 3
@@ -89,9 +91,9 @@ def test_a_table_sets_options_with_either_hyphen() -> None:
     assert (table["window"], table["loss"], table["scale"]) == (5, "l1", 16.0)
     assert pipe.parts["weighting"].built.window == 5
     assert (
-        compose(**CPU, start_at=0.5).settings
+        compose(**CPU, start_sigma=3.4).settings
         == compose(  # the same setting, as recipes say it
-            recipe={"start-at": 0.5}, **CPU
+            recipe={"start-sigma": 3.4}, **CPU
         ).settings
     )
 
@@ -100,7 +102,12 @@ def test_objects_in_the_place_of_names() -> None:
     estimator, weighting, objective = GaussianEstimator(), Fixed(), Mse(0.2)
     empty = Registry([], [])  # nothing is looked up
     pipe = compose(
-        estimator=estimator, weighting=weighting, objective=objective, registry=empty, **CPU
+        estimator=estimator,
+        weighting=weighting,
+        objective=objective,
+        sampler=EulerSampler(),
+        registry=empty,
+        **CPU,
     )
     assert pipe.parts["estimator"].built is estimator
     assert pipe.parts["weighting"].built is weighting
@@ -127,12 +134,18 @@ def test_objects_in_the_place_of_names() -> None:
         ({"weightin": "dig"}, "'weightin'. Did you mean weighting"),
         ({"steps": 0}, "settings: steps must be at least 1, not 0"),
         ({"steps": 2.0}, "settings: steps expects a whole number"),
-        ({"start_at": 0}, "settings: start-at must be above 0"),
-        ({"spacing": "even"}, "settings: spacing must be one of time, log-sigma"),
+        ({"start_sigma": 0}, "settings: start-sigma must be above 0"),
+        ({"spacing": "even"}, "settings: spacing must be one of ddpm, log-sigma, edm"),
+        ({"init": "mean"}, "settings: init must be one of auto, noise, fusion"),
         ({"seed": -1}, "settings: seed must be at least 0"),
-        ({"timesteps": [5, 7]}, "timesteps must decrease strictly"),
-        ({"timesteps": [1000, 7]}, "timesteps must decrease strictly, from at most 999"),
-        ({"steps": 2000}, "--steps 2000 is more than the 1000 levels"),
+        ({"sigmas": [5, 7]}, "noise levels decrease strictly and are above 0, unlike 5, 7"),
+        ({"sigmas": [5, 0]}, "settings: sigmas must be above 0"),
+        ({"start_sigma": 200}, "--start-sigma 200 is more than DDPM's schedule has, 157.4"),
+        ({"start_sigma": 0.01, "spacing": "edm"}, "--spacing edm ends at 0.01"),
+        ({"sampler": "dim"}, "unknown sampler 'dim'. Did you mean"),
+        ({"sampler": {"eat": 1}, "objective": LED}, "has no option 'eat'. Did you mean eta?"),
+        ({"sampler": {"eta": 1.5}, "objective": LED}, "sampler ddim: eta must be at most 1"),
+        ({"sampler": Fixed(), "objective": LED}, "fusionkit.Sampler says"),
         ({"device": "cqu"}, "unknown device 'cqu'"),
         ({"task": "generl"}, "unknown recipe 'generl'. Did you mean general"),
         ({"task": "general", "recipe": {}}, "give a task or a recipe, not both"),
@@ -186,7 +199,7 @@ def test_a_toml_recipe(tmp_path: Path) -> None:
         tmp_path,
         """
         steps = 4
-        start-at = 0.6
+        start-sigma = 6.1
 
         [weighting]
         name = "dig"
@@ -199,7 +212,7 @@ def test_a_toml_recipe(tmp_path: Path) -> None:
     )
     for given in (path, str(path)):
         pipe = compose(recipe=given, device="cpu")
-        assert (pipe.settings.steps, pipe.settings.start_at) == (4, 0.6)
+        assert (pipe.settings.steps, pipe.settings.start_sigma) == (4, 6.1)
         assert options_of(pipe, "weighting")["window"] == 7
         assert options_of(pipe, "objective") == {"name": "objectives:mse", "strength": 0.3}
         assert options_of(pipe, "estimator")["name"] == "diffusion:gaussian"  # the default's
@@ -209,7 +222,12 @@ def test_a_toml_recipe(tmp_path: Path) -> None:
 def test_the_resolved_recipe_in_a_record_gives_the_same_pixels(tmp_path: Path) -> None:
     sources = draw(2, 1, 1, 9, 8)
     pipe = compose(
-        weighting={"name": "dig", "window": 3}, start_at=0.5, eta=0.5, seed=9, steps=2, device="cpu"
+        weighting={"name": "dig", "window": 3},
+        sampler={"eta": 0.5},
+        start_sigma=3.4,
+        seed=9,
+        steps=2,
+        device="cpu",
     )
     recipe = {
         **to_mapping(pipe.settings),
@@ -256,9 +274,19 @@ def test_missing_recipes(tmp_path: Path) -> None:
 # Sources and seeds
 
 
+class Colour(GaussianEstimator):
+    """A prior of three channels."""
+
+    channels = 3  # type: ignore[assignment]
+
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        assert x.device.type == "meta" or x.shape[1] == 3
+        return super().denoise(x, sigma)
+
+
 def test_grey_goes_through_three_channels_and_comes_back_as_their_mean() -> None:
     sources = draw(2, 2, 1, 8, 9)
-    estimator = {"name": "gaussian", "channels": 3}
+    estimator = Colour()
     pipe = compose(estimator=estimator, weighting={"name": "dig", "window": 3}, **CPU)
     steps: list[fusionkit.SampledStep] = []
     fused = pipe(sources, seed=[1, 2], on_step=steps.append)
@@ -280,12 +308,12 @@ def test_grey_goes_through_three_channels_and_comes_back_as_their_mean() -> None
     [
         ((2, 1, 8, 8), r"sources must be \(K, B, C, H, W\), not \(2, 1, 8, 8\)"),
         ((1, 1, 1, 8, 8), "one source only"),
-        ((2, 1, 3, 8, 8), "sources have 3 channels, the estimator 1"),
-        ((2, 1, 2, 8, 8), "sources have 2 channels, the estimator 1"),
+        ((2, 1, 4, 8, 8), "sources have 4 channels, noise estimator Colour takes 3: "),
+        ((2, 1, 2, 8, 8), "sources have 2 channels, noise estimator Colour takes 3: "),
     ],
 )
 def test_sources_of_the_wrong_shape(shape: tuple[int, ...], complaint: str) -> None:
-    pipe = compose(**CPU)
+    pipe = compose(estimator=Colour(), **CPU)
     with pytest.raises(UsageError, match=complaint):
         pipe(draw(*shape))
     with pytest.raises(UsageError, match=complaint):
@@ -442,30 +470,30 @@ def test_a_bad_initial_fusion(initial: Callable[[Run], Any], complaint: str) -> 
                 initial=lambda weights: initial(run), rectify=lambda step, weights: step.x0
             )
 
-    pipe = compose(weighting="fixed", objective=Bad(), start_at=0.5, **CPU)
+    pipe = compose(weighting="fixed", objective=Bad(), start_sigma=3.4, **CPU)
     with pytest.raises(PluginError) as caught:
         pipe(draw(2, 1, 1, BIG, BIG))
     _check_message(caught, "objective Bad", complaint)
 
 
-BAD_NOISE: dict[str, tuple[Callable[[Tensor], Any], str]] = {
-    "nan": (lambda x: x * torch.nan, "returned noise that is not finite"),
+BAD_CLEAN: dict[str, tuple[Callable[[Tensor], Any], str]] = {
+    "nan": (lambda x: x * torch.nan, "returned an estimate that is not finite"),
     "learned variance left on": (
         lambda x: torch.cat([x, x], 1),
-        "returned noise of shape (1, 2, 8, 8), expected (1, 1, 8, 8)",
+        "returned an estimate of shape (1, 2, 8, 8), expected (1, 1, 8, 8)",
     ),
-    "no tensor": (lambda x: x.numpy(), "returned ndarray for noise, not a tensor"),
-    "raising": (lambda x: _raise(ValueError("no such time step")), "failed at noise level"),
+    "no tensor": (lambda x: x.numpy(), "returned ndarray for an estimate, not a tensor"),
+    "raising": (lambda x: _raise(ValueError("no such level")), "failed at noise level"),
 }
 
 
-@pytest.mark.parametrize("bad", BAD_NOISE)
+@pytest.mark.parametrize("bad", BAD_CLEAN)
 def test_a_bad_estimator_is_named_with_the_noise_level(bad: str) -> None:
-    make, complaint = BAD_NOISE[bad]
+    make, complaint = BAD_CLEAN[bad]
 
     class Bad(GaussianEstimator):
-        def __call__(self, x: Tensor, t: Tensor) -> Any:
-            return make(x) if int(t[0]) < 999 else super().__call__(x, t)
+        def denoise(self, x: Tensor, sigma: Tensor) -> Any:
+            return make(x) if float(sigma[0]) < 79 else super().denoise(x, sigma)
 
     pipe = compose(estimator=Bad(), weighting="fixed", objective=LED, **CPU)
     with pytest.raises(PluginError) as caught:
@@ -474,16 +502,52 @@ def test_a_bad_estimator_is_named_with_the_noise_level(bad: str) -> None:
     assert f"at noise level {pipe.schedule.sigma[1]:.4g}" in str(caught.value)
 
 
-@pytest.mark.parametrize("method", ["plan", "start"])
-def test_what_breaks_before_the_first_step(method: str) -> None:
+def test_what_breaks_before_the_first_step() -> None:
     class Bad:
         def start(self, run: Run) -> Any:
-            return Fixed().start(run)
+            raise RuntimeError("not ready")
 
-    setattr(Bad, method, lambda self, run: _raise(RuntimeError("not ready")))
-    word = "planning" if method == "plan" else "starting"
-    with pytest.raises(PluginError, match=f"weighting Bad failed while {word}: .*not ready"):
+    with pytest.raises(PluginError, match="weighting Bad failed while starting: .*not ready"):
         compose(weighting=Bad(), **CPU)(draw(2, 1, 1, 8, 8))
+
+
+def _guided(guide: Any, index: int, provisional: bool = False) -> Any:
+    x = guide.start()
+    return guide(index, x, x, provisional=provisional)
+
+
+BAD_SAMPLERS: dict[str, tuple[Callable[[Any, Any], Iterator[Any]], str]] = {
+    "raising": (lambda run, guide: iter([1 / 0]), "failed: ZeroDivisionError"),
+    "raising later": (lambda run, guide: (_raise(KeyError(i)) for i in range(3)), "failed: KeyErr"),
+    "no step": (lambda run, guide: iter([run.sources[0]]), "yielded Tensor, not a guided step"),
+    "none": (lambda run, guide: iter([]), "yielded 0 of 3 steps"),
+    "too few": (lambda run, guide: iter([_guided(guide, 0)]), "yielded 1 of 3 steps"),
+    "one twice": (lambda run, guide: (_guided(guide, 0) for _ in run.sigma), "step 1 where step 2"),
+    "one too many": (
+        lambda run, guide: (_guided(guide, i % 3) for i in range(4)),
+        "yielded step 1 where step 4 is due",
+    ),
+    "a look ahead": (
+        lambda run, guide: (_guided(guide, i, provisional=True) for i in range(3)),
+        "yielded a provisional step where step 1 is due",
+    ),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_SAMPLERS)
+def test_a_bad_sampler_is_named(bad: str) -> None:
+    make, complaint = BAD_SAMPLERS[bad]
+
+    class Bad:
+        trajectory = True
+
+        def sample(self, run: Any, guide: Any) -> Iterator[Any]:
+            return make(run, guide)
+
+    pipe = compose(weighting="fixed", objective=LED, sampler=Bad(), **CPU)
+    with pytest.raises(PluginError) as caught:
+        pipe(draw(2, 1, 1, BIG, BIG))
+    _check_message(caught, "sampler Bad", complaint)
 
 
 def test_running_out_of_memory_is_nobodys_fault() -> None:
@@ -497,9 +561,9 @@ def test_weights_of_another_precision_do_not_change_that_of_the_run() -> None:
     seen = set()
 
     class Watching(GaussianEstimator):
-        def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-            seen.add(x.dtype)
-            return super().__call__(x, t)
+        def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+            seen.update({x.dtype, sigma.dtype})
+            return super().denoise(x, sigma)
 
     weighting = _weigh(lambda run, step: _even(run).double())
     pipe = compose(estimator=Watching(), weighting=weighting, objective=LED, **CPU)
@@ -512,26 +576,71 @@ def test_weights_of_another_precision_do_not_change_that_of_the_run() -> None:
 
 
 @pytest.mark.parametrize(
-    "alpha_bar",
+    ("levels", "complaint"),
     [
-        torch.tensor([0.1, 0.9]),
-        torch.tensor([0.9, 0.9]),
-        torch.tensor([1.0, 0.5]),
-        torch.tensor([0.5, 0.0]),
-        torch.tensor([0.9, torch.nan, 0.1]),
-        torch.tensor([]),
-        torch.tensor(0.5),
-        None,
+        ((1.0, 0.5), "its levels run from sigma_min 1 to sigma_max 0.5"),
+        ((1.0, 1.0), "its levels run from sigma_min 1 to sigma_max 1"),
+        ((-1.0, 2.0), "its levels run from sigma_min -1 to sigma_max 2"),
+        ((0.0, torch.nan), "to sigma_max nan"),
+        ((None, 2.0), "sigma_min and sigma_max: "),
+        (("much", 2.0), "sigma_min and sigma_max: "),
     ],
 )
-def test_a_bad_schedule_is_refused_before_any_run(alpha_bar: Any) -> None:
+def test_a_bad_range_of_levels_is_refused_before_any_run(levels: Any, complaint: str) -> None:
     class Bad(GaussianEstimator):
-        def __init__(self) -> None:
-            super().__init__()
-            self.alpha_bar = alpha_bar
+        sigma_min, sigma_max = levels
 
-    with pytest.raises(PluginError, match="noise estimator Bad: alpha_bar"):
+    with pytest.raises(PluginError) as caught:
         compose(estimator=Bad(), device="cpu", steps=1)
+    _check_message(caught, "noise estimator Bad: ", complaint)
+
+
+def test_a_run_does_not_start_beyond_what_the_prior_knows() -> None:
+    class Latent(GaussianEstimator):
+        sigma_max = 14.6
+
+    for said, flag in (({}, "start-sigma 80"), ({"sigmas": [15.0, 1.0]}, "sigmas 15")):
+        with pytest.raises(UsageError) as caught:
+            compose(estimator=Latent(), **CPU, **said)
+        assert str(caught.value) == (
+            f"--{flag}: noise estimator Latent knows levels up to 14.6: start there, or below"
+        )
+    assert compose(estimator=Latent(), start_sigma=14.6, **CPU).schedule.sigma[0] <= 14.6 * (1 + 1e-6)
+    # Where no level is visited, none is refused.
+    compose(estimator=Latent(), weighting="fixed", objective={"name": "mse", "strength": 0}, **CPU)
+
+
+def test_components_that_read_a_trajectory_refuse_a_sampler_without_one() -> None:
+    with pytest.raises(UsageError) as caught:
+        compose(weighting="fixed", objective=LED, sampler="direct", **CPU)
+    assert str(caught.value) == (
+        "objective mse (plugin objectives, fusionkit-imaging "
+        f"{fusionkit.__version__}) reads the fused trajectory, which sampler direct (plugin "
+        f"samplers, fusionkit-imaging {fusionkit.__version__}) does not make: choose another, "
+        "for example --sampler ddim"
+    )
+
+    class Looking:
+        def start(self, run: Run) -> Any:
+            raise AssertionError("started")
+
+    target = {"name": "mse", "strength": 0}
+    with pytest.raises(UsageError, match="weighting Looking reads the fused trajectory"):
+        compose(weighting=Looking(), objective=target, sampler="direct", **CPU)
+
+
+def test_a_sampler_that_follows_gradients_refuses_a_prior_without_any() -> None:
+    class Plain:
+        channels, multiple_of, sigma_min, sigma_max = None, 1, 0.0, 100.0
+
+        def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+            return x
+
+    by_numpy = fusionkit.from_denoiser(lambda image, sigma: image, numpy=True)
+    for estimator in (Plain(), by_numpy):
+        with pytest.raises(UsageError, match="sampler pigdm .* follows the prior's gradient, which"):
+            compose(estimator=estimator, objective=LED, sampler="pigdm", **CPU)
+        assert compose(estimator=estimator, objective=LED, **CPU)(draw(2, 1, 1, 4, 4)).nfe > 0
 
 
 # What plugins build
@@ -604,7 +713,7 @@ def _first_party(kind: fusionkit.Kind) -> list[str]:
 # Estimators that need weights are not here: they have tests of their own.
 ESTIMATORS: list[Any] = [
     {"name": "gaussian", "border": "mirror"},
-    {"name": "gaussian", "border": "periodic", "channels": 3},
+    Colour(border="periodic"),
 ]
 # The meta device takes milliseconds an operation: two inner iterations show what twenty do.
 FEWER: dict[str, Any] = {"objectives:condition-bank": {"iterations": 2}}
@@ -620,13 +729,14 @@ LOOPS = [
     for weighting in _first_party(WEIGHTING)
     for objective in _first_party(OBJECTIVE)
 ]
-SETTINGS: list[dict[str, Any]] = [{}, {"eta": 1.0, "start_at": 0.6}]
+SETTINGS: list[dict[str, Any]] = [{}, {"sampler": {"eta": 1.0}, "start_sigma": 6.1}]
 
 
 def test_the_loops_are_those_of_the_plugins_that_come_along() -> None:
     assert "diffusion:gaussian" in _first_party(ESTIMATOR)
     assert {"dig:dig", "fixed:fixed"} <= set(_first_party(WEIGHTING))
     assert {"objectives:mse", "objectives:increments"} <= set(_first_party(OBJECTIVE))
+    assert _first_party(SAMPLER) == [f"samplers:{name}" for name in SAMPLERS]
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=["from noise", "late start"])
@@ -659,7 +769,7 @@ def test_the_whole_loop_runs_on_a_cpu_and_reads_nothing_back(
     assert torch.isfinite(plain.image).all()
     assert plain.image.abs().max() < 3
     steps = pipe.steps(sources)
-    for _ in range(N):
+    for _ in range(pipe.schedule.steps):
         with reading_back_refused():
             done = next(steps)
     assert next(steps, None) is None  # where Checks.verify reads its flags
@@ -669,6 +779,33 @@ def test_the_whole_loop_runs_on_a_cpu_and_reads_nothing_back(
 
 READS = ("item", "tolist", "cpu", "numpy", "nonzero")
 READS += ("__bool__", "__float__", "__int__", "__index__", "__array__", "__iter__")
+
+
+SAMPLERS = ("ddim", "direct", "heun", "pigdm")
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=["mirror", "colour"])
+def test_every_sampler_runs_on_meta_and_reads_nothing_back(sampler: str, estimator: Any) -> None:
+    how: dict[str, Any] = {
+        "estimator": estimator,
+        "weighting": {"name": "dig", "dynamic": True},
+        "objective": {"name": "mse", "strength": 0.0 if sampler == "direct" else 0.1},
+        "steps": N,
+    }
+    if sampler != "direct":  # which is taken where nothing reads a trajectory
+        how["sampler"] = sampler
+    meta = compose(**how, device="meta")(draw(2, 2, 1, 9, 7))
+    assert meta.image.device.type == "meta"
+    assert meta.image.shape == (2, 1, 9, 7)
+    pipe = compose(**how, device="cpu")
+    assert options_of(pipe, "sampler")["name"] == f"samplers:{sampler}"
+    steps = pipe.steps(draw(2, 2, 1, 9, 7))
+    for _ in range(N):
+        with reading_back_refused():
+            done = next(steps)
+    assert next(steps, None) is None
+    assert torch.isfinite(done.corrected).all()
 
 
 @contextmanager
@@ -760,35 +897,10 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         fusionkit.fuze  # noqa: B018
 
 
-class PlansByImage:
-    """Skips as many steps as an image is bright: a plan that looks at the images."""
-
-    def plan(self, run: Any) -> list[int]:
-        return list(range(run.steps - int(run.sources.mean().item() > 0)))
-
-    def start(self, run: Any) -> Any:
-        K, B, _, H, W = run.sources.shape
-        return lambda step: run.sources.new_full((K, B, 1, H, W), 1 / K)
-
-
-def test_planned_images_are_fused_one_at_a_time_so_that_batches_change_nothing() -> None:
-    pipe = compose(weighting=PlansByImage(), steps=4)
-    sources = torch.rand(2, 2, 1, 9, 11, generator=torch.Generator().manual_seed(0))
-    sources[:, 1] -= 1
-    both = pipe(sources, seed=[3, 4])
-    for b, seed in enumerate((3, 4)):
-        alone = pipe(sources[:, b : b + 1], seed=seed)
-        assert torch.equal(both.image[b : b + 1], alone.image)
-        assert alone.steps == (3, 4)[b]
-    with pytest.raises(UsageError, match="one image at a time"):
-        pipe.steps(sources)
-
-
 @pytest.mark.parametrize("group", ["weighting", "objective"])
 def test_a_component_may_take_only_so_many_sources(group: str) -> None:
-    class OnlyTwo(PlansByImage):
+    class OnlyTwo:
         sources = 2
-        plan = None  # type: ignore[assignment]
 
         def start(self, run: Any) -> Any:
             raise AssertionError("started")

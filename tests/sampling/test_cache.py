@@ -155,11 +155,7 @@ def test_processes_may_write_the_same_file_at_once(tmp_path: Path) -> None:
     [
         ("dig", "increments", 5),
         ({"name": "dig", "resolution": 2}, "mse", 5),
-        (
-            {"name": "dig", "loss": "l2", "resolution": 2, "skip": 0.4},
-            "increments",
-            2.5,
-        ),  # 3 steps and 2
+        ({"name": "dig", "loss": "l2", "resolution": 2, "stride": 2}, "increments", 5),
         ("fixed", {"name": "increments", "strength": 0}, 0),
     ],
 )
@@ -207,9 +203,8 @@ def test_two_sources_alike_are_estimated_once_for_all_later_runs(tmp_path: Path)
 
 CHANGES: dict[str, dict[str, Any]] = {
     "an option": {"estimator": {"name": "gaussian", "exponent": 1.9}},
-    "channels": {"estimator": {"name": "gaussian", "channels": 3}},
     "precision": {"precision": "float64"},
-    "levels": {"timesteps": [998, 600, 300]},
+    "levels": {"sigmas": [81.0, 6.0, 1.0]},
     "seed": {"seed": 1},
 }
 
@@ -317,8 +312,9 @@ def test_what_waits_to_be_written_is_bounded(tmp_path: Path) -> None:
 
 def test_what_is_not_finite_is_not_kept(tmp_path: Path) -> None:
     class Broken(GaussianEstimator):
-        def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-            return super().__call__(x, t) * torch.where(t < 900, torch.nan, 1.0).view(-1, 1, 1, 1)
+        def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+            broken = torch.where(sigma < 50, torch.nan, 1.0).view(-1, 1, 1, 1)
+            return super().denoise(x, sigma) * broken
 
     cache = fusionkit.sampling.cache.RunCache(EstimateCache(tmp_path), {}, draw(2, 1, 1, 4, 4), [0])
     for key, value in (("ab", 1.0), ("cd", torch.nan)):

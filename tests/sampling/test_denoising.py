@@ -38,7 +38,7 @@ def noise_like(images, seed=0):
 
 def denoiser(pipeline):
     evaluator = Evaluator(pipeline.parts["estimator"].built, "compact", Checks())
-    return Denoiser(evaluator, pipeline.alpha_bar, pipeline.channels), evaluator
+    return Denoiser(evaluator, pipeline.channels_of(1)), evaluator
 
 
 def test_the_prior_takes_off_most_of_the_noise(compact, truth):

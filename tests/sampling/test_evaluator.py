@@ -15,7 +15,6 @@ from fusionkit.errors import UsageError
 from fusionkit.sampling import evaluator as evaluating
 from fusionkit.sampling.checks import Checks
 from fusionkit.sampling.evaluator import Evaluator
-from fusionkit.sampling.levels import Schedule
 from fusionkit.sampling.tiles import axis_of
 from fusionkit.testing.doubles import (
     ConstantWeights,
@@ -25,8 +24,9 @@ from fusionkit.testing.doubles import (
 )
 from tests.host.test_pipeline import reading_back_refused
 
-ALPHA_BAR = WhiteGaussian().alpha_bar
-SCHEDULE = Schedule.of(ALPHA_BAR.tolist(), (300, 60))
+SIGMAS = (1.28, 0.19)
+"""Levels at which an image is hardly seen, and well."""
+
 CPU = torch.device("cpu")
 
 
@@ -35,7 +35,7 @@ class SmallNetwork:
 
     channels = 1
     multiple_of = 4
-    alpha_bar = ALPHA_BAR
+    sigma_min, sigma_max = 0.0, math.inf
 
     def __init__(self) -> None:
         torch.manual_seed(1)
@@ -48,17 +48,17 @@ class SmallNetwork:
             *(m for _ in range(4) for m in (convolution(16, 16), nn.ReLU()))
         )
 
-    @torch.no_grad()
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        folded = self.into(torch.pixel_unshuffle(x, 4)).relu()
-        return torch.pixel_shuffle(self.out(folded + self.middle(folded)), 4)
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        sigma = sigma.view(-1, 1, 1, 1)
+        folded = self.into(torch.pixel_unshuffle(x / (1 + sigma.square()).sqrt(), 4)).relu()
+        return x - sigma * torch.pixel_shuffle(self.out(folded + self.middle(folded)), 4)
 
 
 class Normalising(WhiteGaussian):
     """Divides by the deviation of the whole image that it is given, as group norm does."""
 
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        return x / x.std((1, 2, 3), keepdim=True)
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return x - sigma.view(-1, 1, 1, 1) * x / x.std((1, 2, 3), keepdim=True)
 
 
 class Hungry(WhiteGaussian):
@@ -69,23 +69,23 @@ class Hungry(WhiteGaussian):
         self.pixels = pixels
         self.calls: list[tuple[int, ...]] = []
 
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         self.calls.append(tuple(x.shape))
         if x[:, 0].numel() > self.pixels:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return super().__call__(x, t)
+        return super().denoise(x, sigma)
 
 
 def images(height: int = 300, width: int = 420, count: int = 1, level: int = 0) -> Tensor:
     clean = synthetic_sources(2, count, H=height, W=width)[0]
     generator = torch.Generator().manual_seed(3)
     noise = torch.randn(clean.shape, generator=generator, dtype=clean.dtype)
-    return SCHEDULE.a[level] * clean + SCHEDULE.s[level] * noise
+    return clean + SIGMAS[level] * noise
 
 
 def clean(estimator, x: Tensor, tile: int = 0, level: int = 0) -> tuple[Tensor, Evaluator]:
     evaluator = Evaluator(estimator, "it", Checks(), tile)
-    return evaluator.clean(x, SCHEDULE, [level] * len(x)), evaluator
+    return evaluator.clean(x, [SIGMAS[level]] * len(x)), evaluator
 
 
 def seams_of(size: int, tile: int, multiple: int) -> list[int]:
@@ -127,17 +127,19 @@ def test_a_network_in_tiles_is_that_network(level) -> None:
     tiled, evaluator = clean(SmallNetwork(), x, 128, level)
     assert evaluator.tiled == 128
     assert evaluator.pixels == x.numel()
-    scale = (whole - x / SCHEDULE.a[level]).std()  # of what the network contributes
+    scale = (whole - x).std()  # of what the network contributes
     difference = (tiled - whole).abs() / scale
     assert difference.max() < 0.01
     assert difference[..., seams_of(420, 128, 4)].mean() < 1.2 * difference.mean()
 
 
-def test_an_overlap_of_the_receptive_field_makes_tiles_exact() -> None:
-    network = SmallNetwork()
-    network.receptive = 128  # 6 convolutions at a quarter of the size reach 28 pixels: the
-    whole, _ = clean(network, images())  # outer quarter of the overlap, 32, counts nothing
-    tiled, _ = clean(network, images(), 256)
+def test_an_overlap_of_the_receptive_field_makes_tiles_exact(monkeypatch) -> None:
+    # 6 convolutions at a quarter of the size reach 28 pixels: the outer quarter of 128, 32,
+    # counts nothing.
+    monkeypatch.setattr(evaluating, "OVERLAP", 128)
+    whole, _ = clean(SmallNetwork(), images())
+    tiled, evaluator = clean(SmallNetwork(), images(), 256)
+    assert evaluator.tiled == 256
     assert (tiled - whole).abs().max() < 1e-12
 
 
@@ -164,7 +166,7 @@ def test_where_tiles_disagree_the_blend_is_smooth() -> None:
     whole = x / x.std()
     estimator = Normalising()
     tiled, _ = clean(estimator, x, 128)
-    eps = (x - SCHEDULE.a[0] * tiled) / SCHEDULE.s[0]
+    eps = (x - tiled) / SIGMAS[0]
     gain = (eps / whole)[0, 0]
     assert gain.max() - gain.min() > 0.3
     # A raised cosine over half of 64 pixels is at most pi / 64 steep.
@@ -182,7 +184,7 @@ def test_windows_are_made_once_for_each_size(monkeypatch) -> None:
     monkeypatch.setattr(evaluating, "axis_of", counted)
     evaluator = Evaluator(WhiteGaussian(), "it", Checks(), 128)
     for _ in range(3):
-        evaluator.clean(images(), SCHEDULE, [0])
+        evaluator.clean(images(), SIGMAS[:1])
     assert len(made) == 2
 
 
@@ -241,7 +243,7 @@ def test_nothing_is_read_back_in_tiles() -> None:
     evaluator = Evaluator(WhiteGaussian(), "it", Checks(), 128)
     x = images()
     with reading_back_refused():
-        found = evaluator.clean(x, SCHEDULE, [0])
+        found = evaluator.clean(x, SIGMAS[:1])
     assert torch.isfinite(found).all()
 
 
@@ -251,7 +253,7 @@ def fused(tile: int, precision: str = "float64"):
         weighting=ConstantWeights(),
         objective=WeightedMean(),
         steps=3,
-        start_at=0.3,
+        start_sigma=1.27,
         device="cpu",
         precision=precision,
         tile=tile,

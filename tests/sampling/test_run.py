@@ -8,26 +8,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fusionkit.sampling.sampler import sample
 from fusionkit_dig.dig import Dig
 from fusionkit_objectives.increments import Increments
 from fusionkit_objectives.mse import Mse
+from fusionkit_samplers.ddim import DDIM
 from torch import Tensor
 
 from fusionkit import PluginError, compose, distinct, weighted_sum
 from fusionkit.sampling.cache import EstimateCache, RunCache
-from fusionkit.sampling.levels import Schedule, choose_timesteps
+from fusionkit.sampling.guide import sample
+from fusionkit.sampling.levels import Schedule, choose_levels
 from fusionkit.sampling.run import Run, shrunk
 from fusionkit.testing import ConstantWeights
-from tests.sampling.test_sampler import Counting, draw
+from tests.sampling.test_guide import Counting, draw
 
 N = 5
 
 
 def make_run(sources: Tensor, estimator: Any = None, steps: int = N) -> Run:
     estimator = estimator or Counting(channels=sources.shape[2])
-    alpha_bar = estimator.alpha_bar.tolist()
-    schedule = Schedule.of(alpha_bar, choose_timesteps(alpha_bar, steps))
+    schedule = Schedule.of(choose_levels(steps, 80.0))
     return Run(sources, list(range(sources.shape[1])), estimator, schedule)
 
 
@@ -56,13 +56,12 @@ def test_a_reduced_run_is_a_run_of_the_smaller_sources() -> None:
     assert small is run.reduced(2)
     assert run.reduced(1) is run
     assert small.sources.shape == (2, 3, 1, 10, 16)
-    assert (small.steps, small.a, small.s, small.sigma) == (run.steps, run.a, run.s, run.sigma)
-    assert (small.timesteps, small.seeds) == (run.timesteps, run.seeds)
+    assert (small.steps, small.sigma, small.seeds) == (run.steps, run.sigma, run.seeds)
     noise = small.noise("fusionkit/sources")
     assert noise.shape == (3, 1, 10, 16)
     assert torch.equal(noise, small.noise("fusionkit/sources"))
     for level in (0, 3):
-        noisy = run.a[level] * small.sources + run.s[level] * noise
+        noisy = small.sources + run.sigma[level] * noise
         expected = small.clean_estimate(noisy.flatten(0, 1), level).view_as(small.sources)
         assert (small.source_estimate(level) - expected).abs().max() < 1e-12
     assert {x.shape[-2:] for x, _ in estimator.calls} == {(16, 16)}  # padded on its own
@@ -97,7 +96,6 @@ def test_evaluations_count_by_their_area() -> None:
     assert run.nfe == run.reduced(2).nfe == 2.5
     run.reduced(4).source_estimate(1)  # 5 x 8 pixels: the last column is mirrored
     assert run.nfe == 2.5 + 2 * 40 / 600
-    assert run.subset([1, 3]).nfe == run.nfe
 
 
 def test_any_size_can_be_estimated_and_counts_by_its_area() -> None:
@@ -119,12 +117,13 @@ def test_estimates_of_a_reduced_run_are_released_and_kept_like_the_rest() -> Non
     small = run.reduced(2)
     small.announce(range(N))
     estimates = [small.source_estimate(i) for i in range(N)]
-    kept = run.subset([0, 3])
-    assert kept.reduced(2).source_estimate(1) is estimates[3]
-    assert kept.nfe == 2 * N / 4  # nothing was made again
-    assert list(small._held) == []
-    kept.release_before(1)
-    assert list(kept.reduced(2)._held) == [kept.timesteps[1]]
+    run.release_before(3)
+    assert list(small._held) == [3, 4]
+    assert small.announced == {3, 4}
+    assert small.source_estimate(3) is estimates[3]
+    assert run.nfe == 2 * N / 4  # nothing was made again
+    small.source_estimate(1)
+    assert run.nfe == 2 * (N + 1) / 4
 
 
 # What is announced
@@ -139,7 +138,7 @@ def test_a_weighting_sees_what_the_objective_has_announced() -> None:
             return super().start(run)
 
     for objective in (Mse(0.1), Increments(0.1)):
-        for _ in sample(make_run(draw(2, 1, 1, 8, 8)), Looking(), objective):
+        for _ in sample(make_run(draw(2, 1, 1, 8, 8)), Looking(), objective, DDIM()):
             pass
     assert seen == [frozenset(), frozenset(range(N))]
 
@@ -151,7 +150,6 @@ def test_announced_levels_are_those_that_lie_ahead() -> None:
     assert run.reduced(2).announced == frozenset()
     run.release_before(2)
     assert run.announced == {3}
-    assert run.subset([0, 3]).announced == frozenset()  # its components will say anew
 
 
 # One source at a time
@@ -193,7 +191,7 @@ def test_estimates_of_one_source_are_shared_where_they_are_small_or_wanted_whole
                 run.source_estimate(level, k)
         assert len(estimator.calls) == (1 if pixels == 256 else 4)
         assert run.nfe == 4
-        assert sorted(run._held) == sorted(run.timesteps[i] for i in (0, 2))
+        assert sorted(run._held) == [0, 2]
 
 
 def test_dig_of_large_images_is_that_of_small_ones_and_estimates_nothing_twice() -> None:
@@ -202,7 +200,7 @@ def test_dig_of_large_images_is_that_of_small_ones_and_estimates_nothing_twice()
         results = []
         for pixels in (64, 2**20):
             run = make_run(sources, filling(Counting(), pixels))
-            done = list(sample(run, Dig(stride=1, resolution=1, window=3), objective))
+            done = list(sample(run, Dig(stride=1, resolution=1, window=3), objective, DDIM()))
             assert run.nfe == nfe
             results.append(done[-1].corrected)
         assert (results[0] - results[1]).abs().max() < 1e-12
@@ -212,9 +210,9 @@ def test_a_finished_step_is_not_held_while_the_next_is_made() -> None:
     seen: list[weakref.ref[Tensor]] = []
 
     class Looking(Counting):
-        def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
             assert [ref() for ref in seen] == [None] * len(seen)
-            return super().__call__(x, t)
+            return super().denoise(x, sigma)
 
     def note(done: Any) -> None:
         seen.extend([weakref.ref(done.step.x), weakref.ref(done.step.x0)])

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fusionkit.sampling.sampler import SampledStep, sample
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
@@ -21,10 +20,12 @@ from torch import Tensor
 import fusionkit
 from fusionkit import Pipeline, Run, Step, Trace, UsageError, compose
 from fusionkit.cli import main
-from fusionkit.sampling.levels import Schedule, choose_timesteps
+from fusionkit.sampling.guide import SampledStep, sample
+from fusionkit.sampling.levels import Schedule, choose_levels
 from fusionkit.sampling.run import Run as HostRun
 from fusionkit.testing.doubles import (
     ConstantWeights,
+    EulerSampler,
     WeightedMean,
     WhiteGaussian,
     synthetic_sources,
@@ -71,18 +72,11 @@ class Late:
         return weigh
 
 
-class Planned(ConstantWeights):
-    """A weighting that leaves steps out."""
-
-    def plan(self, run: Run) -> list[int]:
-        return [0, 2, 3]
-
-
 class BatchMinded(WhiteGaussian):
     """An estimator whose last digits depend on how many images it gets, as a network's do."""
 
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        return super().__call__(x, t) * (1 + 1e-3 * len(x))
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return super().denoise(x, sigma) * (1 + 1e-3 * len(x))
 
 
 def composed(weighting: Any, objective: Any = None, **settings: Any) -> Pipeline:
@@ -116,9 +110,8 @@ def source_estimates(run: Run, level: int) -> NDArray[np.float64]:
     sources = run.sources.numpy()
     if level == run.steps:
         return sources
-    a, s = run.a[level], run.s[level]
-    x = a * sources + s * run.noise("fusionkit/sources").numpy()
-    return a * DEVIATION**2 * x / (a**2 * DEVIATION**2 + s**2)
+    x = sources + run.sigma[level] * run.noise("fusionkit/sources").numpy()
+    return DEVIATION**2 * x / (DEVIATION**2 + run.sigma[level] ** 2)
 
 
 def recomputed(pipeline: Pipeline, sources: Tensor, seed: int) -> Iterator[dict[str, Any]]:
@@ -165,9 +158,9 @@ def close(found: Any, expected: Any) -> None:
     [
         *((Nearest(), 2, 1), (Nearest(), 3, 2), ("dig", 2, 1)),
         ({"name": "dig", "dynamic": True}, 2, 1),
-        *((Planned(), 4, 1), ("fixed", 6, 1)),
+        *((ConstantWeights(), 4, 1), ("fixed", 6, 1)),
     ],
-    ids=["nearest", "nearest-3-2", "dig", "dynamic", "planned", "fixed-6"],
+    ids=["nearest", "nearest-3-2", "dig", "dynamic", "constant", "fixed-6"],
 )
 @pytest.mark.parametrize("strength", [0.5, 0.0])
 def test_every_number_is_what_its_definition_gives(
@@ -229,7 +222,6 @@ def test_what_is_said_of_the_run() -> None:
     summary = traced(pipeline, synthetic_sources(3, 2), seed=7).summary()
     schedule = pipeline.schedule
     assert [step["index"] for step in summary["steps"]] == [0, 1, 2, 3]
-    assert [step["timestep"] for step in summary["steps"]] == list(schedule.timesteps)
     assert [step["sigma"] for step in summary["steps"]] == list(schedule.sigma[:-1])
     assert summary["components"]["weighting"] == "dig:dig"
     assert summary["sources"] == ["source 1", "source 2", "source 3"]
@@ -254,11 +246,11 @@ def test_a_weighting_says_what_it_weighs_by(weights_by: str | None, said: str | 
     [{"name": "increments", "strength": 0.1}, {"name": "mse", "strength": 0.1}, "mse"],
     ids=str,
 )
-@pytest.mark.parametrize("start_at", [1.0, 0.5])
+@pytest.mark.parametrize("start_sigma", [80.0, 3.4])
 def test_the_run_is_what_it_would_be_without(
-    weighting: Any, objective: Any, start_at: float
+    weighting: Any, objective: Any, start_sigma: float
 ) -> None:
-    pipeline = composed(weighting, objective, start_at=start_at, precision="float32", steps=5)
+    pipeline = composed(weighting, objective, start_sigma=start_sigma, precision="float32", steps=5)
     sources = synthetic_sources(3, 2).float()
     plain = pipeline(sources, 3)
     trace = Trace(pipeline)
@@ -280,14 +272,13 @@ def test_batches_and_counts_are_the_components_own(
         weighting = {"name": "dig", "dynamic": True, "stride": 1}
     built = composed(weighting).parts["weighting"].built
     estimator = BatchMinded(DEVIATION)
-    alpha_bar = estimator.alpha_bar.tolist()
-    schedule = Schedule.of(alpha_bar, choose_timesteps(alpha_bar, 6, 1.0))
+    schedule = Schedule.of(choose_levels(6, 80.0))
 
     def runs_to(watch: Callable[[SampledStep], None]) -> tuple[Tensor, float, list[Tensor]]:
         budget = levels_held * sources.numel() * sources.element_size()
         run = HostRun(sources, (0,), estimator, schedule, memory_budget=budget)
         weights = []
-        for done in sample(run, built, WeightedMean()):
+        for done in sample(run, built, WeightedMean(), EulerSampler()):
             watch(done)
             weights.append(done.weights.clone())
         return done.corrected, run.nfe, weights
@@ -324,8 +315,6 @@ def test_a_trace_is_of_one_run_to_its_end() -> None:
         trace(steps[2])
     with pytest.raises(UsageError, match="one for each run"):
         trace(next(pipeline.steps(sources)))
-    with pytest.raises(UsageError, match="one for each run"):  # images are fused one by one
-        composed(Planned())(synthetic_sources(2, 2), 0, Trace())
 
 
 def test_maps_are_small_area_averages_of_the_steps_shown() -> None:

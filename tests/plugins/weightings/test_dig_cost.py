@@ -18,7 +18,7 @@ import fusionkit
 from fusionkit import Step, UsageError, box_mean
 from fusionkit.testing import make_run
 from tests.host.test_pipeline import reading_back_refused
-from tests.sampling.test_sampler import Counting, draw, pipeline
+from tests.sampling.test_guide import Counting, draw, pipeline
 
 pytestmark = pytest.mark.usefixtures("a_light_default")
 

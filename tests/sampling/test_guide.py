@@ -1,4 +1,4 @@
-"""The sampling loop and the run it works on, against what can be worked out by hand."""
+"""What samplers are guided by, and the run it works on, against what can be worked out by hand."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ import numpy as np
 import pytest
 import scipy.fft
 import torch
-from fusionkit.sampling.sampler import sample
 from fusionkit_diffusion.gaussian import GaussianEstimator
 from fusionkit_dig.dig import Dig
 from fusionkit_fixed import Fixed
 from fusionkit_objectives.increments import Increments
 from fusionkit_objectives.mse import Mse
+from fusionkit_samplers.ddim import DDIM
 from torch import Tensor
 
 from fusionkit import Pipeline, PluginError, SampledStep, Step, compose
-from fusionkit.sampling.levels import Schedule, choose_timesteps
+from fusionkit.sampling.guide import sample
+from fusionkit.sampling.levels import Schedule, choose_levels
 from fusionkit.sampling.run import Run
 
 pytestmark = pytest.mark.usefixtures("a_light_default")
 
 N = 5
+ANCESTRAL: dict[str, Any] = {"name": "ddim", "eta": 1.0}
 
 
 class Untouched:
@@ -42,22 +44,23 @@ class Untouched:
 
 
 class Counting:
-    """A gaussian prior that writes down every call: sizes, times, dtype."""
+    """A gaussian prior that writes down every call: sizes, levels, dtype."""
+
+    sigma_min, sigma_max = 0.0, math.inf
 
     def __init__(self, multiple_of: int = 1, channels: int = 1) -> None:
-        self.inner = GaussianEstimator(correlation=4.0, channels=channels)
+        self.inner = GaussianEstimator(correlation=4.0)
         self.channels = channels
         self.multiple_of = multiple_of
-        self.alpha_bar = self.inner.alpha_bar
         self.calls: list[tuple[Tensor, Tensor]] = []
 
     @property
     def images(self) -> int:
         return sum(len(x) for x, _ in self.calls)
 
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        self.calls.append((x.clone(), t.clone()))
-        return self.inner(x, t)
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        self.calls.append((x.clone(), sigma.clone()))
+        return self.inner.denoise(x, sigma)
 
 
 class Oracle:
@@ -65,14 +68,13 @@ class Oracle:
 
     channels = 1
     multiple_of = 1
+    sigma_min, sigma_max = 0.0, math.inf
 
     def __init__(self, truth: Tensor) -> None:
         self.truth = truth
-        self.alpha_bar = GaussianEstimator().alpha_bar
 
-    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-        alpha_bar = self.alpha_bar[t].view(-1, 1, 1, 1).to(x.dtype)
-        return (x - alpha_bar.sqrt() * self.truth) / (1 - alpha_bar).sqrt()
+    def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return self.truth.to(x).expand_as(x)
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -99,8 +101,7 @@ def pipeline(
 def make_run(
     sources: Tensor, seeds: Sequence[int], estimator: Any, steps: int = N, **budget: int
 ) -> Run:
-    alpha_bar = [float(value) for value in estimator.alpha_bar]
-    schedule = Schedule.of(alpha_bar, choose_timesteps(alpha_bar, steps))
+    schedule = Schedule.of(choose_levels(steps, 80.0))
     return Run(sources, seeds, estimator, schedule, **budget)
 
 
@@ -124,15 +125,21 @@ class Frequencies:
 
 
 def step_gains(run: Run, i: int, power: np.ndarray, eta: float) -> tuple[np.ndarray, float]:
-    """Per frequency, x_{i+1} = gain x_i + fresh z, from the posterior mean and eq. 12 of DDIM."""
-    a, s, a_next, s_next = run.a[i], run.s[i], run.a[i + 1], run.s[i + 1]
+    """Per frequency, x_{i+1} = gain x_i + fresh z, from the posterior mean and eq. 12 of DDIM.
+
+    The equation is in x_t = a x0 + s n with a² + s² = 1: it is evaluated as it stands there, and
+    both sides brought to x = x_t / a.
+    """
+    a, a_next = (1 / math.sqrt(1 + sigma**2) for sigma in run.sigma[i : i + 2])
+    s, s_next = run.sigma[i] * a, run.sigma[i + 1] * a_next
     mean = a * power / (a * a * power + s * s)
     fresh = eta * s_next / s * math.sqrt(1 - (a / a_next) ** 2)
     eps = (1 - a * mean) / s
-    return a_next * mean + math.sqrt(s_next**2 - fresh**2) * eps, fresh
+    gain = a_next * mean + math.sqrt(s_next**2 - fresh**2) * eps
+    return gain * a / a_next, fresh / a_next
 
 
-@pytest.mark.parametrize("spacing", ["time", "log-sigma"])
+@pytest.mark.parametrize("spacing", ["ddpm", "log-sigma", "edm"])
 @pytest.mark.parametrize("border", ["mirror", "periodic"])
 def test_unconditional_ddim_is_the_product_of_its_step_gains(border: str, spacing: str) -> None:
     height, width = 7, 10
@@ -141,7 +148,7 @@ def test_unconditional_ddim_is_the_product_of_its_step_gains(border: str, spacin
     done = list(pipe.steps(draw(2, 2, 1, height, width), seed=[3, 4]))
     run = done[0].step.run
     basis = Frequencies(estimator, height, width)
-    assert torch.equal(done[0].step.x, run.noise("fusionkit/start"))
+    assert torch.equal(done[0].step.x, run.sigma[0] * run.noise("fusionkit/start"))
     expected = basis(done[0].step.x)
     for i in range(run.steps):
         assert np.abs(basis(done[i].step.x) - expected).max() < 1e-5
@@ -154,7 +161,7 @@ def test_unconditional_ddim_is_the_product_of_its_step_gains(border: str, spacin
 def test_ancestral_sampling_is_its_gains_and_its_own_fresh_noise(eta: float) -> None:
     height, width = 6, 5
     estimator = GaussianEstimator(correlation=4.0)
-    pipe = pipeline(estimator, objective=Untouched(), eta=eta)
+    pipe = pipeline(estimator, objective=Untouched(), sampler={"name": "ddim", "eta": eta})
     done = list(pipe.steps(draw(2, 1, 1, height, width), seed=1))
     run = done[0].step.run
     basis = Frequencies(estimator, height, width)
@@ -168,11 +175,11 @@ def test_ancestral_sampling_is_its_gains_and_its_own_fresh_noise(eta: float) -> 
 def test_ancestral_sampling_has_the_variance_that_its_recursion_says() -> None:
     height, width, images = 4, 5, 600
     estimator = GaussianEstimator(correlation=4.0)
-    pipe = pipeline(estimator, objective=Untouched(), eta=1.0, steps=12)
+    pipe = pipeline(estimator, objective=Untouched(), sampler=ANCESTRAL, steps=12)
     done = list(pipe.steps(draw(2, images, 1, height, width), seed=range(images)))
     run = done[0].step.run
     basis = Frequencies(estimator, height, width)
-    variance = np.ones_like(basis.power)
+    variance = np.full_like(basis.power, run.sigma[0] ** 2)
     for i in range(run.steps):
         gain, fresh = step_gains(run, i, basis.power, 1.0)
         variance = gain**2 * variance + fresh**2
@@ -185,7 +192,7 @@ def test_ancestral_sampling_has_the_variance_that_its_recursion_says() -> None:
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_with_an_oracle_every_seed_ends_at_the_truth(eta: float) -> None:
     truth = draw(1, 5, 6, seed=9)
-    pipe = pipeline(Oracle(truth), objective=Untouched(), eta=eta)
+    pipe = pipeline(Oracle(truth), objective=Untouched(), sampler={"name": "ddim", "eta": eta})
     for seed in (0, 1):
         assert (pipe(draw(2, 1, 1, 5, 6), seed).image - truth).abs().max() < 1e-9
 
@@ -193,30 +200,37 @@ def test_with_an_oracle_every_seed_ends_at_the_truth(eta: float) -> None:
 def test_a_late_start_is_the_noised_initial_fusion() -> None:
     sources = draw(3, 2, 1, 5, 6)
     weights = (0.5, 0.2, 0.3)
-    pipe = pipeline(weighting={"name": "fixed", "weights": weights}, start_at=0.4)
+    pipe = pipeline(weighting={"name": "fixed", "weights": weights}, start_sigma=2.03)
     first = next(iter(pipe.steps(sources, seed=[5, 6])))
     run = first.step.run
-    assert run.timesteps[0] == 399
+    assert run.sigma[0] == pytest.approx(2.03, rel=1e-12)
     initial = sum(w * c for w, c in zip(weights, sources, strict=True))
-    expected = run.a[0] * initial + run.s[0] * run.noise("fusionkit/start")
+    expected = initial + run.sigma[0] * run.noise("fusionkit/start")
     assert (first.step.x - expected).abs().max() < 1e-12
     assert first.step.previous is None
 
 
-def test_where_the_noisiest_level_is_weak_nothing_starts_from_noise() -> None:
-    # An oracle whose schedule ends at sigma 2, where an image is still seen.
+@pytest.mark.parametrize(
+    ("settings", "noise"),
+    [
+        ({"start_sigma": 9.9}, False),
+        ({"start_sigma": 10.1}, True),
+        ({"start_sigma": 2.0, "init": "noise"}, True),
+        ({"start_sigma": 80.0, "init": "fusion"}, False),
+        ({"sigmas": [20.0, 1.0]}, True),
+        ({"sigmas": [20.0, 1.0], "init": "fusion"}, False),
+    ],
+)
+def test_a_run_starts_from_noise_where_no_image_is_seen_or_where_it_is_told(
+    settings: dict[str, Any], noise: bool
+) -> None:
     sources = draw(2, 1, 1, 5, 6)
-    estimator = Oracle(sources.mean(0)[0])
-    sigma = torch.linspace(0.01, 2.0, 50, dtype=torch.float64)
-    estimator.alpha_bar = 1 / (1 + sigma**2)
-    first = next(iter(pipeline(estimator, start_at=1.0).steps(sources, seed=5)))
+    first = next(iter(pipeline(**settings).steps(sources, seed=5)))
     run = first.step.run
-    assert run.timesteps[0] == 49
-    expected = run.a[0] * sources.mean(0) + run.s[0] * run.noise("fusionkit/start")
+    start = run.sigma[0] * run.noise("fusionkit/start")
+    expected = start if noise else sources.mean(0) + start
     assert (first.step.x - expected).abs().max() < 1e-12
-    # One that ends in noise starts so.
-    first = next(iter(pipeline(Oracle(sources.mean(0)[0]), start_at=1.0).steps(sources, seed=5)))
-    assert torch.equal(first.step.x, first.step.run.noise("fusionkit/start"))
+    assert run.sigma[0] == pytest.approx(settings.get("start_sigma", 20.0), rel=1e-12)
 
 
 def test_the_provisional_call_sees_the_mean_of_the_sources_and_says_so() -> None:
@@ -233,7 +247,7 @@ def test_the_provisional_call_sees_the_mean_of_the_sources_and_says_so() -> None
             return call
 
     sources = draw(2, 1, 1, 4, 4)
-    fused = pipeline(weighting=Watching(), start_at=0.5)(sources)
+    fused = pipeline(weighting=Watching(), start_sigma=3.4)(sources)
     assert [provisional for provisional, _, _ in seen] == [True] + [False] * N
     assert torch.equal(seen[0][1], sources.mean(0))
     assert torch.equal(seen[0][2], sources.mean(0))
@@ -252,8 +266,8 @@ def test_a_step_shows_the_trajectory_and_the_corrected_estimate_before() -> None
         assert done[i].step.previous is done[i - 1].corrected
         # The noise kept is that which x_i holds beside the *corrected* estimate.
         x, x0 = done[i - 1].step.x, done[i - 1].corrected
-        eps = (x - run.a[i - 1] * x0) / run.s[i - 1]
-        assert (done[i].step.x - run.a[i] * x0 - run.s[i] * eps).abs().max() < 1e-12
+        eps = (x - x0) / run.sigma[i - 1]
+        assert (done[i].step.x - x0 - run.sigma[i] * eps).abs().max() < 1e-12
         assert (done[i].step.x0 - run.clean_estimate(done[i].step.x, i)).abs().max() < 1e-12
     assert done[2].step.sigma == run.sigma[2]
 
@@ -306,12 +320,12 @@ def test_noise_is_keyed_and_nothing_else_matters() -> None:
 def test_noise_does_not_touch_the_global_generator() -> None:
     torch.manual_seed(0)
     before = torch.random.get_rng_state()
-    pipeline(eta=1.0)(draw(2, 1, 1, 4, 4))
+    pipeline(sampler=ANCESTRAL)(draw(2, 1, 1, 4, 4))
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_noise_is_standard_normal_and_independent_between_channels() -> None:
-    run = make_run(draw(2, 1, 3, 64, 64), [0], GaussianEstimator(channels=3))
+    run = make_run(draw(2, 1, 3, 64, 64), [0], GaussianEstimator())
     noise = run.noise("toy")
     assert noise.shape == (1, 3, 64, 64)
     assert noise.dtype == torch.float64
@@ -331,14 +345,14 @@ def test_float32_noise_is_that_of_float64() -> None:
 WHOLE = [
     ("fixed", "mse", {}),
     ("dig", "increments", {}),
-    ("dig", "increments", {"eta": 1.0}),
-    ("dig", "mse", {"start_at": 0.5}),
+    ("dig", "increments", {"sampler": ANCESTRAL}),
+    ("dig", "mse", {"start_sigma": 3.4}),
 ]
 
 
 @pytest.mark.parametrize(("weighting", "objective", "settings"), WHOLE)
 def test_a_batch_is_its_images_one_by_one(
-    weighting: str, objective: str, settings: dict[str, float]
+    weighting: str, objective: str, settings: dict[str, Any]
 ) -> None:
     sources = draw(2, 2, 1, 16, 13)
     pipe = pipeline(None, weighting, objective, precision="float32", **settings)
@@ -354,7 +368,7 @@ def test_a_batch_is_its_images_one_by_one(
 
 @pytest.mark.parametrize(("weighting", "objective", "settings"), WHOLE)
 def test_one_seed_gives_the_same_bits_and_another_does_not(
-    weighting: str, objective: str, settings: dict[str, float]
+    weighting: str, objective: str, settings: dict[str, Any]
 ) -> None:
     sources = draw(2, 1, 1, 16, 13)
     pipe = pipeline(None, weighting, objective, precision="float32", **settings)
@@ -423,9 +437,8 @@ def test_source_estimates_are_those_of_the_noised_sources() -> None:
     run.announce(range(run.steps))
     for i in range(run.steps):
         for k in range(3):
-            x = run.a[i] * run.sources[k] + run.s[i] * noise
-            eps = estimator(x, torch.full((2,), run.timesteps[i]))
-            expected = (x - run.s[i] * eps) / run.a[i]
+            x = run.sources[k] + run.sigma[i] * noise
+            expected = estimator.denoise(x, torch.tensor([run.sigma[i]] * 2, dtype=x.dtype))
             assert (run.source_estimate(i)[k] - expected).abs().max() < 1e-9
     assert run.source_estimate(run.steps) is run.sources
     assert run.nfe == run.steps * 3 * 2
@@ -447,7 +460,7 @@ def test_a_small_memory_budget_bounds_what_is_held_and_changes_nothing(levels: i
         estimator = Counting()
         run = make_run(sources, [0], estimator, steps, memory_budget=budget)
         held = []
-        for done in sample(run, Dig(window=3, stride=1), Increments(0.1)):
+        for done in sample(run, Dig(window=3, stride=1), Increments(0.1), DDIM()):
             held.append(_bytes_held(run) // per_level)
             last = done
         # Two levels are held at the least: those on either side of a step.
@@ -463,19 +476,19 @@ def test_announced_levels_share_a_batch() -> None:
     run = make_run(draw(2, 1, 1, 8, 8), [0], estimator)
     run.announce([1, 3])
     run.source_estimate(0)
-    assert [t.tolist() for _, t in estimator.calls] == [
-        [run.timesteps[i] for i in (0, 1, 3) for _ in range(2)]
+    assert [sigma.tolist() for _, sigma in estimator.calls] == [
+        [run.sigma[i] for i in (0, 1, 3) for _ in range(2)]
     ]
     run.source_estimate(3)
     assert len(estimator.calls) == 1
     run.source_estimate(2)  # not announced
-    assert estimator.calls[1][1].tolist() == [run.timesteps[2]] * 2
+    assert estimator.calls[1][1].tolist() == [run.sigma[2]] * 2
 
 
 def test_a_level_that_the_sampler_has_passed_is_released() -> None:
     run = make_run(draw(2, 1, 1, 8, 8), [0], GaussianEstimator())
     estimates: list[weakref.ref[Tensor]] = []
-    for done in sample(run, Fixed(), Increments(0.1)):
+    for done in sample(run, Fixed(), Increments(0.1), DDIM()):
         estimates.append(weakref.ref(run.source_estimate(done.step.index)))
         gc.collect()
         assert [ref() is None for ref in estimates] == [True] * done.step.index + [False]
@@ -506,65 +519,6 @@ def test_the_order_of_the_sources_does_not_matter(K: int) -> None:
         assert image.shape == (1, 1, 9, 8)
 
 
-# Plans
-
-
-class Planned:
-    """Equal weights on some of the steps, chosen after a look at the source estimates."""
-
-    uses_trajectory = False
-
-    def __init__(self, keep: Any, look: Sequence[int] = range(N)) -> None:
-        self.keep = keep
-        self.look = look
-        self.estimates: list[weakref.ref[Tensor]] = []
-
-    def plan(self, run: Run) -> Any:
-        run.announce(self.look)
-        self.estimates = [weakref.ref(run.source_estimate(i)) for i in self.look]
-        return self.keep
-
-    def start(self, run: Run) -> Any:
-        return Fixed().start(run)
-
-
-def test_a_plan_keeps_steps_and_the_estimates_made_for_it() -> None:
-    sources = draw(3, 1, 1, 8, 8)
-    estimator = Counting()
-    pipe = pipeline(estimator, Planned([0, 2, 3]), "increments")
-    whole = pipe.schedule
-    done = list(pipe.steps(sources))
-    run = done[-1].step.run
-    assert run.timesteps == tuple(whole.timesteps[i] for i in (0, 2, 3))
-    assert run.sigma == tuple(whole.sigma[i] for i in (0, 2, 3, N))
-    assert run.nfe == estimator.images == 3 * N + 3
-    # The same as asking for these steps by hand, which plans nothing.
-    by_hand = pipeline(None, "fixed", "increments", timesteps=run.timesteps)(sources)
-    assert (done[-1].corrected - by_hand.image).abs().max() < 1e-9
-    fused = pipe(sources)
-    assert (fused.steps, fused.nfe) == (3, 3 * N + 3)
-
-
-def test_a_plan_of_none_keeps_every_step() -> None:
-    fused = pipeline(None, Planned(None, [0]), "mse")(draw(2, 1, 1, 8, 8))
-    assert (fused.steps, fused.nfe) == (N, 2 + N)
-
-
-def test_what_a_plan_looked_at_is_released_like_the_rest() -> None:
-    weighting = Planned([0, 2, 3])
-    for _ in pipeline(None, weighting, "mse").steps(draw(2, 1, 1, 8, 8)):
-        gc.collect()
-        alive = [ref() is not None for ref in weighting.estimates]
-    # At the last step, level 3 at most is still of use.
-    assert [i for i, held in enumerate(alive) if held] in ([], [3])
-
-
-@pytest.mark.parametrize("keep", [[], [1, 0], [0, N], [-1, 2]])
-def test_a_plan_that_is_none_of_the_steps_is_the_plugins_fault(keep: list[int]) -> None:
-    with pytest.raises(PluginError, match=r"weighting Planned failed while planning: .*a plan"):
-        pipeline(None, Planned(keep), "mse")(draw(2, 1, 1, 8, 8))
-
-
 # Whole frames for plugins, padded ones for the estimator
 
 
@@ -576,10 +530,10 @@ def test_odd_sizes_are_padded_by_mirroring_and_cropped_back(height: int, width: 
     assert fused.weights.shape == (2, 2, 1, height, width)
     assert torch.isfinite(fused.image).all()
     down, right = -height % 8, -width % 8
-    for x, t in estimator.calls:
+    for x, sigma in estimator.calls:
         assert x.shape[-2:] == (height + down, width + right)
-        assert t.shape == (len(x),)
-        assert t.dtype == torch.int64
+        assert sigma.shape == (len(x),)
+        assert sigma.dtype == x.dtype
         own = x[..., :height, :width].numpy()
         mirrored = np.pad(own, ((0, 0), (0, 0), (0, down), (0, right)), "symmetric")
         assert np.array_equal(x.numpy(), mirrored)
@@ -610,7 +564,7 @@ def test_the_smallest_images_run(height: int, width: int, loss: str) -> None:
 )
 def test_one_dtype_runs_through_everything(precision: str, dtype: torch.dtype) -> None:
     estimator = Counting()
-    pipe = pipeline(estimator, "dig", "increments", precision=precision, start_at=0.7, eta=0.5)
+    pipe = pipeline(estimator, "dig", "increments", precision=precision, start_sigma=9.0, sampler=ANCESTRAL)
     steps: list[SampledStep] = []
     fused = pipe(draw(2, 1, 1, 8, 8), on_step=steps.append)
     assert fused.image.dtype == fused.weights.dtype == dtype
@@ -620,8 +574,8 @@ def test_one_dtype_runs_through_everything(precision: str, dtype: torch.dtype) -
 
 def test_memory_formats_of_an_estimator_do_not_matter() -> None:
     class ChannelsLast(Counting):
-        def __call__(self, x: Tensor, t: Tensor) -> Tensor:
-            return super().__call__(x, t).to(memory_format=torch.channels_last)
+        def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+            return super().denoise(x, sigma).to(memory_format=torch.channels_last)
 
     sources = draw(2, 2, 3, 8, 9)
     images = [
