@@ -94,7 +94,11 @@ def test_every_combination_fuses_a_real_pair(
         precision="float32",
         built=built,
     )
-    colour = focus_pair() if pipe.parts["estimator"].built.channels == 3 else focus_pair().mean(2, keepdim=True)
+    colour = (
+        focus_pair()
+        if pipe.parts["estimator"].built.channels == 3
+        else focus_pair().mean(2, keepdim=True)
+    )
     for sources in (colour, infrared_pair()):
         if sources is None:
             continue

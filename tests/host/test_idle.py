@@ -238,7 +238,13 @@ def test_what_is_said_of_ddfms_released_form(built: dict[str, Part]) -> None:
 
 def test_python_warns_of_what_it_is_given(tmp_path: Path) -> None:
     with pytest.warns(FusionkitWarning) as caught:
-        compose(estimator="gaussian", steps=9, sampler={"eta": 0.5}, weighting={"stride": 3}, device="cpu")
+        compose(
+            estimator="gaussian",
+            steps=9,
+            sampler={"eta": 0.5},
+            weighting={"stride": 3},
+            device="cpu",
+        )
     said = [str(warning.message) for warning in caught]
     assert len(said) == 3
     assert said[0].startswith("--steps changes nothing here: weighting dig:dig and objective ")
@@ -256,7 +262,9 @@ def test_python_warns_of_what_it_is_given(tmp_path: Path) -> None:
         warnings.simplefilter("error")
         compose(device="cpu")  # what a task says, nobody chose for this run
         compose(recipe=record, estimator="gaussian", device="cpu")  # and a record says everything
-        compose(estimator="gaussian", start_sigma=1.2, seed=3, weighting={"scale": 2.0}, device="cpu")
+        compose(
+            estimator="gaussian", start_sigma=1.2, seed=3, weighting={"scale": 2.0}, device="cpu"
+        )
 
 
 def test_the_command_says_it_once(

@@ -39,8 +39,8 @@ from fusionkit import (
     option,
 )
 from fusionkit.contract.options import to_mapping
-from fusionkit.testing.doubles import EulerSampler
 from fusionkit.contract.run import Run
+from fusionkit.testing.doubles import EulerSampler
 
 N = 3
 CPU: dict[str, Any] = {"device": "cpu", "steps": N}
@@ -507,7 +507,7 @@ def test_what_breaks_before_the_first_step() -> None:
         def start(self, run: Run) -> Any:
             raise RuntimeError("not ready")
 
-    with pytest.raises(PluginError, match="weighting Bad failed while starting: .*not ready"):
+    with pytest.raises(PluginError, match=r"weighting Bad failed while starting: .*not ready"):
         compose(weighting=Bad(), **CPU)(draw(2, 1, 1, 8, 8))
 
 
@@ -605,7 +605,9 @@ def test_a_run_does_not_start_beyond_what_the_prior_knows() -> None:
         assert str(caught.value) == (
             f"--{flag}: noise estimator Latent knows levels up to 14.6: start there, or below"
         )
-    assert compose(estimator=Latent(), start_sigma=14.6, **CPU).schedule.sigma[0] <= 14.6 * (1 + 1e-6)
+    assert compose(estimator=Latent(), start_sigma=14.6, **CPU).schedule.sigma[0] <= 14.6 * (
+        1 + 1e-6
+    )
     # Where no level is visited, none is refused.
     compose(estimator=Latent(), weighting="fixed", objective={"name": "mse", "strength": 0}, **CPU)
 
@@ -638,7 +640,9 @@ def test_a_sampler_that_follows_gradients_refuses_a_prior_without_any() -> None:
 
     by_numpy = fusionkit.from_denoiser(lambda image, sigma: image, numpy=True)
     for estimator in (Plain(), by_numpy):
-        with pytest.raises(UsageError, match="sampler pigdm .* follows the prior's gradient, which"):
+        with pytest.raises(
+            UsageError, match=r"sampler pigdm .* follows the prior's gradient"
+        ):
             compose(estimator=estimator, objective=LED, sampler="pigdm", **CPU)
         assert compose(estimator=estimator, objective=LED, **CPU)(draw(2, 1, 1, 4, 4)).nfe > 0
 

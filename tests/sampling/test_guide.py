@@ -564,7 +564,9 @@ def test_the_smallest_images_run(height: int, width: int, loss: str) -> None:
 )
 def test_one_dtype_runs_through_everything(precision: str, dtype: torch.dtype) -> None:
     estimator = Counting()
-    pipe = pipeline(estimator, "dig", "increments", precision=precision, start_sigma=9.0, sampler=ANCESTRAL)
+    pipe = pipeline(
+        estimator, "dig", "increments", precision=precision, start_sigma=9.0, sampler=ANCESTRAL
+    )
     steps: list[SampledStep] = []
     fused = pipe(draw(2, 1, 1, 8, 8), on_step=steps.append)
     assert fused.image.dtype == fused.weights.dtype == dtype
