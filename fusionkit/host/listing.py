@@ -19,7 +19,13 @@ from .saving import is_result
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".npy")
 
 # What systems put into folders beside what people do; whatever begins with a dot is left out too.
-_SYSTEM_FOLDERS = ("@eaDir", "__MACOSX", "System Volume Information", "$RECYCLE.BIN")
+_SYSTEM_FOLDERS = (
+    "@eaDir",
+    "__MACOSX",
+    "System Volume Information",
+    "$RECYCLE.BIN",
+    "lost+found",
+)
 
 
 def images_of(folder: Path) -> list[Path]:
