@@ -71,6 +71,7 @@ def run_line(line: str) -> None:
     assert not code, line
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error:.* nothing here")
 @pytest.mark.parametrize("page", [p for p in PAGES if p != TUTORIAL], ids=lambda p: p.name)
 def test_documented_commands_and_code_run(page, desk):
@@ -88,6 +89,7 @@ def test_documented_commands_and_code_run(page, desk):
         assert commands > 5
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error:.* nothing here")
 def test_the_tutorial(desk, monkeypatch, capsys):
     for language, about, text in blocks(TUTORIAL):

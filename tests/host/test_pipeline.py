@@ -629,6 +629,7 @@ def test_the_loops_are_those_of_the_plugins_that_come_along() -> None:
     assert {"objectives:mse", "objectives:increments"} <= set(_first_party(OBJECTIVE))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS, ids=["from noise", "late start"])
 @pytest.mark.parametrize(("estimator", "weighting", "objective"), LOOPS)
 def test_the_whole_loop_runs_on_the_meta_device(
@@ -648,6 +649,7 @@ def test_the_whole_loop_runs_on_the_meta_device(
     assert fused.weights.shape == (3, 2, 1, 9, 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS, ids=["from noise", "late start"])
 @pytest.mark.parametrize(("estimator", "weighting", "objective"), LOOPS)
 def test_the_whole_loop_runs_on_a_cpu_and_reads_nothing_back(

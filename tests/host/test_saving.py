@@ -213,6 +213,7 @@ def writer(path: Path, name: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(files.fcntl is None, reason="needs file locks")
 def test_killed_and_racing_writers_leave_no_record_of_another_image(tmp_path):
     path = tmp_path / "o.png"

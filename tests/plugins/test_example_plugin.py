@@ -26,10 +26,14 @@ EXAMPLE = REPOSITORY / "plugins" / "example"
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 FIRST_PARTY = PROJECT["entry-points"]["fusionkit"]
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("pip") is None or importlib.util.find_spec("venv") is None,
-    reason="needs pip and venv",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("example"),
+    pytest.mark.skipif(
+        importlib.util.find_spec("pip") is None or importlib.util.find_spec("venv") is None,
+        reason="needs pip and venv",
+    ),
+]
 
 
 @dataclass(frozen=True)

@@ -472,6 +472,7 @@ def test_announced_levels_share_a_batch() -> None:
     assert estimator.calls[1][1].tolist() == [run.timesteps[2]] * 2
 
 
+@pytest.mark.slow
 def test_a_level_that_the_sampler_has_passed_is_released() -> None:
     run = make_run(draw(2, 1, 1, 8, 8), [0], GaussianEstimator())
     estimates: list[weakref.ref[Tensor]] = []
@@ -550,6 +551,7 @@ def test_a_plan_of_none_keeps_every_step() -> None:
     assert (fused.steps, fused.nfe) == (N, 2 + N)
 
 
+@pytest.mark.slow
 def test_what_a_plan_looked_at_is_released_like_the_rest() -> None:
     weighting = Planned([0, 2, 3])
     for _ in pipeline(None, weighting, "mse").steps(draw(2, 1, 1, 8, 8)):

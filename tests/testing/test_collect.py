@@ -142,6 +142,7 @@ def test_options_for_nobody_fail(pytester: pytest.Pytester) -> None:
     assert result.parseoutcomes()["failed"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["top", "hook"])
 def test_a_heavy_import_is_found(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -26,6 +26,8 @@ from tests.training.pictures import photograph_folder
 
 from .tiny import trainer
 
+pytestmark = pytest.mark.slow
+
 EXPORT = Round.file
 SMALL = [
     *("--widths", "8,16", "--blocks", "1", "--crop", "16", "--batch", "4"),

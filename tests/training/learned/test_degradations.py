@@ -52,6 +52,7 @@ def test_every_family_is_a_function_of_its_seed(family: str, K: int) -> None:
     assert (off.max() if family in CHOOSING else off.min()) > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", CHOOSING)
 @pytest.mark.parametrize("K", [2, 3])
 def test_at_times_one_source_is_the_answer_all_over(family: str, K: int) -> None:

@@ -118,6 +118,7 @@ def test_the_weights_are_its_own_and_random_state_and_gradients_are_left_alone(t
     assert torch.equal(estimator(x, ENDS), eps)
 
 
+@pytest.mark.slow
 def test_the_conformance_kit_passes(tmp_path) -> None:
     file = weights_file(tmp_path)
 
