@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -155,6 +156,10 @@ def test_plugins_lists_it(installed: Installed, tmp_path: Path) -> None:
     assert "example  fusionkit-example 0.1.0  loaded" in text
     assert "sharpest" in text
     assert "charbonnier" in text
+    for kind, name in (("recipe", "sharpest-focus"), ("reader", "pgm"), ("command", "levels")):
+        assert re.search(rf"^ +{kind} +{name} ", text, re.MULTILINE)
+    shown = installed.run("fusionkit", "--help", cwd=tmp_path).stdout
+    assert re.search(r"^  levels +print .*\(plugin example\)$", shown, re.MULTILINE)
     found = json.loads(installed.run("fusionkit", "plugins", "--json", cwd=tmp_path).stdout)
     assert {plugin["name"] for plugin in found} >= {"example", *FIRST_PARTY}
     assert {plugin["status"] for plugin in found} == {"loaded"}
