@@ -1,13 +1,15 @@
 # Two commands for a fresh machine: make demo, make test.
+# make test-quick leaves out lint, types and what is marked slow; both use WORKERS=2 processes.
 # make docs builds the documentation in site/; make dist the sdist and the wheel in dist/, which
 # make test-dist tries in a new environment, and make test-lowest with the lowest versions allowed.
 # make fuzz reads damaged image files, 50,000 or N=...; what does harm is kept in fuzz-found/.
 PYTHON ?= python3
 BIN := .venv/bin
 N ?= 50000
+WORKERS ?= 2
 READY := .venv/ready
 
-.PHONY: setup demo test fuzz lint docs dist test-dist test-lowest clean
+.PHONY: setup demo test test-quick fuzz lint docs dist test-dist test-lowest clean
 
 setup: $(READY)
 
@@ -29,8 +31,12 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Tests that share what is dear to make go to one process: --dist loadgroup.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+test-quick: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow"
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz -n $(N)

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from .host.parts import Fused
     from .host.pipeline import Pipeline
     from .host.result import Result
+    from .imaging.decoded import Decoded
     from .ops.borders import mirrored_index
     from .ops.channels import distinct, weighted_sum
     from .ops.windows import box_mean, consistent_weights, image_mean, raised
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
 
 # Imported when first asked for: most of these need torch, or files of the package.
 _LATER = {
+    "Decoded": "imaging.decoded",
     "Result": "host.result",
     "fuse": "host.fusion",
     "fuse_batch": "host.fusion",
@@ -125,6 +127,7 @@ __all__ = [
     "BuildContext",
     "Command",
     "Component",
+    "Decoded",
     "DiscretePrior",
     "Fused",
     "FusionkitError",

@@ -19,10 +19,13 @@ import fusionkit
 from tests.conftest import REPOSITORY
 
 pytest.importorskip("setuptools")
-pytestmark = pytest.mark.skipif(
-    not (REPOSITORY / ".git").exists(),
-    reason="needs a checkout: what belongs to it is asked of git",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (REPOSITORY / ".git").exists(),
+        reason="needs a checkout: what belongs to it is asked of git",
+    ),
+]
 # A link, or a picture, whose target is relative.
 RELATIVE = re.compile(r"\]\((?!\w+:|#)")
 

@@ -16,7 +16,7 @@ import tifffile
 from PIL import Image
 
 import fusionkit
-from fusionkit import BuildContext
+from fusionkit import BuildContext, Component
 from fusionkit.cli import SEPARATE, main
 from fusionkit.contract.kinds import KINDS
 from tests.conftest import REPOSITORY
@@ -71,6 +71,7 @@ def run_line(line: str) -> None:
     assert not code, line
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error:.* nothing here")
 @pytest.mark.parametrize("page", [p for p in PAGES if p != TUTORIAL], ids=lambda p: p.name)
 def test_documented_commands_and_code_run(page, desk):
@@ -88,6 +89,7 @@ def test_documented_commands_and_code_run(page, desk):
         assert commands > 5
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error:.* nothing here")
 def test_the_tutorial(desk, monkeypatch, capsys):
     for language, about, text in blocks(TUTORIAL):
@@ -131,8 +133,11 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.group)
 def test_every_kind_is_in_the_reference(kind):
     page = (REPOSITORY / "docs" / "hooks.md").read_text("utf-8")
-    protocol = kind.protocol.__name__
-    assert f"`{kind.hook}() -> Iterable[Component[{protocol}]]` | `fusionkit.{protocol}`" in page
+    does = (kind.record if kind.protocol is object else kind.protocol).__name__
+    yields = f"Component[{does}]" if kind.record is Component else does
+    assert re.search(
+        rf"`{kind.hook}\(\) -> Iterable\[{re.escape(yields)}\]` \| \[?`fusionkit.{does}`", page
+    )
     for member in kind.optional:
         assert re.search(rf"`[^`]*\b{member}\b[^`]*`", page), member
 
@@ -140,7 +145,7 @@ def test_every_kind_is_in_the_reference(kind):
 @pytest.mark.parametrize(
     "protocol",
     [fusionkit.NoiseEstimator, fusionkit.Weighting, fusionkit.Objective, fusionkit.Metric,
-     fusionkit.StartedObjective, fusionkit.Step, fusionkit.Run],
+     fusionkit.StartedObjective, fusionkit.Step, fusionkit.Run, fusionkit.Reader],
     ids=lambda protocol: protocol.__name__,
 )  # fmt: skip
 def test_every_member_of_the_contract_is_in_the_reference(protocol):

@@ -35,6 +35,7 @@ def test_there_are_examples():
     assert {"fuse", "option", "deprecated"} <= EXAMPLES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_example_gives_what_it_shows(name, pair, tmp_path, monkeypatch):
     for path, called in zip(pair, ("ir.png", "vi.png"), strict=True):

@@ -15,6 +15,8 @@ from tests.test_docstrings import MODULES
 
 pytest.importorskip("mkdocs")
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("site")]
+
 # What a page loads, in contrast to what it links to.
 LOADED = re.compile(
     r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"(?P<src>[^\"]+)\""

@@ -10,11 +10,10 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 from .._version import __version__
 from ..contract.command import BUILT_IN
-from ..contract.options import suggest
 from ..errors import FusionkitError, FusionkitWarning, PluginError, UsageError
 
 SEPARATE = {
@@ -150,7 +149,7 @@ def _warnings_in_one_line() -> Iterator[None]:
 
 def _dispatch(given: list[str]) -> int:
     if not given or given[0] in ("-h", "--help"):
-        there = {**BUILT_IN, **_separate()}
+        there = {**BUILT_IN, **_separate(), **_plugged().listed(given[1:])}
         width = max(map(len, there))
         lines = (f"  {name:<{width}}  {summary}" for name, summary in there.items())
         print(_HELP.format(commands="\n".join(lines)), end="")
@@ -161,13 +160,17 @@ def _dispatch(given: list[str]) -> int:
     if command == "--version":
         print(f"fusionkit {__version__}")
         return 0
+    if command in BUILT_IN:
+        code: int = importlib.import_module(f".{command}", __name__).main(rest)
+        return code
     if command in SEPARATE:
         return _run_separate(command, rest)
-    if command not in BUILT_IN:
-        hint = suggest(command, BUILT_IN) or f" There are {', '.join(BUILT_IN)}."
-        return complain(f"unknown command {command!r}.{hint}", 2)
-    code: int = importlib.import_module(f".{command}", __name__).main(rest)
-    return code
+    code = _plugged().run(command, rest)
+    return int(code)
+
+
+def _plugged() -> Any:
+    return importlib.import_module(".plugged", __name__)
 
 
 def _separate() -> dict[str, str]:

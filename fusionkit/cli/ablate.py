@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..contract.options import specs
 from ..contract.registry import Registry
@@ -27,6 +26,7 @@ from .arguments import (
     split_metric_options,
 )
 from .jobs import check_apart
+from .progress import counted
 from .stacking import add_stacking_flags, stacking
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
     built: dict[str, Part] = {}  # every component once, for counting costs and for running
     study, problems = _study(given, axes, options, registry, built, known)
     loading = Loading(tuple(given.no_plugin), tuple(given.plugin))
-    with _progress(len(study.cells) * len(study.scenes), given.quiet) as advance:
+    with counted(len(study.cells) * len(study.scenes), "cell", quiet=given.quiet) as advance:
         problems += run_study(
             study,
             folder,
@@ -302,20 +302,3 @@ def _steps_at_its_cost(
         target = nfe_of(variant.recipe, count, origins.registry, built)
         known.steps[key] = steps_at_nfe(variant, target, count, origins.registry, built)
     return known.steps[key]
-
-
-class _progress:  # noqa: N801 - used as a function: with _progress(...) as advance
-    """A bar over cells and scenes on stderr, at a terminal only."""
-
-    def __init__(self, total: int, quiet: bool) -> None:
-        from tqdm import tqdm
-
-        self._bar: Any = tqdm(
-            total=total, unit="cell", leave=False, disable=quiet or not sys.stderr.isatty()
-        )
-
-    def __enter__(self) -> Any:
-        return lambda done: self._bar.update()
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.close()

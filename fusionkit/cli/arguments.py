@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from ..contract.kind import Kind
 from ..contract.options import OptionSpec, specs, suggest
+from ..contract.reading import use_readers
 from ..contract.registry import Provided, Registry
 from ..errors import UsageError
 from ..host.plugins import load_plugins
@@ -171,7 +172,9 @@ def load_plugins_from(arguments: Sequence[str]) -> Registry:
     parser = Parser(add_help=False)
     add_plugin_flags(parser)
     known, _ = parser.parse_known_args(arguments)
-    return load_plugins(disabled=known.no_plugin, inline=known.plugin)
+    registry = load_plugins(disabled=known.no_plugin, inline=known.plugin)
+    use_readers(registry)
+    return registry
 
 
 def add_range_flags(parser: argparse.ArgumentParser, help: str) -> None:

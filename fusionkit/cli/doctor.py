@@ -13,6 +13,7 @@ from ..contract.registry import PluginInfo, Provided, Registry
 from . import say
 from .arguments import Parser, add_plugin_flags, load_plugins_from
 from .plugins import Listed, chosen
+from .progress import bar
 
 if TYPE_CHECKING:
     from ..testing import Outcome
@@ -117,13 +118,13 @@ def _conformance(listed: Listed) -> int:
     for plugin, found in listed:
         subjects += [plugin, *found] if plugin.status == "loaded" else []
     say(f"{len(subjects)} plugins and components are checked; --quick leaves that out")
-    with tqdm(total=len(subjects), leave=False, disable=not sys.stderr.isatty()) as bar:
+    with bar(len(subjects)) as shown:
         for subject in subjects:
-            bar.set_description_str(_name(subject))
+            shown.set_description_str(_name(subject))
             outcomes = run_checks(subject)
             with tqdm.external_write_mode():
                 wrong += _told(subject, outcomes)
-            bar.update()
+            shown.update()
     return wrong
 
 

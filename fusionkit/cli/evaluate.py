@@ -22,6 +22,7 @@ from .arguments import (
     load_plugins_from,
     split_metric_options,
 )
+from .progress import counted
 from .stacking import add_stacking_flags, stacking
 
 if TYPE_CHECKING:
@@ -193,8 +194,6 @@ def _measure(
     fused: dict[str, dict[str, Path]],
     truth: dict[str, Path] | None,
 ) -> Scores:
-    from tqdm import tqdm
-
     from ..evaluation.measure import Meter, evaluate, reference_meter
     from ..evaluation.presets import (
         chosen_metrics,
@@ -219,13 +218,7 @@ def _measure(
     if recorded and given.metric is None and given.preset is None and not given.quiet:
         say(told(recorded))
     meter = Meter(wanted, registry, given.device, metric_options(options, wanted, registry))
-    hidden = given.quiet or not sys.stderr.isatty()
-    with tqdm(total=len(scenes), unit="scene", leave=False, disable=hidden) as bar:
-
-        def advance(scene: str) -> None:
-            bar.set_description(scene)
-            bar.update()
-
+    with counted(len(scenes), "scene", quiet=given.quiet) as advance:
         return evaluate(
             fused,
             scenes,

@@ -137,13 +137,13 @@ def order_of(
             f"scenes ({_listed(scenes)}): give a folder for them, for example -o fused"
         )
     check_apart(output, sources, scenes.sources)
-    check_place(Path(output) / "any")
     extensions = tuple(FORMATS) if form is None else (f".{form}",)
     jobs = []
     for name, paths in scenes.found.items():
         traced = None if trace is None else str(Path(trace) / name)
         place = str(Path(output) / name)
         jobs.append(Job(name, tuple(map(str, paths)), place, extensions, traced))
+    check_place(jobs[0].outputs[0])
     return Order(tuple(jobs), scenes.problems, scenes.notes, kept)
 
 

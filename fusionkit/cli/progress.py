@@ -1,4 +1,4 @@
-"""One bar for everything that a command fuses, which moves as the work is done."""
+"""Bars on stderr, at a terminal only."""
 
 from __future__ import annotations
 
@@ -13,12 +13,51 @@ if TYPE_CHECKING:
     from ..host.pipeline import Pipeline
     from ..host.scene import Scene
 
+
+def bar(total: float | None, unit: str = "it", *, quiet: bool = False, form: str = "") -> Any:
+    """Return tqdm's bar, which goes when it is closed; one that shows nothing if nobody looks.
+
+    Parameters
+    ----------
+    total
+        How much there is to do, in units; None if nobody knows.
+    unit
+        What is counted.
+    quiet
+        Whether to show nothing.
+    form
+        As tqdm's ``bar_format``; empty for its own.
+    """
+    from tqdm import tqdm
+
+    hidden = quiet or not _seen()
+    return tqdm(total=total, unit=unit, leave=False, disable=hidden, bar_format=form or None)
+
+
+@contextmanager
+def counted(
+    total: int | None, unit: str, *, quiet: bool = False
+) -> Iterator[Callable[[str], None]]:
+    """Show a bar, and yield what to call with the name of each thing that is done."""
+    with bar(total, unit, quiet=quiet) as shown:
+
+        def advance(name: str) -> None:
+            shown.set_description(name)
+            shown.update()
+
+        yield advance
+
+
+def _seen() -> bool:
+    return sys.stderr.isatty()
+
+
 _FORM = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
 _MOST = 0.99  # of a scene, until it is written
 
 
 class Progress:
-    """A bar on stderr, at a terminal only.
+    """One bar for everything that a command fuses, which moves as the work is done.
 
     Parameters
     ----------
@@ -33,10 +72,8 @@ class Progress:
         self._before = 0.0
         self._scene = 0
         self._bar: Any = None
-        if not quiet and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=sum(weights), bar_format=_FORM, leave=False)
+        if not quiet and _seen():
+            self._bar = bar(sum(weights), form=_FORM)
 
     def __enter__(self) -> Self:
         return self

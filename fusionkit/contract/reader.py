@@ -35,7 +35,8 @@ class Reader(Contribution):
         :class:`fusionkit.Decoded`, which can say more. Imports that take long belong inside it.
     accepts
         ``accepts(head, name)`` looks at the first 512 bytes of a file of these names, and says
-        whether it is one. It is asked before anything is read, and has to be quick.
+        whether it is one; it is also asked about what nobody else reads, such as bytes without a
+        name. It comes before anything is read, and has to be quick.
     """
 
     extensions: tuple[str, ...]

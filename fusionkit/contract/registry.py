@@ -124,7 +124,7 @@ class Registry:
             raise UsageError(f"{kind.title} {name!r} is provided by several plugins: say {listed}")
         known = [p.component.name for p in self.all(kind)] + [p.qualified for p in self.all(kind)]
         hint = suggest(name, known) or f" There are {', '.join(sorted(set(known))) or 'none'}."
-        raise UsageError(f"unknown {kind.title} {name!r}.{hint}{self._failures()}")
+        raise UsageError(f"unknown {kind.title} {name!r}.{hint}{self.failures()}")
 
     def named(self, kind: Kind, name: Any) -> Provided | None:
         """Return the component that a name means; None if there is none, or several."""
@@ -167,7 +167,8 @@ class Registry:
             f"{name}: plugin {plugin.name} ({plugin.source}) failed to load: {plugin.error}"
         )
 
-    def _failures(self) -> str:
+    def failures(self) -> str:
+        """Say which plugins may lack in a search, since they failed to load or are disabled."""
         reasons = {"failed": "failed to load: {}", "disabled": "is disabled"}
         return "".join(
             f" Plugin {p.name} ({p.source}), which may provide it, "

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..contract.hashes import hash_of_file
+from ..contract.reading import use_readers
 from ..contract.registry import Registry
 from ..errors import FusionkitError
 from ..host.composing import compose
@@ -142,6 +143,7 @@ def start_worker(
     global _worker
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
     registry = load_plugins(disabled=loading.disabled, inline=loading.inline)
+    use_readers(registry)
     _worker = Worker(study, folder, registry, cache=cache)
 
 

@@ -188,11 +188,7 @@ def _paired(
         if len(inner) == len(folders):
             groups |= _paired(inner, problems, notes, f"{below}{composed(inner[0].name)}/")
         else:
-            notes += [
-                f"{path}: the other sources have no folder of this name, so it is left out"
-                for path in inner
-                if holds_sources(path)
-            ]
+            notes += _left_out(inner, "the other sources have no folder of this name")
     return groups
 
 
@@ -218,15 +214,31 @@ def _in_other_case(key: str, listing: dict[str, list[Path]]) -> list[Path]:
 
 def _of_folder(folder: Path, how: Stacking, problems: dict[str, str], notes: list[str]) -> Groups:
     """Group the images of a folder; without any, take each folder in it as a stack."""
-    images, inner = sources_of(folder), [each for each in folders_of(folder) if holds_sources(each)]
-    name = composed(folder.resolve().name) or "stack"
+    images, inner = sources_of(folder), folders_of(folder)
     if images:
-        notes += [f"{each}: {folder} holds images itself, so it is left out" for each in inner]
-        return group(images, name, how)
+        notes += _left_out(inner, f"{folder} holds images itself")
+        return group(images, composed(folder.resolve().name) or "stack", how)
     groups: Groups = {}
     for each in inner:
-        groups |= _stacks_below(each, composed(each.name), how, problems, notes)
+        name = composed(each.name)
+        try:
+            if holds_sources(each):
+                groups |= _stacks_below(each, name, how, problems, notes)
+        except UsageError as error:
+            problems[name] = str(error)
     return groups
+
+
+def _left_out(folders: Sequence[Path], why: str) -> list[str]:
+    """Say of folders that there are sources in them, or that nobody may look."""
+    notes = []
+    for folder in folders:
+        try:
+            if holds_sources(folder):
+                notes.append(f"{folder}: {why}, so it is left out")
+        except UsageError as error:
+            notes.append(str(error))
+    return notes
 
 
 def _stacks_below(

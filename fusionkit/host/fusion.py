@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from ..contract.reading import reading_with
 from ..contract.registry import Registry
 from ..errors import FusionkitWarning, UsageError
 from ..imaging.sources import Source
@@ -114,7 +115,8 @@ def fuse(
         )
     elif set(settings) - {"seed"} or any((task, recipe, estimator, weighting, objective, cache)):
         raise UsageError("a pipeline is already composed: only seed may be given beside it")
-    scene = Scene.load(sources, pipeline.settings)
+    with reading_with(registry):
+        scene = Scene.load(sources, pipeline.settings)
     for note in scene.notes:
         warnings.warn(note, FusionkitWarning, stacklevel=2)
     return scene.fuse(pipeline, seed, on_step)

@@ -13,13 +13,19 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..contract.reading import readers_of
 from ..errors import UsageError
+from ..imaging import EXTENSIONS
 from .saving import is_result
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".npy")
-
 # What systems put into folders beside what people do; whatever begins with a dot is left out too.
-_SYSTEM_FOLDERS = ("@eaDir", "__MACOSX", "System Volume Information", "$RECYCLE.BIN")
+_SYSTEM_FOLDERS = (
+    "@eaDir",
+    "__MACOSX",
+    "System Volume Information",
+    "$RECYCLE.BIN",
+    "lost+found",
+)
 
 
 def images_of(folder: Path) -> list[Path]:
@@ -61,7 +67,8 @@ def other_kinds(folder: Path) -> list[str]:
 
 def is_image(path: Path) -> bool:
     """Whether a file's name says that it is an image."""
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()
+    known = path.suffix.lower() in EXTENSIONS or readers_of(path.name)
+    return bool(known) and not path.name.startswith(".") and path.is_file()
 
 
 def images_by_stem(folder: Path) -> dict[str, list[Path]]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from .._version import __version__
 from ..contract.options import suggest
+from ..contract.reading import load_readers_by
 from ..contract.registry import PluginInfo, Provided, Registry
 from ..contract.stray import prints_on_stderr
 from ..errors import PluginLoadError, UsageError
@@ -125,6 +126,9 @@ def load_plugins(
             infos.append(candidate.info)
             provided.extend(found)
     return Registry(infos, provided)
+
+
+load_readers_by(load_plugins)
 
 
 def _refuse_shared_name(

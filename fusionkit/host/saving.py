@@ -128,8 +128,8 @@ def check_place(path: StrPath) -> None:
     if there == parents[0]:
         check_destination(path, overwrite=True)
     else:
-        with part_of(there / place.name):
-            pass
+        with explained(str(place)):
+            Part(there / place.name).discard()
 
 
 def check_folder(folder: StrPath, overwrite: bool = False, beside: str | None = None) -> None:

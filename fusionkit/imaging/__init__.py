@@ -1,7 +1,7 @@
 """Reading and writing images, value ranges, and the way colour goes through a fusion."""
 
 from fusionkit.imaging._encode import FORMATS
-from fusionkit.imaging._sniff import SUPPORTED
+from fusionkit.imaging._sniff import EXTENSIONS, SUPPORTED
 from fusionkit.imaging.alpha import common_alpha
 from fusionkit.imaging.colour import CHROMA_RULES, ColourPlan, chroma_offset, plan_colour
 from fusionkit.imaging.files import atomic_write, check_destination, write_text
@@ -36,6 +36,7 @@ __all__ = [
     "CHROMA_RULES",
     "DEFAULT_MAX_PIXELS",
     "DEPTHS",
+    "EXTENSIONS",
     "FORMATS",
     "LEAST_NOISE",
     "SUPPORTED",

@@ -7,6 +7,9 @@ import os
 SUPPORTED = "PNG, JPEG, BMP, TIFF, WebP, NPY"
 """The formats that are read, as messages name them."""
 
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".npy")
+"""What their files' names end in."""
+
 HEAD = 512
 """How many bytes from the beginning tell the format."""
 

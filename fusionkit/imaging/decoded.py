@@ -14,11 +14,26 @@ from fusionkit.imaging.metadata import NO_METADATA, Metadata
 class Decoded:
     """What a decoder found, as it is stored; its metadata say how it is to be turned.
 
-    `notes` are phrases without the file's name.
+    Parameters
+    ----------
+    pixels : array, (H, W) grey or (H, W, 3) RGB
+        Integers or floats.
+    alpha : array, (H, W), or None
+        Over the full scale of its type.
+    icc : bytes or None
+        The colour profile of `pixels`.
+    notes : tuple of str
+        What the person should know, phrases without the file's name.
+    stored_range : (float, float) or None
+        The values that stand for 0 and 1, where the file tells them.
+    metadata : Metadata
+        What else the file says, such as its orientation.
+    no_data : float or None
+        The value that means that there is none.
     """
 
     pixels: NDArray[Any]
-    alpha: NDArray[Any] | None
+    alpha: NDArray[Any] | None = None
     icc: bytes | None = None
     notes: tuple[str, ...] = ()
     stored_range: tuple[float, float] | None = None

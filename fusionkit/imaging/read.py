@@ -8,18 +8,20 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 
+from fusionkit.contract.reading import readers
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging import _npy, _png
 from fusionkit.imaging._npy import decode_npy
 from fusionkit.imaging._pillow import decode_bmp, decode_jpeg, decode_webp
 from fusionkit.imaging._png import decode_png
 from fusionkit.imaging._raw import MAX_PIXELS_VARIABLE, Raw
-from fusionkit.imaging._sniff import HEAD, SUPPORTED, other_format
+from fusionkit.imaging._sniff import EXTENSIONS, HEAD, SUPPORTED, other_format
 from fusionkit.imaging._tiff import decode_tiff
 from fusionkit.imaging._tiff_file import SIGNATURES as TIFF_SIGNATURES
 from fusionkit.imaging.decoded import Decoded
 from fusionkit.imaging.making import checked_picture
 from fusionkit.imaging.picture import Picture
+from fusionkit.imaging.plugged import decoder_by_content, decoder_by_name
 from fusionkit.imaging.values import ValueRange
 
 DEFAULT_MAX_PIXELS = 2**28
@@ -49,9 +51,10 @@ def read_picture(
 ) -> Picture:
     """Read one source image.
 
-    PNG, JPEG, BMP, TIFF, WebP and NPY are told apart by content. 8- and 16-bit integers and
-    floats keep their depth; 1-, 2- and 4-bit images become uint8 at full scale, palettes RGB,
-    transparent colours alpha; CMYK and YCbCr become RGB. Exif and TIFF orientation is applied.
+    PNG, JPEG, BMP, TIFF, WebP and NPY are told apart by content; plugins may read other formats.
+    8- and 16-bit integers and floats keep their depth; 1-, 2- and 4-bit images become uint8 at
+    full scale, palettes RGB, transparent colours alpha; CMYK and YCbCr become RGB. Exif and TIFF
+    orientation is applied.
 
     Parameters
     ----------
@@ -178,12 +181,21 @@ def _read_bytes(name: str, max_pixels: int) -> bytes:
 def _decoder(name: str, head: bytes) -> tuple[str, Callable[[Raw], Decoded]]:
     if not head:
         raise ImageError(f"{name}: the file is empty: get it anew")
+    ending = os.path.splitext(name)[1].lower()
+    # Formats such as camera raw are TIFF by their first bytes: a reader of theirs comes first.
+    plugged = decoder_by_name(name, head) if ending and ending not in EXTENSIONS else None
+    if plugged is not None:
+        return plugged
     for signature, at, format_name, decoder in _DECODERS:
         if head.startswith(signature, at):
             return format_name, decoder
+    plugged = decoder_by_content(name, head)
+    if plugged is not None:
+        return plugged
     other = other_format(name, head)
     if other is not None:
         raise ImageError(f"{name}: {other}")
     raise ImageError(
-        f"{name}: the content is no image of a supported format: give one of {SUPPORTED}"
+        f"{name}: the content is no image of a supported format: give one of "
+        f"{', '.join([SUPPORTED, *(each.qualified for each in readers())])}"
     )

@@ -1,4 +1,7 @@
-"""A third-party plugin of fusionkit: the weighting ``sharpest``, the objective ``charbonnier``.
+"""A third-party plugin of fusionkit: something of every kind that needs no network.
+
+The weighting ``sharpest``, the objective ``charbonnier``, a recipe of the two, a reader of PGM
+files, and the command ``fusionkit levels``.
 
 Importing this module imports no torch, so that listing plugins stays quick: the
 annotations are text, and what needs torch imports it where it runs.
@@ -6,7 +9,8 @@ annotations are text, and what needs torch imports it where it runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,8 +18,11 @@ from fusionkit import (
     IDENTITY_PRESERVING,
     SOURCE_SYMMETRIC,
     BuildContext,
+    Command,
     Component,
     Objective,
+    Reader,
+    Recipe,
     Run,
     StartedObjective,
     StartedWeighting,
@@ -28,6 +35,8 @@ from fusionkit import (
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from fusionkit import Decoded
 
 
 @dataclass(frozen=True)
@@ -213,3 +222,80 @@ def fusionkit_objectives() -> Iterable[Component[Objective]]:
             frozenset({SOURCE_SYMMETRIC, IDENTITY_PRESERVING}),
         )
     ]
+
+
+FOCUS = """
+# Two or more focus settings: the sharper source counts, and one that differs much is outvoted.
+metrics = "multi-focus"
+estimator = "diffusion:gaussian"
+
+[weighting]
+name = "example:sharpest"
+window = 11
+
+[objective]
+name = "example:charbonnier"
+strength = 0.0
+"""
+
+
+@hookimpl
+def fusionkit_recipes() -> Iterable[Recipe]:
+    """Return the recipe of this plugin."""
+    return [Recipe("sharpest-focus", "sharp regions by their contrast, robustly", FOCUS)]
+
+
+_GAP = rb"(?:\s|#[^\n]*\n)+"  # white space and comments
+_PGM = re.compile(rb"P5" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)\s")
+
+
+def _read_pgm(data: bytes, name: str) -> Decoded:
+    """Read binary PGM: a header (width, height, greatest value), then rows of 8 or 16 bits."""
+    import numpy as np
+
+    from fusionkit import Decoded
+
+    header = _PGM.match(data)
+    if header is None:
+        raise ValueError("its header is damaged")
+    width, height, greatest = map(int, header.groups())
+    kind = np.dtype("u1" if greatest < 256 else ">u2")
+    if len(data) - header.end() < width * height * kind.itemsize:
+        raise ValueError("it ends too early")
+    pixels = np.frombuffer(data, kind, width * height, header.end())
+    return Decoded(pixels.reshape(height, width), stored_range=(0, greatest))
+
+
+@hookimpl
+def fusionkit_readers() -> Iterable[Reader]:
+    """Return the reader of this plugin."""
+    return [
+        Reader(
+            "pgm",
+            "grey images of 8 and 16 bits (binary PGM)",
+            (".pgm",),
+            _read_pgm,
+            lambda head, name: head.startswith(b"P5"),
+        )
+    ]
+
+
+def _levels(arguments: Sequence[str]) -> int:
+    """Print the size, type and values of images."""
+    from argparse import ArgumentParser
+
+    from fusionkit.imaging import read_picture
+
+    parser = ArgumentParser("fusionkit levels", description="Print the values of images.")
+    parser.add_argument("images", nargs="+", metavar="IMAGE")
+    for path in parser.parse_args(arguments).images:
+        pixels = read_picture(path).pixels
+        low, high = pixels.min(), pixels.max()
+        print(f"{path}: {pixels.shape}, {pixels.dtype}, {low} to {high}, mean {pixels.mean():.1f}")
+    return 0
+
+
+@hookimpl
+def fusionkit_commands() -> Iterable[Command]:
+    """Return the command of this plugin."""
+    return [Command("levels", "print the size, type and values of images", _levels)]

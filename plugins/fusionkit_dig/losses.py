@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fusionkit import box_mean
+from fusionkit.ops.similarity import ssim_map
 
 LossMap = Callable[[Tensor, Tensor], Tensor]
 
@@ -36,12 +37,9 @@ def ssim(estimate: Tensor, source: Tensor) -> Tensor:
 
     The constants are those of a value range of 2, which is that of [-1, 1].
     """
-    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
     products = estimate, source, estimate**2, source**2, estimate * source
     x, y, xx, yy, xy = (box_mean(product, 7) for product in products)
-    covariance = 2 * (xy - x * y) + c2
-    variances = (xx - x * x) + (yy - y * y) + c2
-    similarity = (2 * x * y + c1) * covariance / ((x * x + y * y + c1) * variances)
+    similarity = ssim_map(x, y, xx - x * x, yy - y * y, xy - x * y, span=2)
     return (1 - similarity).mean(-3, keepdim=True)
 
 

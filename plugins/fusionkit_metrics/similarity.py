@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fusionkit.ops.similarity import ssim_map
+
 from .filters import box, gaussian, gradients, smooth
 from .measure import Local, Measure, mean, weighted_mean
 
@@ -72,12 +74,10 @@ class StructuralSimilarity(Local):
 
     def measure(self, fused: Tensor, sources: Tensor, where: Tensor | None = None) -> Tensor:
         """Return (B,)."""
-        c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
         m = Moments(fused, sources, gaussian(11, 1.5))
-        of_fused, of_source = m.mean_fused + MID, m.mean + MID
-        top = (of_source * of_fused).mul_(2).add_(c1) * m.covariance.mul_(2).add_(c2)
-        bottom = of_source.square_().add_(of_fused.square() + c1)
-        return mean(top / bottom.mul_(m.variance.add_(m.variance_fused + c2)), where).sum(0)
+        means = m.mean + MID, m.mean_fused + MID
+        similar = ssim_map(*means, m.variance, m.variance_fused, m.covariance, span=255)
+        return mean(similar, where).sum(0)
 
 
 class Yang(Measure):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fusionkit.ops.similarity import MOST, psnr
+
 from .filters import gradients
 from .measure import Local, Pixelwise, mean
 
@@ -140,20 +142,17 @@ class MeanSquaredError(Pixelwise):
 class PeakSignalToNoise(Pixelwise):
     """PSNR = 10 log10(255² / MSE), of the mean MSE over sources, and at most 100 dB.
 
-    The cap makes the PSNR of an image against itself a number, so that a mean
-    over a set that holds one such image stays one. It lies far above the 58.9 dB
-    that rounding to 8 bits leaves, and so hides no difference that matters.
+    See :func:`fusionkit.ops.similarity.psnr` for why there is a cap.
     """
 
     name = "psnr"
     convention = "dB, peak 255, of the mean MSE over sources; capped at 100 dB"
-    bounds = (0.0, 100.0)
+    bounds = (0.0, MOST)
     reference = "Jagalingam, Hegde, Aquat. Procedia 4 (2015) 133-142"
 
     def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
         """Return (B,)."""
-        error = squared_error(fused, sources)
-        return 10 * torch.log10(255.0**2 / error.clamp_min(255.0**2 * 1e-10))
+        return psnr(squared_error(fused, sources), 255)
 
 
 def squared_error(fused: Tensor, sources: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from fusionkit import box_mean, image_mean
+from fusionkit.ops.similarity import ssim_map
 
 from .differences import gradient
 
@@ -71,15 +72,14 @@ def similarity(sources: Tensor, weights: Tensor) -> Condition:
     Wang et al., IEEE TIP 13, 600 (2004), with a uniform window of 7 x 7 pixels. At the
     border it is cut off, so that any size will do: below 4 x 4 it is the whole image.
     """
-    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # values span 2
-    y, yy = box_mean(sources, 7), box_mean(sources.square(), 7)
+    y = box_mean(sources, 7)
+    yy = box_mean(sources.square(), 7) - y.square()
 
     def condition(f: Tensor) -> Tensor:
         means = box_mean(torch.cat([torch.stack([f, f.square()]), f * sources]), 7)
         x, xx, xy = means[0], means[1], means[2:]
-        agreement = (2 * x * y + c1) * (2 * (xy - x * y) + c2)
-        most = (x.square() + y.square() + c1) * (xx - x.square() + yy - y.square() + c2)
-        return _mean((weights * (1 - agreement / most)).sum(0))
+        similar = ssim_map(x, y, xx - x.square(), yy, xy - x * y, span=2)
+        return _mean((weights * (1 - similar)).sum(0))
 
     return condition
 

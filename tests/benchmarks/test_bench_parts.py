@@ -24,6 +24,8 @@ from fusionkit.recipes.layers import merge, task_recipe
 
 from .benches import bench, mean, missing_tools
 
+pytestmark = pytest.mark.slow
+
 GUIDED = """\
 steps = {steps}
 start-sigma = 0.34

@@ -11,6 +11,8 @@ import fusionkit
 from fusionkit.evaluation.scores import Scores
 from tests.conftest import data_folder
 
+pytestmark = pytest.mark.slow
+
 COLUMNS = ("en", "sd", "sf", "ag", "mi", "scd", "vif", "qabf", "ssim", "rank9", "rank5")
 CT_MRI = """
 max            4.537 83.643 33.546 7.373 5.292 1.515 0.620 0.625 1.492 2.11 1.40

@@ -20,6 +20,8 @@ from fusionkit.host import fingerprint
 
 from .benches import QUICK, bench, mean, missing_tools
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("arguments", [["bench", "--help"], ["bench", "quality", "--help"]])
 def test_help_imports_no_torch(arguments):

@@ -18,6 +18,8 @@ from fusionkit.cli import main
 from fusionkit.testing.doubles import ConstantWeights, WeightedMean, WhiteGaussian
 from tests.plugins.diffusion.compact.tiny import weights_file
 
+pytestmark = pytest.mark.slow
+
 SAMPLED = ["--recipe", str(Path(__file__).with_name("sampled.toml"))]
 SMALL = ["bench", "speed", "--size", "40x24", *SAMPLED, "--repeats", "2"]
 

@@ -24,6 +24,7 @@ sys.exit(code)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -132,6 +133,7 @@ def test_plugins_shows_disabled_and_unknown(capsys):
     assert "Did you mean dig" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_doctor_finds_a_plugin_of_this_installation_in_order(capsys):
     assert main(["doctor", "dig"]) == 0
     shown, said = capsys.readouterr()
@@ -167,6 +169,7 @@ def test_doctor_refuses_an_unknown_name(capsys):
     assert "Did you mean dig" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_doctor_reports_a_component_that_breaks_its_contract(tmp_path, capsys):
     plugin = tmp_path / "lopsided.py"
     plugin.write_text(
@@ -214,6 +217,7 @@ def test_only_what_is_a_lack_of_memory_is_called_so():
         assert "out of memory" not in str(explain(error))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_reason_to_fail(pair, tmp_path, closed):
     out = tmp_path / "o.png"

@@ -327,6 +327,7 @@ def test_a_progress_bar_is_shown_at_a_terminal_only(pair, tmp_path, capsys, monk
     assert "b.png" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["tno", "roadscene", "rgb-nir", "lytro", "lytro3", "mefb", "classic", "ct-mri", "pet-mri"],

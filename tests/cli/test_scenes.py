@@ -103,6 +103,7 @@ def test_empty_names_are_unset_variables(pair, tmp_path, capsys, monkeypatch):
     assert not Path(out).exists()
 
 
+@pytest.mark.slow
 def test_one_bar_moves_with_the_work_of_all_scenes(folders, tmp_path, capsys, monkeypatch):
     big = np.random.default_rng(0).integers(0, 256, (80, 104), dtype=np.uint8)
     for folder in folders:
@@ -322,6 +323,7 @@ def test_what_is_finished_is_of_this_recipe_and_these_sources(folders, tmp_path,
     assert content(out)["1.png"] != before["1.png"]
 
 
+@pytest.mark.slow
 def test_what_is_finished_has_its_trace(folders, tmp_path, capsys):
     out, why = tmp_path / "out", tmp_path / "why"
     assert run(*folders, "-o", out) == 0
@@ -331,6 +333,7 @@ def test_what_is_finished_has_its_trace(folders, tmp_path, capsys):
     assert run(*folders, "-o", out, "--trace", why) == 0
 
 
+@pytest.mark.slow
 def test_all_is_fused_if_nobody_reads_the_lines(folders, tmp_path):
     program = "import sys; from fusionkit.cli import main; sys.exit(main(sys.argv[1:]))"
     arguments = ["run", *map(str, folders), "-o", str(tmp_path / "out"), *QUICK]
@@ -438,6 +441,7 @@ def test_names_that_are_not_unicode(folders, tmp_path, capsys):
     assert whole(tmp_path / "out" / os.fsdecode(odd))
 
 
+@pytest.mark.slow
 def test_a_scene_that_is_called_up(pair, tmp_path, capsys):
     (tmp_path / "in").mkdir()
     manifest = tmp_path / "in" / "scenes.csv"

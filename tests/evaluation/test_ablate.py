@@ -16,6 +16,8 @@ from PIL import Image
 from fusionkit.cli import main
 from fusionkit.evaluation.folder import read_results, read_study
 
+pytestmark = pytest.mark.slow
+
 QUICK = [
     *("--estimator", "gaussian", "--objective", "increments"),
     "--metric",

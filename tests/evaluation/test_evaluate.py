@@ -325,6 +325,7 @@ ROWS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 def test_a_whole_table_row_is_reproduced(name, capsys):
     folder = data_folder()

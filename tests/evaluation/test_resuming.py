@@ -28,6 +28,8 @@ import torch
 from dataclasses import dataclass
 from fusionkit import Component, hookimpl, option
 
+pytestmark = pytest.mark.slow
+
 @dataclass(frozen=True)
 class Options:
     table: str = option("", "A file with the weight of the first source.")

@@ -140,6 +140,7 @@ def test_the_randomisation_test_counts_signs():
     assert randomisation_test(sample)[0] == pytest.approx(expected, rel=0.15)
 
 
+@pytest.mark.slow
 def test_false_statements_are_as_rare_as_said():
     """Where nothing differs, a table of 20 comparisons says so in 19 of 20 cases or more."""
     generator = np.random.default_rng(4)

@@ -15,9 +15,12 @@ from .seeds import seeds
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/statm").exists(), reason="needs fork and Linux's limits of memory"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not Path("/proc/self/statm").exists(), reason="needs fork and Linux's limits of memory"
+    ),
+]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import unicodedata
@@ -248,6 +249,37 @@ def test_images_beside_folders_are_taken_and_the_folders_told(tmp_path):
     assert list(scenes.found) == ["all"]
     assert len(scenes.notes) == 1
     assert "raw" in scenes.notes[0]
+
+
+@pytest.fixture
+def closed(monkeypatch):
+    """Make folders of some name ones that nobody may list, whoever runs the test."""
+    list_of = Path.iterdir
+
+    def close(name):
+        def iterdir(folder):
+            if folder.name == name:
+                raise PermissionError(errno.EACCES, "Permission denied")
+            return list_of(folder)
+
+        monkeypatch.setattr(Path, "iterdir", iterdir)
+
+    return close
+
+
+def test_a_folder_that_nobody_may_list_stops_no_other(tmp_path, closed):
+    stacks = put(tmp_path / "stacks", "one/1.png", "one/2.png", "two/1.png", "two/2.png")
+    (tmp_path / "near").mkdir()
+    near = put(tmp_path / "near", "1.png", "two/1.png")
+    far = put(tmp_path / "far", "1.png")
+    closed("two")
+    scenes = find_scenes([stacks])
+    assert list(scenes.found) == ["one"]
+    assert scenes.problems == {"two": f"{stacks / 'two'}: cannot be listed: Permission denied"}
+    for sources in ([near, far], [put(stacks, "left.png", "right.png")]):
+        scenes = find_scenes(sources)
+        assert scenes.problems == {}
+        assert any("two: cannot be listed" in note for note in scenes.notes)
 
 
 def test_files_of_several_pages_are_stacks(tmp_path):

@@ -25,6 +25,8 @@ from fusionkit.recipes.settings import Settings
 from ..conftest import real_scenes
 from ..plugins.diffusion.tiny import checkpoint
 
+pytestmark = pytest.mark.slow
+
 SIDE = 48
 FEWER: dict[str, dict[str, Any]] = {"condition-bank": {"iterations": 3}}
 

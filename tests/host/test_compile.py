@@ -57,6 +57,7 @@ def test_without_a_compiler_it_is_one_line(monkeypatch, capsys):
         check_compiler("cuda")
 
 
+@pytest.mark.slow
 def test_the_network_can_be_traced_whole_and_estimates_the_same(monkeypatch, tmp_path):
     compiling = torch.nn.Module.compile
 

@@ -209,6 +209,7 @@ def test_images_keep_what_their_files_say():
     assert fusionkit.fuse([clear, clear], **QUICK).image.shape == (*SIZE, 4)
 
 
+@pytest.mark.slow
 def test_sources_of_no_use_are_named():
     good = random_image(1, np.uint8)
     with pytest.raises(UsageError, match=r"in one list: fuse\(\[a, b\]\)"):
@@ -307,6 +308,7 @@ def test_any_size_comes_back_uncropped(size):
         assert np.isfinite(image).all()
 
 
+@pytest.mark.slow
 def test_up_to_six_sources_in_any_order_give_one_image():
     sources = [random_image(seed, np.uint8) for seed in range(6)]
     for count in range(2, 7):

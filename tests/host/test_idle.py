@@ -131,6 +131,7 @@ def test_every_setting_and_option_of_the_recipes_is_tried() -> None:
             assert names <= set(OPTIONS) | FILES
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::fusionkit.FusionkitWarning")
 @pytest.mark.parametrize("task", fusionkit.tasks())
 def test_in_a_shipped_recipe_what_is_idle_changes_no_bit_and_the_rest_does(

@@ -640,9 +640,7 @@ def test_a_sampler_that_follows_gradients_refuses_a_prior_without_any() -> None:
 
     by_numpy = fusionkit.from_denoiser(lambda image, sigma: image, numpy=True)
     for estimator in (Plain(), by_numpy):
-        with pytest.raises(
-            UsageError, match=r"sampler pigdm .* follows the prior's gradient"
-        ):
+        with pytest.raises(UsageError, match=r"sampler pigdm .* follows the prior's gradient"):
             compose(estimator=estimator, objective=LED, sampler="pigdm", **CPU)
         assert compose(estimator=estimator, objective=LED, **CPU)(draw(2, 1, 1, 4, 4)).nfe > 0
 
@@ -743,6 +741,7 @@ def test_the_loops_are_those_of_the_plugins_that_come_along() -> None:
     assert _first_party(SAMPLER) == [f"samplers:{name}" for name in SAMPLERS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS, ids=["from noise", "late start"])
 @pytest.mark.parametrize(("estimator", "weighting", "objective"), LOOPS)
 def test_the_whole_loop_runs_on_the_meta_device(
@@ -762,6 +761,7 @@ def test_the_whole_loop_runs_on_the_meta_device(
     assert fused.weights.shape == (3, 2, 1, 9, 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS, ids=["from noise", "late start"])
 @pytest.mark.parametrize(("estimator", "weighting", "objective"), LOOPS)
 def test_the_whole_loop_runs_on_a_cpu_and_reads_nothing_back(

@@ -151,6 +151,8 @@ def test_folders_are_made(tmp_path):
     for below in (path / "c" / "o.png", path / "o.png"):
         with pytest.raises(UsageError, match=r"o\.png is a file, not a folder"):
             check_result(below)
+    with pytest.raises(UsageError, match=r"^/proc/new/a/o\.png: it cannot be written"):
+        check_result("/proc/new/a/o.png")
     for folder in (f"{tmp_path}/new/", f"{tmp_path}/a/", str(tmp_path)):
         with pytest.raises(UsageError, match="folder: give the name of a file in it"):
             check_result(folder)
@@ -211,6 +213,7 @@ def writer(path: Path, name: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(files.fcntl is None, reason="needs file locks")
 def test_killed_and_racing_writers_leave_no_record_of_another_image(tmp_path):
     path = tmp_path / "o.png"

@@ -78,6 +78,7 @@ LOSSLESS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extension", LOSSLESS)
 @examples
 @given(data=st.data())
@@ -169,6 +170,7 @@ def test_a_cut_shows_or_does_no_harm(tmp_path, name, data):
     np.testing.assert_array_equal(cut.pixels, expected.pixels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(SEVERAL))
 def test_several_images_cut_anywhere(tmp_path, name):
     """No cut makes one picture of a file of several, nor a shorter stack."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,10 +27,14 @@ EXAMPLE = REPOSITORY / "plugins" / "example"
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
 FIRST_PARTY = PROJECT["entry-points"]["fusionkit"]
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("pip") is None or importlib.util.find_spec("venv") is None,
-    reason="needs pip and venv",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.xdist_group("example"),
+    pytest.mark.skipif(
+        importlib.util.find_spec("pip") is None or importlib.util.find_spec("venv") is None,
+        reason="needs pip and venv",
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,10 @@ def test_plugins_lists_it(installed: Installed, tmp_path: Path) -> None:
     assert "example  fusionkit-example 0.1.0  loaded" in text
     assert "sharpest" in text
     assert "charbonnier" in text
+    for kind, name in (("recipe", "sharpest-focus"), ("reader", "pgm"), ("command", "levels")):
+        assert re.search(rf"^ +{kind} +{name} ", text, re.MULTILINE)
+    shown = installed.run("fusionkit", "--help", cwd=tmp_path).stdout
+    assert re.search(r"^  levels +print .*\(plugin example\)$", shown, re.MULTILINE)
     found = json.loads(installed.run("fusionkit", "plugins", "--json", cwd=tmp_path).stdout)
     assert {plugin["name"] for plugin in found} >= {"example", *FIRST_PARTY}
     assert {plugin["status"] for plugin in found} == {"loaded"}

@@ -359,6 +359,7 @@ def test_the_command_line(pair: tuple[str, str], tmp_path: Path) -> None:
     assert (record["run"]["nfe"], record["run"]["cached"]) == (3, 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_the_variants_of_a_study_share_a_cache(
     jobs: str, pair: tuple[str, str], tmp_path: Path

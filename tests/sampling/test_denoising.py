@@ -133,6 +133,7 @@ def settings():
     }
 
 
+@pytest.mark.slow
 def test_colour_loses_its_noise_too():
     photograph = data.astronaut()[:128, 150:278].astype(float)
     sources = [eight_bit(photograph, 20, 0), eight_bit(photograph.mean(-1), 20, 1)]

@@ -485,6 +485,7 @@ def test_announced_levels_share_a_batch() -> None:
     assert estimator.calls[1][1].tolist() == [run.sigma[2]] * 2
 
 
+@pytest.mark.slow
 def test_a_level_that_the_sampler_has_passed_is_released() -> None:
     run = make_run(draw(2, 1, 1, 8, 8), [0], GaussianEstimator())
     estimates: list[weakref.ref[Tensor]] = []

@@ -160,6 +160,7 @@ def test_waiving_what_no_component_promises_fails(pytester: pytest.Pytester) -> 
     assert result.parseoutcomes()["failed"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["top", "hook"])
 def test_a_heavy_import_is_found(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -18,6 +18,7 @@ PROVIDED = [provided for provided in REGISTRY.all() if provided.plugin.name in O
 NEEDS_WEIGHTS = {"adm", "diffusers"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OURS)
 def test_the_plugin_is_sound(name: str) -> None:
     checks = list(checks_for(REGISTRY.plugin(name)))
@@ -26,6 +27,7 @@ def test_the_plugin_is_sound(name: str) -> None:
         check.run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("component", "check"),
     [

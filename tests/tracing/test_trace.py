@@ -341,6 +341,7 @@ def test_the_window_is_mirrored_however_small_the_image() -> None:
 # Files
 
 
+@pytest.mark.slow
 def test_files_are_written_whole_and_the_same_again(tmp_path: Path) -> None:
     trace = traced(composed("dig"), synthetic_sources(3))
     trace.names = ("a", "x$y$_{", "\u96ea" * 60)
@@ -420,6 +421,7 @@ def run_command(*arguments: str) -> int:
     return main(["run", *arguments, "--steps", "3"])
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_trace_and_the_same_image(
     pair: tuple[str, str], tmp_path: Path
 ) -> None:
@@ -486,6 +488,7 @@ def test_scenes_have_a_trace_each(
     assert summary["sources"] == ["near/1", "far/1"]
 
 
+@pytest.mark.slow
 def test_matplotlib_is_imported_when_pictures_are_drawn_only(pair: tuple[str, str]) -> None:
     code = f"""
 import sys, fusionkit

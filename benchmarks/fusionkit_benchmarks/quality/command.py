@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fusionkit.cli import complain
 from fusionkit.cli.arguments import Parser, add_plugin_flags, load_plugins_from
+from fusionkit.cli.progress import counted
 from fusionkit.errors import UsageError
 from fusionkit.recipes.layers import Layer, read_recipe, task_recipe, tasks
 
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     settings = _settings(given, plan, {r.name: r.recipe for r in made.recipes.values()})
     outcomes = []
     with ExitStack() as stack:
-        progress = _progress(stack, given.quiet)
+        progress = stack.enter_context(counted(None, "result", quiet=given.quiet))
         workers = _workers(stack, given, plan) if tables else None
         for place, table in enumerate(tables):
             work = partial(workers.scenes, place) if workers else None
@@ -280,18 +280,3 @@ def _workers(stack: ExitStack, given: argparse.Namespace, plan: Plan) -> Workers
     workers = Workers(plan, Path(given.output), given.any_code, loading, given.jobs)
     stack.enter_context(workers.pool)
     return workers
-
-
-def _progress(stack: ExitStack, quiet: bool) -> Any:
-    """Return what is called with every finished result: a counter on stderr, at a terminal only."""
-    from tqdm import tqdm
-
-    bar: Any = stack.enter_context(
-        tqdm(unit="result", leave=False, disable=quiet or not sys.stderr.isatty())
-    )
-
-    def advance(done: str) -> None:
-        bar.set_description(done)
-        bar.update()
-
-    return advance

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -15,6 +14,7 @@ from fusionkit.evaluation.measure import Meter, ground_column
 from fusionkit.evaluation.presets import REFERENCE_METRICS, own_metrics
 from fusionkit.evaluation.scores import Column
 from fusionkit.host.fingerprint import code_of_class, code_of_modules, combined
+from fusionkit.ops.similarity import psnr
 
 from ..photographs import Pixels, luma_of_pixels
 from .scenes import Made
@@ -90,8 +90,8 @@ def psnr_after_fit(luma: Luma, truth: Luma) -> float:
     centred, wanted = luma - luma.mean(), truth - truth.mean()
     power = float((centred**2).mean())
     gain = max(0.0, float((centred * wanted).mean()) / power) if power > 0 else 0.0
-    error = float(((gain * centred - wanted) ** 2).mean())
-    return 10 * math.log10(255**2 / max(error, 255**2 * 1e-10))
+    error = ((gain * centred - wanted) ** 2).mean()
+    return float(psnr(torch.as_tensor(error), 255))
 
 
 def _code(meter: Meter) -> str:

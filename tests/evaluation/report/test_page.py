@@ -16,6 +16,8 @@ from .conftest import prefer, requested, resize
 from .studies import HOSTILE, METRICS, ROWS, change_lines, write_study
 from .test_report import MANY, no_plugins
 
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
+
 SCENE = "a\"b'c & <i>d"
 
 

@@ -293,6 +293,7 @@ def test_the_number_of_scenes_is_capped_and_said(tmp_path):
     assert page.count('"problems":[]') == 2
 
 
+@pytest.mark.slow
 def test_images_over_the_budget_are_made_smaller_then_left_out(tmp_path, monkeypatch):
     write_study(tmp_path / "s", size=(1000, 600))
     summary = summarise(tmp_path / "s", no_plugins())

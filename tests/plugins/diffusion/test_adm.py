@@ -161,6 +161,7 @@ def test_the_architecture_is_read_off_the_shapes(arch) -> None:
     assert infer_architecture(shapes, arch.head_channels, arch.attention_order) == arch
 
 
+@pytest.mark.slow
 def test_the_conformance_kit_passes(tmp_path) -> None:
     options = {"checkpoint": str(checkpoint(tmp_path)), "head-channels": 32}
     waive = ["denoises_a_smooth_image"]  # nobody has trained it

@@ -187,6 +187,7 @@ def independent(monkeypatch):
     return importlib.import_module("azula_adm.unet").UNetModel
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arch",
     [

@@ -127,6 +127,7 @@ def theirs(folder: str, start: Tensor, steps: int, exact: bool) -> tuple[Tensor,
     return x, scheduler.timesteps.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
 def test_our_ddim_is_the_librarys(tmp_path, prediction) -> None:
     folder = saved(tmp_path, prediction_type=prediction)
@@ -180,6 +181,7 @@ def test_half_precision_is_the_torsos_alone(tmp_path, precision, far) -> None:
     assert 0 < (half - full).abs().mean() < far * full.std()
 
 
+@pytest.mark.slow
 def test_the_conformance_kit_passes(tmp_path) -> None:
     for prediction in ("epsilon", "v_prediction"):
         options = {"folder": saved(tmp_path / prediction, prediction_type=prediction)}

@@ -26,6 +26,7 @@ TWO = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TWO)
 def test_against_reference(name: str) -> None:
     fused, sources = scene(49, 58, seed=3)
@@ -33,6 +34,7 @@ def test_against_reference(name: str) -> None:
     assert value(name, fused, *sources) == pytest.approx(expected, rel=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["qabf", "vif", "mef-ssim", "qw", "fmi-pixel"])
 def test_against_reference_with_three_sources(name: str) -> None:
     fused, sources = scene(42, 45, K=3, seed=4)

@@ -77,6 +77,7 @@ def test_symmetric_is_the_dense_reference_over_several_steps(
             assert np.abs(got[b, 0].numpy() - carried[b][0]).max() < 1e-10
 
 
+@pytest.mark.slow
 def test_every_iteration_lowers_the_energy_down_to_its_minimum() -> None:
     sources, weights, x0 = draw(3, 1, 1, 5, 4), some_weights(3, 1, 5, 4), draw(1, 1, 5, 4, seed=9)
     run = run_of(sources)

@@ -14,7 +14,7 @@ from fusionkit_diffusion.compact import CompactEstimator
 from fusionkit_diffusion.compact_file import read_file
 from fusionkit_diffusion.compact_network import Architecture
 from fusionkit_training.compact import train
-from fusionkit_training.compact.denoising import noisy, psnr
+from fusionkit_training.compact.denoising import clipped_psnr, noisy
 from fusionkit_training.compact.muon import RMS, orthogonalised
 from fusionkit_training.compact.round import Round
 from fusionkit_training.rounds import CHECKPOINT, LOG
@@ -25,6 +25,8 @@ from tests.plugins.diffusion.compact.tiny import one_line
 from tests.training.pictures import photograph_folder
 
 from .tiny import trainer
+
+pytestmark = pytest.mark.slow
 
 EXPORT = Round.file
 SMALL = [
@@ -60,7 +62,7 @@ def test_a_few_steps_beat_the_noise(photos) -> None:
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
     image = train.validation_images([photos / "1.png"], 4, "cpu")
     for sigma, reached in learner.validate(image).items():
-        assert reached > psnr((noisy(image[0], sigma)[0] + 1) / 2, image[0]) + 2, sigma
+        assert reached > clipped_psnr((noisy(image[0], sigma)[0] + 1) / 2, image[0]) + 2, sigma
 
 
 def test_what_is_drawn_is_a_function_of_the_step_alone(photos) -> None:

@@ -17,7 +17,7 @@ from fusionkit_training.learned.degradations import (
     regions,
 )
 from fusionkit_training.learned.draw import Draw
-from fusionkit_training.learned.evaluate import BASELINES, mean_of, oracle, psnr
+from fusionkit_training.learned.evaluate import BASELINES, mean_of, oracle, weighted_psnr
 from fusionkit_training.learned.filters import disc_blur, gaussian_blur, gaussian_matrix
 from fusionkit_training.learned.losses import choice, distance, training_loss
 from fusionkit_training.learned.samples import assemble, draw_levels
@@ -52,6 +52,7 @@ def test_every_family_is_a_function_of_its_seed(family: str, K: int) -> None:
     assert (off.max() if family in CHOOSING else off.min()) > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", CHOOSING)
 @pytest.mark.parametrize("K", [2, 3])
 def test_at_times_one_source_is_the_answer_all_over(family: str, K: int) -> None:
@@ -68,9 +69,11 @@ def test_at_times_one_source_is_the_answer_all_over(family: str, K: int) -> None
 @pytest.mark.parametrize("family", ["focus", "contrast", "structure"])
 def test_the_answer_is_in_the_sources_but_not_in_their_mean(family: str) -> None:
     batch = batch_of(family)
-    assert psnr(oracle(batch), batch) > psnr(mean_of(batch), batch) + 5
-    regional = psnr(BASELINES["regions"](batch), batch)
-    assert psnr(mean_of(batch), batch) + 2 < regional <= psnr(oracle(batch), batch)
+    assert weighted_psnr(oracle(batch), batch) > weighted_psnr(mean_of(batch), batch) + 5
+    regional = weighted_psnr(BASELINES["regions"](batch), batch)
+    assert (
+        weighted_psnr(mean_of(batch), batch) + 2 < regional <= weighted_psnr(oracle(batch), batch)
+    )
 
 
 def test_brackets_have_an_under_and_an_over_exposure() -> None:

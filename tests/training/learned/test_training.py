@@ -23,6 +23,8 @@ from fusionkit.cli import main
 from tests.plugins.learned.tiny import one_line, weights_file
 from tests.training.pictures import photograph_folder
 
+pytestmark = pytest.mark.slow
+
 EXPORT = Round.file
 SMALL = ["--crop", "32", "--batch", "2", "--warm-up", "1", "--validation", "1"]
 

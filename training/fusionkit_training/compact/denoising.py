@@ -8,17 +8,19 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from fusionkit.ops.similarity import psnr
+
 Denoise = Callable[[Tensor, float], Tensor]
 """From y = x0 + sigma n (B, 3, H, W) and sigma, in units of x0 in [-1, 1], to x0."""
 
 
-def psnr(estimate: Tensor, truth: Tensor) -> float:
+def clipped_psnr(estimate: Tensor, truth: Tensor) -> float:
     """Return the PSNR in dB over all pixels and channels, values in [0, 1], clipped to it.
 
-    Neither the estimate nor its noisy input is rounded. Equal images have infinite PSNR.
+    Neither the estimate nor its noisy input is rounded. Equal images have 100 dB.
     """
-    error = float((estimate.clamp(0, 1).double() - truth.double()).square().mean())
-    return math.inf if error == 0 else -10 * math.log10(error)
+    error = (estimate.clamp(0, 1).double() - truth.double()).square().mean()
+    return float(psnr(error, 1))
 
 
 def noisy(image: Tensor, sigma: float, seed: int = 0, grey: bool = False) -> tuple[Tensor, float]:
@@ -40,4 +42,4 @@ def denoised_psnr(
 ) -> float:
     """Return the PSNR after denoising an image (1, C, H, W) in [0, 1]; ``sigma`` of 255."""
     estimate = (denoise(*noisy(image, sigma, seed, grey)) + 1) / 2
-    return psnr(estimate.mean(1, keepdim=True) if grey else estimate, image)
+    return clipped_psnr(estimate.mean(1, keepdim=True) if grey else estimate, image)

@@ -13,6 +13,7 @@ from torch import Tensor
 from fusionkit import box_mean
 from fusionkit.cli.arguments import Parser
 from fusionkit.errors import UsageError
+from fusionkit.ops.similarity import psnr
 
 from ..photographs import find_photographs, read_luma
 from ..rounds import training_speed
@@ -71,11 +72,11 @@ def degraded(
     return batches
 
 
-def psnr(weights: Tensor, batch: Batch) -> float:
+def weighted_psnr(weights: Tensor, batch: Batch) -> float:
     """Return the PSNR in dB of the weighted mean of the sources, averaged over samples."""
     fused = (weights * batch.sources).sum(0)
-    errors = ((fused - batch.fusion) / 2).square().mean((1, 2, 3)).clamp(min=1e-10)
-    return float(-10 * errors.log10().mean())
+    errors = (fused - batch.fusion).square().mean((1, 2, 3))
+    return float(psnr(errors, 2).mean())
 
 
 def read_images(paths: Sequence[Path], size: int) -> list[Tensor]:
@@ -139,7 +140,7 @@ def table(
     for level in levels:
         for name, batch in degraded(images, size, level, seed, K).items():
             if name not in found:
-                found[name] = [psnr(weigh(batch), batch) for weigh in BASELINES.values()]
-            found[name].append(psnr(learned.weigh(batch.sources, batch.x0, level), batch))
+                found[name] = [weighted_psnr(weigh(batch), batch) for weigh in BASELINES.values()]
+            found[name].append(weighted_psnr(learned.weigh(batch.sources, batch.x0, level), batch))
     lines += [[name, *(f"{value:.1f}" for value in row)] for name, row in found.items()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -13,7 +13,7 @@ from .. import rounds
 from ..training import Task, Training
 from .crops import Photographs
 from .degradations import FAMILIES
-from .evaluate import BASELINES, degraded, psnr, read_images
+from .evaluate import BASELINES, degraded, read_images, weighted_psnr
 from .samples import Batch
 from .trainer import EMA_DECAY, Plan, Trainer, read_checkpoint
 
@@ -78,7 +78,7 @@ class Round(rounds.Round[Trainer]):
         self.validation = validation
         self._losses: list[float] = []
         self._baselines = {
-            f"{family}_{name}": psnr(weigh(batch), batch)
+            f"{family}_{name}": weighted_psnr(weigh(batch), batch)
             for family, batch in validation.items()
             for name, weigh in BASELINES.items()
         }
@@ -101,7 +101,7 @@ class Round(rounds.Round[Trainer]):
         }
         for family, batch in self.validation.items():
             weights = fusion_weights(trainer.average(batch.sources, batch.x0, batch.sigma))
-            row[f"{family}_learned"] = psnr(weights, batch)
+            row[f"{family}_learned"] = weighted_psnr(weights, batch)
         better = " ".join(
             f"{family} {row[f'{family}_learned'] - row[f'{family}_mean']:+.2f}"
             for family in self.validation

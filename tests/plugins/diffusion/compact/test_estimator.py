@@ -126,6 +126,7 @@ def test_the_weights_are_its_own_and_constant_and_random_state_is_left_alone(tmp
     assert torch.equal(estimator.denoise(x, LEVELS.float()), x0)
 
 
+@pytest.mark.slow
 def test_the_conformance_kit_passes(tmp_path) -> None:
     file = weights_file(tmp_path)
 

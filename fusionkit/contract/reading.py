@@ -1,0 +1,53 @@
+"""The readers that images are read with: those of a registry, or of all that is installed.
+
+Reading has no registry at hand: a picture may be read long before, or long after, a pipeline is
+composed. Plugins are loaded for it only when a file is of no format that is built in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from .reader import READER
+from .registry import Provided, Registry
+
+_load: Callable[[], Registry] = lambda: Registry([], [])  # noqa: E731 - the host puts its own here
+_used: Registry | None = None
+
+
+def load_readers_by(load: Callable[[], Registry]) -> None:
+    """Say what loads plugins, if readers are wanted before anybody has said which."""
+    global _load
+    _load = load
+
+
+def use_readers(registry: Registry) -> None:
+    """Read with the readers of a registry from now on, in this process."""
+    global _used
+    _used = registry
+
+
+@contextmanager
+def reading_with(registry: Registry | None) -> Iterator[None]:
+    """Read with the readers of a registry for a while; None changes nothing."""
+    global _used
+    before = _used
+    _used = before if registry is None else registry
+    try:
+        yield
+    finally:
+        _used = before
+
+
+def readers() -> tuple[Provided, ...]:
+    """Return the readers in use; loads the installed plugins if nobody has said which."""
+    if _used is None:
+        use_readers(_load())
+    assert _used is not None
+    return _used.all(READER)
+
+
+def readers_of(name: str) -> list[Provided]:
+    """Return the readers of files of this name, by what it ends in."""
+    return [each for each in readers() if name.lower().endswith(each.component.extensions)]

@@ -1,0 +1,88 @@
+"""Formats that plugins read: which reader takes a file, and what it makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import numpy as np
+
+from fusionkit.contract.reader import accepts_any
+from fusionkit.contract.reading import readers, readers_of
+from fusionkit.contract.registry import Provided
+from fusionkit.contract.stray import prints_on_stderr
+from fusionkit.errors import ImageError
+from fusionkit.imaging._raw import Raw
+from fusionkit.imaging.decoded import Decoded
+from fusionkit.imaging.making import split_alpha
+
+Decoder = tuple[str, Callable[[Raw], Decoded]]
+"""The name of a format, and what decodes it."""
+
+
+def decoder_by_name(name: str, head: bytes) -> Decoder | None:
+    """Return the decoder of a reader that takes files of this name, and accepts this one."""
+    return _only(name, [each for each in readers_of(name) if _accepts(each, name, head)])
+
+
+def decoder_by_content(name: str, head: bytes) -> Decoder | None:
+    """Return that of a reader that knows its files by their content, whatever they are called."""
+    knowing = [each for each in readers() if each.component.accepts is not accepts_any]
+    asked = []
+    for each in knowing:
+        with suppress(ImageError):  # one that fails at a file of another name does not read it
+            asked += [each] if _accepts(each, name, head) else []
+    return _only(name, asked)
+
+
+def _only(name: str, found: Sequence[Provided]) -> Decoder | None:
+    """Return the decoder of the only reader that accepts a file; None if none does."""
+    if len(found) > 1:
+        listed = " and ".join(each.qualified for each in found)
+        plugins = " or ".join(f"--no-plugin {each.plugin.name}" for each in found)
+        raise ImageError(f"{name}: {listed} both read this file: leave one out, {plugins}")
+    return (found[0].component.name, _decode_by(found[0])) if found else None
+
+
+def _accepts(provided: Provided, name: str, head: bytes) -> bool:
+    try:
+        with prints_on_stderr(f"plugin {provided.plugin.name}"):
+            return bool(provided.component.accepts(head, name))
+    except (Exception, SystemExit) as error:
+        raise ImageError(f"{name}: {provided.label} cannot look at it: {_said(error)}") from error
+
+
+def _decode_by(provided: Provided) -> Callable[[Raw], Decoded]:
+    def decode(raw: Raw) -> Decoded:
+        try:
+            with prints_on_stderr(f"plugin {provided.plugin.name}"):
+                found = provided.component.read(raw.data, raw.name)
+                decoded = found if isinstance(found, Decoded) else _from_array(found)
+        except MemoryError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise raw.error(f"{provided.label} cannot read it: {_said(error)}") from error
+        pixels, alpha = decoded.pixels, decoded.alpha
+        colour = pixels.ndim == 3 and pixels.shape[2] == 3
+        if not (pixels.ndim == 2 or colour) or (
+            alpha is not None and alpha.shape != pixels.shape[:2]
+        ):
+            raise raw.error(
+                f"{provided.label} made an array {pixels.shape} of it, which is no image: "
+                "(H, W) is grey and (H, W, 3) is RGB; alpha is (H, W)"
+            )
+        raw.check_size(pixels.shape[1], pixels.shape[0])
+        return decoded
+
+    return decode
+
+
+def _from_array(found: object) -> Decoded:
+    samples = np.asarray(found)
+    if samples.ndim not in (2, 3) or (samples.ndim == 3 and not 1 <= samples.shape[2] <= 4):
+        return Decoded(samples, None)
+    return Decoded(*split_alpha(samples))
+
+
+def _said(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
