@@ -241,7 +241,7 @@ def test_help_shows_what_the_command_line_would_use(
     assert after(shown, "--steps INT") == f"4, from task {name}"
     assert after(shown, "--weighting NAME") == f"dig:dig, from task {name}"
     assert after(shown, "--weighting.stride INT") == "default: 2"
-    assert after(shown, "--eta NUMBER") == "default: 0.0"
+    assert after(shown, "--sampler.eta NUMBER") == "default: 0.0"
 
 
 def test_help_says_where_a_value_comes_from(
@@ -268,9 +268,9 @@ def test_help_says_where_a_value_comes_from(
 
 def test_origins_follow_the_component_that_is_chosen() -> None:
     registry = load_plugins()
-    layers = [*base_layers("multi-focus"), Said({"weighting": "saliency", "eta": 0.5}, GIVEN)]
+    layers = [*base_layers("multi-focus"), Said({"weighting": "saliency", "init": "noise"}, GIVEN)]
     origins = merged(layers, registry).origins
-    assert origins["weighting"] is origins["eta"] is GIVEN
+    assert origins["weighting"] is origins["init"] is GIVEN
     assert not [flag for flag in origins if flag.startswith("weighting.")]
     assert origins["objective.psi"].text == "from task multi-focus"
     again = merged([*layers, {"weighting": {"window": 7}}], registry)

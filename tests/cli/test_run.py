@@ -71,7 +71,8 @@ def test_fuses_two_images_and_writes_a_record(pair, tmp_path):
 
 def test_same_seed_same_bytes_and_the_record_reproduces_them(pair, tmp_path):
     first, second, third, other = (tmp_path / f"{n}.png" for n in range(4))
-    flags = ["--weighting", "dig", "--weighting.window", "5", "--start-at", "0.7", "--eta", "0.5"]
+    flags = ["--weighting", "dig", "--weighting.window", "5", "--start-sigma", "12"]
+    flags += ["--objective.strength", "0.1", "--sampler.eta", "0.5", "--steps", "3"]
     assert main(["run", *pair, "-o", str(first), "--seed", "3", *flags]) == 0
     assert main(["run", *pair, "-o", str(second), "--seed", "3", *flags]) == 0
     assert main(["run", *pair, "-o", str(third), "--recipe", f"{first}.json"]) == 0
@@ -124,8 +125,15 @@ def test_an_existing_record_is_kept_too(pair, tmp_path, capsys):
         (["--weighting.window", "4"], "must be odd"),
         (["--weighting", "fixed", "--weighting.weights", "1,2,3"], "3 weights for 2 sources"),
         (["--steps", "0"], "at least 1"),
-        (["--steps", "2000", "--start-at", "1"], "at most 1000"),
-        (["--start-at", "0"], "above 0"),
+        (["--start-sigma", "200"], "--start-sigma 200 is more than DDPM's schedule has, 157.4"),
+        (["--start-sigma", "200", "--spacing", "edm"], "knows levels up to 157.5"),
+        (["--start-sigma", "0"], "above 0"),
+        (["--start-sigma", "0.01", "--spacing", "log-sigma"], "ends at 0.01"),
+        (["--sigmas", "1,2"], "decrease strictly"),
+        (["--sigmas", "300,1"], "--sigmas 300: noise estimator compact knows levels up to 157.5"),
+        (["--init", "image"], "init"),
+        (["--sampler", "dim", "--objective.strength", "1"], "Did you mean ddim"),
+        (["--sampler", "direct", "--objective.strength", "1"], "choose another"),
         (["--task", "infared"], "unknown recipe"),
         (["--recipe", "missing.toml"], "does not exist"),
         (["--task", "general", "--recipe", "x.toml"], "not both"),

@@ -126,12 +126,12 @@ def test_components_of_an_axis_are_matched_if_asked():
 
 
 def test_lists_are_separated_by_semicolons():
-    axes = {"timesteps": ["900", "600;800", "400"], "weighting": ["fixed"]}
+    axes = {"sigmas": ["25", "6;12", "2"], "weighting": ["fixed"]}
     found = product(BASE, axes, REGISTRY)
-    assert [variant.recipe["timesteps"] for variant in found] == [[900, 600], [800, 400]]
+    assert [variant.recipe["sigmas"] for variant in found] == [[25.0, 6.0], [12.0, 2.0]]
     assert [variant.label for variant in found] == [
-        "fixed, timesteps 900,600",
-        "fixed, timesteps 800,400",
+        "fixed, sigmas 25,6",
+        "fixed, sigmas 12,2",
     ]
     axes = {"weighting.weights": ["0.7", "0.3"], "weighting": ["fixed"]}
     (found,) = product(BASE, axes, REGISTRY)
