@@ -182,7 +182,6 @@ def _typo(kind: str, **members: Any) -> type:
         ({"uses_trajectories": False}, "uses_trajectory"),
         ({"usesTrajectory": False}, "uses_trajectory"),
         ({"source": 2}, "sources"),
-        ({"plans": None}, "plan"),
         ({"weighs_with": "gain", "weight_by": "gain"}, "weighs_by"),
     ],
 )
@@ -204,6 +203,8 @@ def test_names_that_only_look_like_optional_members_are_left_alone() -> None:
 
     registry = load_plugins()
     for provided in registry.all():
+        if not isinstance(provided.component, fusionkit.Component):  # recipes, readers, commands
+            continue
         try:
             built = provided.build(provided.make_options({}), fusionkit.BuildContext())
         except UsageError:  # needs a file

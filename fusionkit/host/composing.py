@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copyreg
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -196,3 +197,32 @@ def _cache(folder: str | os.PathLike[str], estimator: Part) -> EstimateCache:
 
 def _precision(settings: Settings, device: str) -> str:
     return fast_precision(device) if settings.precision == "auto" else settings.precision
+
+
+def _reduced(pipeline: Pipeline) -> tuple[Any, ...]:
+    """Pickle the recipe: what is unpickled is composed anew, of what is installed there.
+
+    Raises
+    ------
+    TypeError
+        A component was given as an object, which no recipe names.
+    """
+    parts = pipeline.parts.values()
+    given = [part.label for part in parts if part.provided is None]
+    if given:
+        raise TypeError(f"{given[0]} was given as an object: name it, to pickle the pipeline")
+    plugins = [part.provided.plugin for part in parts if part.provided]
+    files = sorted({plugin.origin for plugin in plugins if plugin.distribution is None})
+    folder = None if pipeline.cache is None else str(pipeline.cache.folder)
+    return _recomposed, (pipeline.as_recipe(), pipeline.context.device, files, folder)
+
+
+def _recomposed(
+    recipe: Mapping[str, Any], device: str, files: Sequence[str], cache: str | None
+) -> Pipeline:
+    """Compose a pipeline that was pickled; on another device, if its own is not here."""
+    registry = load_plugins(inline=files)
+    return compose(recipe={**recipe, "device": device}, registry=registry, cache=cache)
+
+
+copyreg.pickle(Pipeline, _reduced)  # here, since a pipeline cannot know who composed it

@@ -69,22 +69,6 @@ class Pipeline:
         place = f"{self.context.device}, {self.context.precision}"
         return f"<Pipeline of {names}; steps: {self.schedule.steps}; {place}>"
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the recipe: what is unpickled is composed anew, of what is installed there.
-
-        Raises
-        ------
-        TypeError
-            A component was given as an object, which no recipe names.
-        """
-        given = [part.label for part in self.parts.values() if part.provided is None]
-        if given:
-            raise TypeError(f"{given[0]} was given as an object: name it, to pickle the pipeline")
-        plugins = [part.provided.plugin for part in self.parts.values() if part.provided]
-        files = sorted({plugin.origin for plugin in plugins if plugin.distribution is None})
-        folder = None if self.cache is None else str(self.cache.folder)
-        return _recomposed, (self.as_recipe(), self.context.device, files, folder)
-
     def channels_of(self, sources: int) -> int:
         """Return how many channels a run over sources of so many has.
 
@@ -347,14 +331,3 @@ class Pipeline:
                 f"{most:.4g}: start there, or below"
             )
         return Schedule.of(chosen, settings.init)
-
-
-def _recomposed(
-    recipe: Mapping[str, Any], device: str, files: Sequence[str], cache: str | None
-) -> Pipeline:
-    """Compose a pipeline that was pickled; on another device, if its own is not here."""
-    from .composing import compose
-    from .plugins import load_plugins
-
-    registry = load_plugins(inline=files)
-    return compose(recipe={**recipe, "device": device}, registry=registry, cache=cache)

@@ -130,7 +130,7 @@ def test_an_existing_record_is_kept_too(pair, tmp_path, capsys):
         (["--start-sigma", "0"], "above 0"),
         (["--start-sigma", "0.01", "--spacing", "log-sigma"], "ends at 0.01"),
         (["--sigmas", "1,2"], "decrease strictly"),
-        (["--sigmas", "300,1"], "--sigmas 300: noise estimator compact knows levels up to 157.5"),
+        (["--sigmas", "300,1"], "knows levels up to 157.5: start there, or below"),
         (["--init", "image"], "init"),
         (["--sampler", "dim", "--objective.strength", "1"], "Did you mean ddim"),
         (["--sampler", "direct", "--objective.strength", "1"], "choose another"),
