@@ -168,8 +168,17 @@ class Evaluator:
         if self._estimator.channels == 1 != x.shape[1]:
             each, along = (images.flatten(0, 1)[:, None] for images in (x, cotangent))
             return self.vjp(each, sigma, along).view_as(x)
+        height, width = (self._padded_size(side) for side in x.shape[-2:])
+        size = max(1, self.pixels_per_pass // (height * width))
+        self.pixels += len(x) * x.shape[-2] * x.shape[-1]
+        parts = [
+            self._gradient(x[n : n + size], sigma, cotangent[n : n + size])
+            for n in range(0, len(x), size)
+        ]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _gradient(self, x: Tensor, sigma: float, cotangent: Tensor) -> Tensor:
         height, width = x.shape[-2:]
-        self.pixels += len(x) * height * width
         rows, columns = self._padded(height, width, x.device)
         sigmas = _levels((sigma,) * len(x), x.device, x.dtype)
         where = f"at noise level {sigma:.4g}, for its gradient"

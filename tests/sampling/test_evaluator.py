@@ -11,6 +11,7 @@ from fusionkit_diffusion.gaussian import GaussianEstimator
 from torch import Tensor, nn
 
 import fusionkit
+from fusionkit import Prior
 from fusionkit.errors import UsageError
 from fusionkit.sampling import evaluator as evaluating
 from fusionkit.sampling.checks import Checks
@@ -52,6 +53,12 @@ class SmallNetwork:
         sigma = sigma.view(-1, 1, 1, 1)
         folded = self.into(torch.pixel_unshuffle(x / (1 + sigma.square()).sqrt(), 4)).relu()
         return x - sigma * torch.pixel_shuffle(self.out(folded + self.middle(folded)), 4)
+
+
+class Differentiable(SmallNetwork, Prior):
+    """That network with the gradient that autograd finds, at another multiple."""
+
+    multiple_of = 8
 
 
 class Normalising(WhiteGaussian):
@@ -245,6 +252,106 @@ def test_nothing_is_read_back_in_tiles() -> None:
     with reading_back_refused():
         found = evaluator.clean(x, SIGMAS[:1])
     assert torch.isfinite(found).all()
+
+
+# Gradients
+
+
+@pytest.mark.parametrize("size", [(13, 9), (16, 8), (5, 3), (17, 23)])
+def test_a_gradient_is_that_through_the_padding(size) -> None:
+    prior = Differentiable()
+    x, cotangent = images(*size, count=2), images(*size, count=2, level=1)
+    height, width = size
+    down, right = -height % 8, -width % 8
+    tracked = x.clone().requires_grad_(True)
+    padded = torch.cat([tracked, tracked.flip(-2)[..., :down, :]], -2)
+    while padded.shape[-2] < height + down:  # smaller than its padding: mirrored once more
+        padded = torch.cat([padded, tracked[..., : height + down - padded.shape[-2], :]], -2)
+    whole = torch.cat([padded, padded.flip(-1)[..., :right]], -1)
+    while whole.shape[-1] < width + right:
+        whole = torch.cat([whole, padded[..., : width + right - whole.shape[-1]]], -1)
+    sigma = torch.full((2,), SIGMAS[0], dtype=x.dtype)
+    estimate = prior.denoise(whole, sigma)[..., :height, :width]
+    (expected,) = torch.autograd.grad(estimate, tracked, cotangent)
+    evaluator = Evaluator(prior, "it", Checks())
+    with torch.no_grad():
+        found = evaluator.vjp(x, SIGMAS[0], cotangent)
+        plain = evaluator.clean(x, SIGMAS[:1] * 2)
+    assert (plain - estimate).abs().max() < 1e-12
+    assert (found - expected).abs().max() < 1e-12
+    assert evaluator.pixels == 2 * x.numel()  # a gradient counts as an evaluation
+    assert not found.requires_grad
+
+
+def test_gradients_of_big_batches_go_in_parts(monkeypatch) -> None:
+    class Watched(WhiteGaussian):
+        sizes: list[int] = []  # noqa: RUF012
+
+        def vjp(self, x, sigma, cotangent):
+            self.sizes.append(len(x))
+            return super().vjp(x, sigma, cotangent)
+
+    monkeypatch.setattr(evaluating, "PIXELS_PER_PASS", 2 * 64)
+    told: list[float] = []
+    evaluator = Evaluator(Watched(), "it", Checks(), 0, told.append)
+    x = images(8, 8, count=5)
+    found = evaluator.vjp(x, 0.5, x)
+    assert Watched.sizes == [2, 2, 1]
+    assert (found - x / 2).abs().max() < 1e-12
+    assert sum(told) == evaluator.pixels == x.numel()
+
+
+@pytest.mark.parametrize("bad", [lambda g: g[..., 1:], lambda g: g * torch.nan, lambda g: 1 / 0])
+def test_a_bad_gradient_is_the_priors_fault(bad) -> None:
+    class Bad(WhiteGaussian):
+        def vjp(self, x, sigma, cotangent):
+            x0, gradient = super().vjp(x, sigma, cotangent)
+            return x0, bad(gradient)
+
+    checks = Checks()
+    evaluator = Evaluator(Bad(), "prior Bad", checks)
+    with pytest.raises(fusionkit.PluginError, match=r"prior Bad .*0\.5"):  # noqa: PT012
+        evaluator.vjp(images(8, 8), 0.5, images(8, 8))
+        checks.verify()
+
+
+# Channels
+
+
+def test_a_prior_of_one_channel_takes_those_of_an_image_one_by_one() -> None:
+    prior = Differentiable()
+    x = torch.cat([images(12, 20, 2), images(12, 20, 2, 1), images(12, 20, 2).flip(-1)], 1)
+    y = x.flip(1)
+    levels = list(SIGMAS)
+    evaluator = Evaluator(prior, "it", Checks())
+    together = evaluator.clean(x, levels)
+    assert evaluator.pixels == 3 * 2 * 12 * 20
+    gradient = evaluator.vjp(x, SIGMAS[0], y)
+    assert evaluator.pixels == 2 * 3 * 2 * 12 * 20
+    for c in range(3):
+        one = slice(c, c + 1)
+        alone = Evaluator(prior, "it", Checks())
+        assert (together[:, one] - alone.clean(x[:, one], levels)).abs().max() < 1e-12
+        assert (gradient[:, one] - alone.vjp(x[:, one], SIGMAS[0], y[:, one])).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4, 8])
+def test_a_prior_of_any_channels_takes_them_at_once(channels) -> None:
+    x = torch.cat([images(9, 7)] * channels, 1)
+    evaluator = Evaluator(WhiteGaussian(channels=None), "it", Checks())
+    assert (evaluator.clean(x, [0.5]) - x / 2).abs().max() < 1e-12
+    assert evaluator.pixels == 9 * 7
+
+
+def test_what_a_prior_keeps_is_not_what_is_handed_out() -> None:
+    class Untouching(WhiteGaussian):
+        def denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+            return x
+
+    x = images(9, 7)
+    found, _ = clean(Untouching(), x)
+    assert torch.equal(found, x)
+    assert found.data_ptr() != x.data_ptr()
 
 
 def fused(tile: int, precision: str = "float64"):
