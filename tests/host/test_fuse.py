@@ -168,7 +168,7 @@ def test_saving_makes_folders_and_never_replaces_a_source(tmp_path):
 def test_a_result_says_what_it_is_in_one_line():
     result = fusionkit.fuse([random_image(1, np.uint8), random_image(2, np.uint8, 3)], **QUICK)
     assert repr(result) == (
-        "<Result 30x25 uint8 RGB, diffusion:compact fixed:fixed objectives:mse>"
+        "<Result 30x25 uint8 RGB, diffusion:compact fixed:fixed objectives:mse samplers:direct>"
     )
 
 
