@@ -61,6 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     check_regions(regions, pictures[0].width, pictures[0].height)
     for note in ranges.notes:
         print(f"fusionkit: warning: {note}", file=sys.stderr)
+    profile = next((picture.icc for picture in pictures if picture.icc), None)
     images = [eight_bit(picture) for picture in pictures]
     if not regions:
         regions = [most_different(images)]
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     columns = given.columns or min(len(images), _COLUMNS)
     sheet = make_sheet(images, labels, regions, columns)
     make_folder(Path(given.output).absolute().parent)
-    write_picture(given.output, sheet, icc=_profile(pictures), overwrite=given.overwrite)
+    write_picture(given.output, sheet, icc=profile, overwrite=given.overwrite)
     return 0
 
 
@@ -131,9 +132,3 @@ def _check_sizes(pictures: Sequence[Picture]) -> None:
     if len({picture.shape for picture in pictures}) > 1:
         sizes = ", ".join(f"{p.name} is {p.width}x{p.height}" for p in pictures)
         raise ImageError(f"{sizes}: images to compare have one size")
-
-
-def _profile(pictures: Sequence[Picture]) -> bytes | None:
-    """Return the colour profile, if the colour images agree on one."""
-    profiles = {picture.icc for picture in pictures if picture.channels == 3}
-    return profiles.pop() if len(profiles) == 1 else None
