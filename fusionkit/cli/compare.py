@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import ImageError, UsageError
 from ..host.saving import Kept, check_place, make_folder
 from ..imaging.files import exists
-from .arguments import Parser, add_range_flags
+from .arguments import Parser, add_plugin_flags, add_range_flags, load_plugins_from
 
 if TYPE_CHECKING:
     from ..evaluation.sheet import Region
@@ -35,6 +35,7 @@ examples:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     given = _parser().parse_args(arguments)
+    load_plugins_from(arguments)  # whose readers are those of this command
     if len(given.images) < 2:
         raise UsageError("one image only: give two or more to compare")
     if given.output is None:
@@ -100,6 +101,7 @@ def _parser() -> Parser:
     )
     add_range_flags(parser, "value range of image K: 1:0,4095 for 12-bit data; may be repeated")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    add_plugin_flags(parser)
     return parser
 
 
