@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from .ops.borders import mirrored_index
     from .ops.channels import distinct, weighted_sum
     from .ops.windows import box_mean, consistent_weights, image_mean, raised
-    from .recipes.layers import tasks
+    from .recipes.finding import tasks
     from .recipes.settings import Settings
     from .sampling.evaluator import denoised
     from .sampling.guide import SampledStep
@@ -81,7 +81,7 @@ _LATER = {
     "Fused": "host.parts",
     "Pipeline": "host.pipeline",
     "compose": "host.composing",
-    "tasks": "recipes.layers",
+    "tasks": "recipes.finding",
     "distinct": "ops.channels",
     "weighted_sum": "ops.channels",
     "SampledStep": "sampling.guide",

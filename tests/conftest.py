@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fusionkit.recipes.layers import task_recipe
+from fusionkit.recipes.finding import task_recipe
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SEPARATE = {"benchmarks": "fusionkit_benchmarks", "training": "fusionkit_training"}
@@ -90,6 +90,6 @@ def a_light_default(monkeypatch: pytest.MonkeyPatch) -> None:
         "sampler": {"name": "ddim"},
     }
     monkeypatch.setattr(
-        "fusionkit.recipes.layers.task_recipe",
+        "fusionkit.recipes.finding.task_recipe",
         lambda task: light if task == "general" else task_recipe(task),
     )

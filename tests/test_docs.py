@@ -17,7 +17,8 @@ from PIL import Image
 
 import fusionkit
 from fusionkit import BuildContext, Component
-from fusionkit.cli import SEPARATE, main
+from fusionkit.cli import main
+from fusionkit.contract.command import SEPARATE
 from fusionkit.contract.kinds import KINDS
 from tests.conftest import REPOSITORY
 

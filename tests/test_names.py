@@ -13,15 +13,8 @@ import fusionkit
 from fusionkit import OBJECTIVE, WEIGHTING, PluginError, UsageError, compose, load_plugins
 from fusionkit.cli import main
 from fusionkit.contract.options import specs
-from fusionkit.recipes.layers import (
-    GIVEN,
-    RECIPE_KINDS,
-    Said,
-    base_layers,
-    merged,
-    task_recipe,
-    tasks,
-)
+from fusionkit.recipes.finding import GIVEN, RECIPE_KINDS, Said, base_layers, task_recipe, tasks
+from fusionkit.recipes.layers import merged
 from fusionkit.recipes.settings import Settings
 
 OTHER_DIG = """

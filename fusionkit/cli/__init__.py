@@ -13,14 +13,8 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from .._version import __version__
-from ..contract.command import BUILT_IN
+from ..contract.command import BUILT_IN, SEPARATE
 from ..errors import FusionkitError, FusionkitWarning, PluginError, UsageError
-
-SEPARATE = {
-    "bench": ("fusionkit_benchmarks", "remake the benchmarks: fusion quality, speed"),
-    "train": ("fusionkit_training", "train what ships with weights: compact, learned"),
-}
-"""Commands that packages of their own bring: the package, whose ``command`` has a ``main``."""
 
 # How torch says that a CPU, and Apple's MPS, have too little memory.
 _LACK = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")

@@ -13,7 +13,8 @@ from ..contract.registry import Registry
 from ..errors import UsageError
 from ..host.batch import find_scenes, holds_scenes
 from ..host.listing import expanded
-from ..recipes.layers import Merged, base_layers, merge, merged, resolve_settings
+from ..recipes.finding import base_layers
+from ..recipes.layers import Merged, merge, merged, resolve_settings
 from ..recipes.settings import Settings
 from . import complain, say
 from .arguments import (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import ImageError, UsageError
 from ..host.saving import Kept, check_place, make_folder
 from ..imaging.files import exists
-from .arguments import Parser, add_range_flags
+from .arguments import Parser, add_plugin_flags, add_range_flags, load_plugins_from
 
 if TYPE_CHECKING:
     from ..evaluation.sheet import Region
@@ -35,6 +35,7 @@ examples:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     given = _parser().parse_args(arguments)
+    load_plugins_from(arguments)  # whose readers are those of this command
     if len(given.images) < 2:
         raise UsageError("one image only: give two or more to compare")
     if given.output is None:
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     check_regions(regions, pictures[0].width, pictures[0].height)
     for note in ranges.notes:
         print(f"fusionkit: warning: {note}", file=sys.stderr)
+    profile = next((picture.icc for picture in pictures if picture.icc), None)
     images = [eight_bit(picture) for picture in pictures]
     if not regions:
         regions = [most_different(images)]
@@ -69,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
     columns = given.columns or min(len(images), _COLUMNS)
     sheet = make_sheet(images, labels, regions, columns)
     make_folder(Path(given.output).absolute().parent)
-    write_picture(given.output, sheet, icc=_profile(pictures), overwrite=given.overwrite)
+    write_picture(given.output, sheet, icc=profile, overwrite=given.overwrite)
     return 0
 
 
@@ -99,6 +101,7 @@ def _parser() -> Parser:
     )
     add_range_flags(parser, "value range of image K: 1:0,4095 for 12-bit data; may be repeated")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    add_plugin_flags(parser)
     return parser
 
 
@@ -131,9 +134,3 @@ def _check_sizes(pictures: Sequence[Picture]) -> None:
     if len({picture.shape for picture in pictures}) > 1:
         sizes = ", ".join(f"{p.name} is {p.width}x{p.height}" for p in pictures)
         raise ImageError(f"{sizes}: images to compare have one size")
-
-
-def _profile(pictures: Sequence[Picture]) -> bytes | None:
-    """Return the colour profile, if the colour images agree on one."""
-    profiles = {picture.icc for picture in pictures if picture.channels == 3}
-    return profiles.pop() if len(profiles) == 1 else None

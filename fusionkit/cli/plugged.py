@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from ..contract.command import BUILT_IN, COMMAND
+from ..contract.command import BUILT_IN, COMMAND, SEPARATE
 from ..contract.options import suggest
 from ..contract.registry import Provided, Registry
 from ..errors import FusionkitError, PluginError, UsageError
@@ -62,7 +62,7 @@ def _found(command: str, registry: Registry) -> Provided:
     commands = registry.all(COMMAND)
     if any(command in (each.component.name, each.qualified) for each in commands):
         return registry.find(COMMAND, command)
-    known = [*BUILT_IN, *(each.component.name for each in commands)]
+    known = [*BUILT_IN, *SEPARATE, *(each.component.name for each in commands)]
     hint = suggest(command, known) or f" There are {', '.join(known)}."
     raise UsageError(f"unknown command {command!r}.{hint}{registry.failures()}")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..contract.recipe import RECIPE
 from ..errors import UsageError
-from ..recipes.layers import text_of
+from ..recipes.finding import text_of
 from .arguments import Parser, add_plugin_flags, load_plugins_from
 
 _EXAMPLES = """\

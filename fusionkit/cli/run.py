@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import UsageError
 from ..host.listing import expanded
 from ..imaging import FORMATS
-from ..recipes.layers import GIVEN
+from ..recipes.finding import GIVEN
 from .arguments import Parser, add_cache_flag, add_plugin_flags, add_threads_flag
 from .jobs import Order, order_of
 from .running import Runner

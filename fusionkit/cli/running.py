@@ -14,7 +14,8 @@ from ..contract.options import to_mapping
 from ..errors import PluginError, UsageError
 from ..host.saving import TRACE_FILES, check_folder, is_result, made_of, make_folder
 from ..imaging.files import sweep
-from ..recipes.layers import DEFAULT_TASK, METRICS, RECIPE_KINDS, choose, resolve_settings
+from ..recipes.finding import DEFAULT_TASK, METRICS, RECIPE_KINDS
+from ..recipes.layers import choose, resolve_settings
 from . import complain, explain, say
 from .arguments import set_threads
 from .jobs import Job, Order, check_kept

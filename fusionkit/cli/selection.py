@@ -11,17 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..contract.options import specs, suggest
 from ..contract.registry import Provided, Registry
 from ..errors import UsageError
-from ..recipes.layers import (
-    DEFAULT_TASK,
-    GIVEN,
-    RECIPE_KINDS,
-    Layer,
-    Merged,
-    Said,
-    base_layers,
-    merged,
-    tasks,
-)
+from ..recipes.finding import DEFAULT_TASK, GIVEN, RECIPE_KINDS, Layer, Said, base_layers, tasks
+from ..recipes.layers import Merged, merged
 from .arguments import (
     Parser,
     add_component_flags,

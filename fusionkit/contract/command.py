@@ -19,6 +19,12 @@ BUILT_IN = {
 }
 """The commands that fusionkit has itself: their names are taken."""
 
+SEPARATE = {
+    "bench": ("fusionkit_benchmarks", "remake the benchmarks: fusion quality, speed"),
+    "train": ("fusionkit_training", "train what ships with weights: compact, learned"),
+}
+"""So are those of our packages beside it: the package, whose ``command`` has a ``main``."""
+
 
 @dataclass(frozen=True)
 class Command(Contribution):
@@ -38,7 +44,7 @@ class Command(Contribution):
         super().__post_init__()
         if not callable(self.main):
             raise TypeError(f"command {self.name}: main is not callable")
-        if self.name in BUILT_IN:
+        if self.name in (*BUILT_IN, *SEPARATE):
             raise ValueError(f"command {self.name}: fusionkit has a command of this name itself")
 
 

@@ -17,9 +17,10 @@ class Recipe(Contribution):
     ----------
     source
         The path of a TOML file, or the TOML text itself. It may say only what it changes: the
-        rest is the default task's. Its components are named in full, ``provider:name``. Beside
-        settings (such as ``chroma``, the colour rule) and components it may have ``metrics``, the
-        preset, or a list of metrics, that results are measured by.
+        rest is the default task's. A component is named in full, ``provider:name``; a bare name
+        is one of the plugin's own, if it has one of that name. Beside settings (such as
+        ``chroma``, the colour rule) and components it may have ``metrics``, the preset, or a list
+        of metrics, that results are measured by.
     """
 
     source: Path | str

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..recipes.layers import RECIPE_KINDS
+from ..recipes.finding import RECIPE_KINDS
 
 _GROUPS = tuple(kind.group for kind in RECIPE_KINDS)
 

@@ -20,7 +20,7 @@ from ..contract.metric import METRIC
 from ..contract.options import specs
 from ..contract.registry import Provided, Registry
 from ..host.fingerprint import code_of_modules, code_of_plugin, core_code
-from ..recipes.layers import RECIPE_KINDS
+from ..recipes.finding import RECIPE_KINDS
 
 LARGE = 2**25
 """Bytes from which on a file is not read again while its size and time are what they were."""

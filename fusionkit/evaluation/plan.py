@@ -12,7 +12,8 @@ from typing import Any
 from ..contract.options import OptionSpec, specs, suggest, to_mapping
 from ..contract.registry import Provided, Registry
 from ..errors import UsageError
-from ..recipes.layers import RECIPE_KINDS, Layer, choose, merge, resolve_settings
+from ..recipes.finding import RECIPE_KINDS, Layer
+from ..recipes.layers import choose, merge, resolve_settings
 from ..recipes.settings import Settings
 
 _GROUPS = {kind.group: kind for kind in RECIPE_KINDS}

@@ -12,7 +12,7 @@ from ..contract.options import OptionSpec, specs, suggest
 from ..contract.registry import Registry
 from ..errors import UsageError
 from ..host.saving import record_of
-from ..recipes.layers import METRICS
+from ..recipes.finding import METRICS
 
 _FUSION = ("en", "sd", "sf", "ag", "mi", "scd", "vif", "qabf", "ssim", "cc", "nabf")
 

@@ -1,5 +1,7 @@
 """The value ranges that images are looked at in: as said, as recorded, or as the file tells.
 
+And the colour profile, which is that of the first source in colour, as for a run.
+
 A range is taken, in this order, from
 
 1. ``--range``, or ``--stretch`` for sources;
@@ -23,7 +25,7 @@ from typing import Any
 
 from ..errors import ImageError, UsageError
 from ..host.saving import file_sha256, record_of
-from ..imaging import Picture, full_scale, parse_bounds, parse_range, read_picture
+from ..imaging import Picture, full_scale, in_one_profile, parse_bounds, parse_range, read_picture
 from ..imaging.values import OWN, ValueRange
 
 Range = tuple[float, float]
@@ -63,7 +65,7 @@ class Ranges:
     def sources(
         self, paths: Sequence[str | os.PathLike[str]], results: Sequence[Path] = ()
     ) -> list[Picture]:
-        """Read the sources of a scene; records beside its results may tell their ranges.
+        """Read the sources of a scene, in one colour profile; records of its results tell ranges.
 
         Raises
         ------
@@ -78,20 +80,21 @@ class Ranges:
                 picture = read_picture(path, OWN, name)
             else:
                 picture = self._read(name, path, records)
-            pictures.append(self._noted(picture))
-        return pictures
+            pictures.append(picture)
+        return [self._noted(picture) for picture in in_one_profile(pictures)]
 
     def result(
         self, name: str, path: str | os.PathLike[str], sources: Sequence[Picture] = ()
     ) -> Picture:
-        """Read a fused image or a ground truth, whose sources may tell its range.
+        """Read a fused image or a ground truth; its sources tell the profile, and maybe its range.
 
         Raises
         ------
         ImageError
             The file cannot be read or scaled.
         """
-        return self._noted(self._read(name, path, (), sources))
+        *_, picture = in_one_profile([*sources, self._read(name, path, (), sources)])
+        return self._noted(picture)
 
     def _read(
         self,

@@ -20,17 +20,8 @@ from ..contract.registry import Registry
 from ..contract.sampler import SAMPLER, Sampler
 from ..contract.weighting import WEIGHTING, Weighting
 from ..errors import FusionkitWarning, PluginError, UsageError
-from ..recipes.layers import (
-    GIVEN,
-    WITHOUT_TRAJECTORY,
-    Choice,
-    Layer,
-    Said,
-    base_layers,
-    choose,
-    merged,
-    resolve_settings,
-)
+from ..recipes.finding import GIVEN, Layer, Said, base_layers
+from ..recipes.layers import WITHOUT_TRAJECTORY, Choice, choose, merged, resolve_settings
 from ..recipes.settings import Settings, SettingsDict, as_recipe_has_them
 from ..sampling.cache import EstimateCache
 from .hardware import check_compiler, fast_precision, usable_device

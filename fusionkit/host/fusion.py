@@ -12,7 +12,7 @@ from ..contract.reading import reading_with
 from ..contract.registry import Registry
 from ..errors import FusionkitWarning, UsageError
 from ..imaging.sources import Source
-from ..recipes.layers import Layer
+from ..recipes.finding import Layer
 from ..recipes.settings import SettingsDict
 from .result import Result
 from .scene import Scene

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..contract.options import idle_options
-from ..recipes.layers import Origin
+from ..recipes.finding import Origin
 
 if TYPE_CHECKING:
     from .parts import Part

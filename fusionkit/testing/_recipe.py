@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fusionkit.contract.registry import Registry
 from fusionkit.errors import FusionkitError
-from fusionkit.recipes.layers import named_recipe
+from fusionkit.recipes.finding import named_recipe
 
 from .checks import Subject
 

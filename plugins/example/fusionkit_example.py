@@ -230,11 +230,11 @@ metrics = "multi-focus"
 estimator = "diffusion:gaussian"
 
 [weighting]
-name = "example:sharpest"
+name = "sharpest"
 window = 11
 
 [objective]
-name = "example:charbonnier"
+name = "charbonnier"
 strength = 0.0
 """
 

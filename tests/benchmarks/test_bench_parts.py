@@ -20,7 +20,8 @@ from fusionkit.evaluation.cost import nearest_steps, nfe_of
 from fusionkit.evaluation.plan import resolve
 from fusionkit.evaluation.pool import Pool
 from fusionkit.evaluation.statistics import Difference
-from fusionkit.recipes.layers import merge, task_recipe
+from fusionkit.recipes.finding import task_recipe
+from fusionkit.recipes.layers import merge
 
 from .benches import bench, mean, missing_tools
 

@@ -7,7 +7,7 @@ import math
 import tomllib
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Optional
 
@@ -317,7 +317,7 @@ def test_a_component_with_refused_options_cannot_be_made() -> None:
 FIRST_PARTY = {
     f"{p.kind.group} {p.component.name}": p.component.options
     for p in fusionkit.load_plugins().all()
-    if p.plugin.distribution == "fusionkit-imaging"
+    if p.plugin.distribution == "fusionkit-imaging" and isinstance(p.component, fusionkit.Component)
 }
 
 
@@ -379,6 +379,10 @@ def test_settings_keywords_are_exactly_the_settings() -> None:
             annotation = Sequence[typing.get_args(annotation)[0]]  # type: ignore[misc]
             if name == "stretch":  # which True and False stand for too
                 annotation = bool | annotation
+            if name == "noise":  # one text, or levels by source
+                annotation = str | annotation | Mapping[int, float]
+            if name == "range":  # or ends by source
+                annotation = annotation | Mapping[int, tuple[float, float]]
         assert keywords[name] == annotation, name
     assert not SettingsDict.__required_keys__
 

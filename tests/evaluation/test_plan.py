@@ -11,7 +11,7 @@ from fusionkit.evaluation.departures import departure, named_flags
 from fusionkit.evaluation.origins import Origins
 from fusionkit.evaluation.plan import at_same_cost, product, rungs
 from fusionkit.evaluation.study import cells_of
-from fusionkit.recipes.layers import task_recipe
+from fusionkit.recipes.finding import task_recipe
 
 REGISTRY = fusionkit.load_plugins()
 BASE = task_recipe("general")

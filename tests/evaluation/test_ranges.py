@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -14,7 +15,8 @@ from fusionkit import UsageError
 from fusionkit.cli import main
 from fusionkit.evaluation.measure import luma_of_picture
 from fusionkit.evaluation.ranges import Ranges, parse_ranges
-from fusionkit.imaging import read_picture
+from fusionkit.imaging import from_unit, read_picture, write_picture
+from fusionkit.imaging.profiles import srgb_profile
 
 ROLES = ("ir", "vi", "fused")
 QUICK = ["--estimator", "gaussian", "--objective", "increments", "--steps", "2", "--quiet"]
@@ -203,3 +205,50 @@ def test_ranges_are_said_by_number_or_name():
     for text in ("3:0,1", "nobody:0,1", "0,4095", "1:5,5", "fused:x,1", "1:0", ":0,1"):
         with pytest.raises(UsageError, match=f"--range {text}"):
             parse_ranges([text], 2, ["fused"])
+
+
+# --- one profile ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def colours(tmp_path: Path) -> dict[tuple[str, str], str]:
+    """Two sources and a result, each in sRGB and in Adobe RGB, in 16 bits."""
+    adobe = bytes(imagecodecs.cms_profile("adobergb"))
+    paths = {}
+    for name, grey in images().items():
+        srgb = np.stack([grey, grey[::-1], grey[:, ::-1]], axis=-1) * 0.5 + 0.2
+        converted = imagecodecs.cms_transform(
+            srgb.astype(np.float32), srgb_profile(), adobe, colorspace="rgb", outcolorspace="rgb"
+        )
+        for kind, pixels, icc in (("srgb", srgb, None), ("adobe", converted, adobe)):
+            paths[name, kind] = str(tmp_path / f"{name}-{kind}.tif")
+            write_picture(paths[name, kind], from_unit(pixels, np.uint16, 0, 65535), icc=icc)
+    return paths
+
+
+@pytest.mark.parametrize("other", ["vi", "fused"])
+def test_images_of_another_profile_are_measured_in_that_of_the_first(colours, capsys, other):
+    def said(adobe: str = "") -> list[str]:
+        kinds = {name: "adobe" if name == adobe else "srgb" for name in ROLES}
+        ir, vi, fused = (colours[name, kinds[name]] for name in ROLES)
+        return [fused, "--sources", ir, vi]
+
+    expected = measured(capsys, said())
+    found = measured(capsys, said(other))
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=0.01, abs=1e-3), name
+    assert main(["evaluate", *said(other), "--metric", "sd"]) == 0
+    assert "Adobe RGB" in capsys.readouterr().err
+
+
+def test_a_sheet_shows_all_images_in_one_profile(colours, tmp_path, capsys):
+    out = tmp_path / "sheet.png"
+    pair = [colours["vi", "srgb"], colours["vi", "adobe"]]
+    for order in (pair, pair[::-1]):
+        assert main(["compare", *order, "-o", str(out), "--overwrite"]) == 0
+        assert "converted from" in capsys.readouterr().err
+        sheet = read_picture(out)
+        assert sheet.icc == read_picture(order[0]).icc
+        gap = (sheet.width - 2 * 80) // 3
+        tiles = [sheet.pixels[gap : gap + 64, x : x + 80].astype(int) for x in (gap, 2 * gap + 80)]
+        assert np.abs(tiles[0] - tiles[1]).max() <= 2

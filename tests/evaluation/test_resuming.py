@@ -22,13 +22,13 @@ from fusionkit.evaluation.origins import Origins
 from fusionkit.evaluation.report import write_report
 from fusionkit.host.plugins import load_plugins
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["--estimator", "gaussian", "--objective", "increments", "--steps", "2", "--quiet"]
 PLUGIN = """
 import torch
 from dataclasses import dataclass
 from fusionkit import Component, hookimpl, option
-
-pytestmark = pytest.mark.slow
 
 @dataclass(frozen=True)
 class Options:

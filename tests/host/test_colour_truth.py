@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fusionkit
-from fusionkit.recipes.layers import tasks
+from fusionkit.recipes.finding import tasks
 
 SKIES = {"blue": (0.12, 0.33, 0.62), "orange": (0.62, 0.28, 0.10)}
 

@@ -13,7 +13,7 @@ import fusionkit
 from fusionkit.cli import main
 from fusionkit.errors import ImageError
 from fusionkit.imaging import read_picture
-from fusionkit.recipes.layers import tasks
+from fusionkit.recipes.finding import tasks
 
 SIZE = (96, 128)
 QUIET = {"noise": ["1:0", "2:0"]}

@@ -12,12 +12,13 @@ from PIL import Image
 import fusionkit
 from fusionkit import UsageError, load_plugins
 from fusionkit.cli import main
-from fusionkit.recipes.layers import base_layers, merged
+from fusionkit.recipes.finding import base_layers
+from fusionkit.recipes.layers import merged
 
 PLUGIN = '''
 from pathlib import Path
 
-from fusionkit import Recipe, hookimpl
+from fusionkit import Component, Recipe, hookimpl
 
 TEXT = """
 metrics = ["sd", "ag"]
@@ -33,7 +34,12 @@ name = "objectives:mse"
 """
 
 @hookimpl
+def fusionkit_weightings():  # of a name that another plugin has, too
+    yield Component("dig", "not that one", lambda options, context: None)
+
+@hookimpl
 def fusionkit_recipes():
+    yield Recipe("own", "a component of its own", 'weighting = "dig"')
     yield Recipe("three-to-one", "three parts of the first", TEXT)
     yield Recipe("medical", "of a name that is taken", TEXT)
     yield Recipe("in-a-file", "kept beside the plugin", Path(__file__).with_name("kept.toml"))
@@ -103,12 +109,19 @@ def test_a_plugins_recipe_is_selected_by_task_and_by_recipe(
         for name in ("three-to-one", "mine:three-to-one"):
             out = tmp_path / f"{flag}-{name.partition(':')[0]}.png"
             asked = ["run", *pair, "-o", str(out), "--quiet", "--plugin", plugin, flag, name]
-            assert main([*asked, "--start-at", "1"]) == 0
+            assert main(asked) == 0
             assert np.abs(read(out) - (0.75 * left + 0.25 * right)).max() <= 1
             record = json.loads(Path(f"{out}.json").read_text())
             assert record["recipe"]["weighting"]["name"] == "fixed:fixed"
             assert record["recipe"]["chroma"] == "none"
             assert record["metrics"] == ["sd", "ag"]
+
+
+def test_a_bare_name_is_a_component_of_its_own_plugin(plugin: str) -> None:
+    registry = load_plugins(inline=[plugin])
+    found = merged(base_layers("own", registry=registry), registry).recipe
+    assert found["weighting"] == {"name": "mine:dig"}
+    assert found["objective"] == merged(base_layers(), registry).recipe["objective"]
 
 
 def test_what_a_recipe_leaves_out_is_the_default_tasks(plugin: str) -> None:

@@ -14,7 +14,7 @@ from fusionkit.cli import complain
 from fusionkit.cli.arguments import Parser, add_plugin_flags, load_plugins_from
 from fusionkit.cli.progress import counted
 from fusionkit.errors import UsageError
-from fusionkit.recipes.layers import Layer, read_recipe, task_recipe, tasks
+from fusionkit.recipes.finding import Layer, read_recipe, task_recipe, tasks
 
 if TYPE_CHECKING:
     from ..truth import Noise

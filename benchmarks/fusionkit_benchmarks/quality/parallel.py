@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from fusionkit.contract.reading import use_readers
 from fusionkit.evaluation.pool import Pool
 from fusionkit.evaluation.study import Loading
 from fusionkit.host.plugins import load_plugins
@@ -45,6 +46,7 @@ def _start(plan: Plan, folder: Path, any_code: bool, loading: Loading) -> None:
     global _runner
     _runner = Runner(Store(folder), any_code)
     registry = load_plugins(disabled=loading.disabled, inline=loading.inline)
+    use_readers(registry)
     _tables.extend(Tables(plan, registry))
 
 

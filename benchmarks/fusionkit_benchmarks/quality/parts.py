@@ -10,7 +10,8 @@ from fusionkit.contract.weighting import WEIGHTING
 from fusionkit.errors import UsageError
 from fusionkit.evaluation.cost import nearest_steps, nfe_of
 from fusionkit.evaluation.plan import Variant, matched, resolve, rungs
-from fusionkit.recipes.layers import Layer, merge
+from fusionkit.recipes.finding import Layer
+from fusionkit.recipes.layers import merge
 
 from .methods import Fusion, Method, Row
 from .recipes import Recipe

@@ -13,7 +13,7 @@ from pathlib import Path
 from fusionkit.contract.options import suggest
 from fusionkit.errors import UsageError
 from fusionkit.host.batch import find_scenes, images_by_stem
-from fusionkit.recipes.layers import DEFAULT_TASK, tasks
+from fusionkit.recipes.finding import DEFAULT_TASK, tasks
 
 from ..photographs import read_pixels
 from ..truth import part_of

@@ -13,7 +13,8 @@ from fusionkit.host.fingerprint import code_of_class, combined, core_code
 from fusionkit.host.parts import Part
 from fusionkit.host.pipeline import Pipeline
 from fusionkit.host.scene import Scene
-from fusionkit.recipes.layers import Layer, base_layers, merge
+from fusionkit.recipes.finding import Layer, base_layers
+from fusionkit.recipes.layers import merge
 
 from .methods import Fusion, Row
 from .scenes import BenchScene, Made

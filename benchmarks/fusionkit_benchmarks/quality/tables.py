@@ -10,7 +10,7 @@ from pathlib import Path
 from fusionkit.contract.registry import Registry
 from fusionkit.evaluation.presets import RANKINGS, TRIVIAL, source_names
 from fusionkit.host.parts import Part
-from fusionkit.recipes.layers import DEFAULT_TASK, task_recipe
+from fusionkit.recipes.finding import DEFAULT_TASK, task_recipe
 
 from ..photographs import Photograph
 from ..truth import COUNTS, FAMILIES, NOISES, Defocus, Noise

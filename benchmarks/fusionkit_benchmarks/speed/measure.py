@@ -21,7 +21,8 @@ from fusionkit.host.pipeline import Pipeline
 from fusionkit.host.record import environment
 from fusionkit.host.scene import Scene
 from fusionkit.imaging import write_picture
-from fusionkit.recipes.layers import Layer, resolve_settings
+from fusionkit.recipes.finding import Layer
+from fusionkit.recipes.layers import resolve_settings
 from fusionkit.testing.doubles import synthetic_sources
 
 from .timing import LOOP, Stopwatch, TimedPipeline

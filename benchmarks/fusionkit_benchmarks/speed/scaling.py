@@ -16,7 +16,7 @@ from fusionkit.host.hardware import cost_clock
 from fusionkit.host.parts import Fused, Part
 from fusionkit.host.pipeline import Pipeline
 from fusionkit.host.record import environment
-from fusionkit.recipes.layers import Layer
+from fusionkit.recipes.finding import Layer
 from fusionkit.testing.doubles import WeightedMean, synthetic_sources
 
 SIDES = (1, 2, 4, 8)

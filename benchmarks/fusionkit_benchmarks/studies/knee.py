@@ -28,7 +28,7 @@ from fusionkit.evaluation.presets import PRESETS
 from fusionkit.evaluation.statistics import paired_bootstrap
 from fusionkit.host.parts import Part
 from fusionkit.host.plugins import load_plugins
-from fusionkit.recipes.layers import task_recipe
+from fusionkit.recipes.finding import task_recipe
 from fusionkit_benchmarks.photographs import Pixels, bundled_photographs, grey, read_pixels
 from fusionkit_benchmarks.quality.published import PublishedSet, published_sets
 from fusionkit_benchmarks.quality.recipes import Recipe
