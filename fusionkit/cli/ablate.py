@@ -193,8 +193,9 @@ def _study(
     of_recipes = {json.dumps(base.metrics) for base in bases.values()}
     of_recipe = json.loads(of_recipes.pop()) if len(of_recipes) == 1 else ""
     metrics = chosen_metrics(given.metric, given.preset, registry, of_recipe)
-    if of_recipe and given.metric is None and given.preset is None and not given.quiet:
-        say(told(of_recipe))
+    note = told(of_recipe, given.metric, given.preset)
+    if note and not given.quiet:
+        say(note)
     of_metrics = metric_options(options, metrics, registry)
     # Lists with commas of their own, and so no axes.
     lists = {"range": given.range, "noise": given.noise}

@@ -215,8 +215,9 @@ def _measure(
     ranges = Ranges(parse_ranges(given.range, most, names), given.stretch)
     recorded = recorded_metrics(path for found in fused.values() for path in found.values())
     wanted = chosen_metrics(given.metric, given.preset, registry, recorded)
-    if recorded and given.metric is None and given.preset is None and not given.quiet:
-        say(told(recorded))
+    note = told(recorded, given.metric, given.preset)
+    if note and not given.quiet:
+        say(note)
     meter = Meter(wanted, registry, given.device, metric_options(options, wanted, registry))
     with counted(len(scenes), "scene", quiet=given.quiet) as advance:
         return evaluate(

@@ -78,7 +78,7 @@ def chosen_metrics(
         There is no such preset, or no such metric.
     """
     names: tuple[str, ...] = ()
-    if listed is None or preset is not None or listed.lstrip().startswith("+"):
+    if preset is not None or _adds(listed):
         if preset is None and not isinstance(of_recipe, str):
             names = tuple(of_recipe)
         else:
@@ -100,8 +100,15 @@ def recorded_metrics(results: Iterable[str | os.PathLike[str]]) -> str | list[st
     return said
 
 
-def told(of_recipe: str | Sequence[str]) -> str:
-    """Return how a person is told of the metrics of a recipe."""
+def _adds(listed: str | None) -> bool:
+    """Whether ``--metric`` adds to what is measured anyway."""
+    return listed is None or listed.lstrip().startswith("+")
+
+
+def told(of_recipe: str | Sequence[str], listed: str | None, preset: str | None) -> str:
+    """Return how a person is told that a recipe's metrics are measured; empty if they are not."""
+    if not of_recipe or preset is not None or not _adds(listed):
+        return ""
     if isinstance(of_recipe, str):
         return f"measuring preset {of_recipe}, which the recipe names; --preset says another"
     return f"measuring {', '.join(of_recipe)}, which the recipe names; --metric says others"

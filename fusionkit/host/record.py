@@ -89,6 +89,7 @@ def _input(picture: Picture) -> dict[str, Any]:
         digest = hashlib.sha256(np.ascontiguousarray(picture.pixels).tobytes()).hexdigest()
     return {
         "name": picture.name,
+        **({"reader": picture.reader} if picture.reader else {}),
         "sha256": digest,
         "width": picture.width,
         "height": picture.height,

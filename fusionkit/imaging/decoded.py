@@ -30,6 +30,8 @@ class Decoded:
         What else the file says, such as its orientation.
     no_data : float or None
         The value that means that there is none.
+    reader : str or None
+        What decoded it, if a plugin did; the host says so.
     """
 
     pixels: NDArray[Any]
@@ -39,3 +41,4 @@ class Decoded:
     stored_range: tuple[float, float] | None = None
     metadata: Metadata = NO_METADATA
     no_data: float | None = None
+    reader: str | None = None

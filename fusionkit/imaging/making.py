@@ -93,6 +93,7 @@ def checked_picture(
     icc: bytes | None = None,
     metadata: Metadata = NO_METADATA,
     sha256: str | None = None,
+    reader: str | None = None,
 ) -> Picture:
     """Check what every source must fulfil and make a Picture of it.
 
@@ -161,6 +162,7 @@ def checked_picture(
         orientation=orientation,
         metadata=metadata.upright(),
         sha256=sha256,
+        reader=reader,
     )
 
 

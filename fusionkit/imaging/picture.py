@@ -55,6 +55,8 @@ class Picture:
         What the file says beside the pixels, as far as that holds of the pixels turned.
     sha256 : str or None
         Of the file's bytes, when it was read from a file.
+    reader : str or None
+        The plugin's reader that decoded it, and its version, if one did.
     """
 
     pixels: NDArray[Any]
@@ -72,6 +74,7 @@ class Picture:
     orientation: int = 1
     metadata: Metadata = NO_METADATA
     sha256: str | None = None
+    reader: str | None = None
 
     @property
     def height(self) -> int:

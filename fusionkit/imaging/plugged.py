@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 
@@ -72,7 +73,7 @@ def _decode_by(provided: Provided) -> Callable[[Raw], Decoded]:
                 "(H, W) is grey and (H, W, 3) is RGB; alpha is (H, W)"
             )
         raw.check_size(pixels.shape[1], pixels.shape[0])
-        return decoded
+        return replace(decoded, reader=f"{provided.qualified}, {provided.plugin.source}")
 
     return decode
 

@@ -124,6 +124,7 @@ def picture_from_bytes(
             icc=decoded.icc,
             metadata=decoded.metadata,
             sha256=hashlib.sha256(data).hexdigest(),
+            reader=decoded.reader,
         )
 
 

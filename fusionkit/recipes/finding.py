@@ -76,8 +76,8 @@ def named_recipe(name: str, registry: Registry) -> Said:
     UsageError
         Nobody provides it, several do, or it is no recipe.
     """
-    if not registry.all(RECIPE):  # of a registry made by hand
-        return task_recipe(name)
+    if not registry.all(RECIPE) and PLUGIN not in {plugin.name for plugin in registry.plugins}:
+        return task_recipe(name)  # of a registry made by hand
     provided = registry.find(RECIPE, name)
     if provided.plugin.name == PLUGIN:
         return task_recipe(provided.component.name)

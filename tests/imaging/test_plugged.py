@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -189,6 +190,9 @@ def test_run_takes_such_a_file_beside_others(
     asked = ["run", str(scan), str(tmp_path / "other.png"), "-o", str(out), *light]
     assert main([*asked, "--plugin", plugin]) == 0
     assert np.asarray(Image.open(out)).shape == pixels.shape
+    first, second = json.loads((tmp_path / "fused.png.json").read_text())["inputs"]
+    assert first["reader"] == f"mine:xyz, {plugin}"
+    assert "reader" not in second
     capsys.readouterr()
     assert main([*asked, "--overwrite"]) == 2
     assert "scan.xyz: the content is no image" in capsys.readouterr().err

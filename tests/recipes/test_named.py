@@ -159,6 +159,13 @@ def test_what_is_no_recipe_is_one_line(
     assert expected in said
 
 
+def test_ours_can_be_disabled_but_for_the_default() -> None:
+    registry = load_plugins(disabled=["tasks"])
+    with pytest.raises(UsageError, match=r"Plugin tasks .* is disabled"):
+        base_layers("medical", registry=registry)
+    assert merged(base_layers(registry=registry), registry).recipe["weighting"]["name"] == "dig:dig"
+
+
 def test_a_recipe_of_a_taken_name_gets_in_nobodys_way(plugin: str) -> None:
     registry = load_plugins(inline=[plugin])
     ours = merged(base_layers("tasks:medical", registry=registry), registry).recipe
@@ -215,6 +222,9 @@ def test_evaluate_measures_what_the_recipe_of_the_results_names(
     # Who asks is answered, and results of two recipes are measured by neither's.
     assert measured(focus, "--metric", "en") == (["en"], "")
     assert "names" not in measured(focus, "--preset", "medical")[1]
+    names, said = measured(mine, "--metric", "+en")
+    assert names == ["ag", "en", "sd"]
+    assert "measuring sd, ag, which the recipe names" in said
     names, said = measured(focus, "--method", f"other={mine}")
     assert names == default
     assert "names" not in said
