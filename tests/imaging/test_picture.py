@@ -171,3 +171,13 @@ def test_range_applies_to_files_too(tmp_path, make):
         read_picture(tmp_path / "a.npy", index=2)
     picture = read_picture(tmp_path / "a.npy", (-32768, 32767), index=2)
     assert (picture.low, picture.high) == (-32768, 32767)
+
+
+def test_eight_bits_are_those_stored_or_the_range():
+    stored = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    assert np.array_equal(picture_from_array(stored, "a").eight_bit(), stored)
+    deep = picture_from_array(stored.astype(np.uint16) * 257, "a").eight_bit()
+    assert deep.dtype == np.uint8
+    assert np.array_equal(deep, stored)
+    narrow = picture_from_array(stored, "a", (50, 101)).eight_bit()
+    assert (narrow[0, 0], narrow.reshape(-1)[60], narrow[-1, -1]) == (0, 50, 255)
