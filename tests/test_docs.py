@@ -60,7 +60,7 @@ def run_line(line: str) -> None:
     program, *arguments = shlex.split(line, comments=True)
     assert program == "fusionkit"
     if arguments[0] in SEPARATE:
-        pytest.importorskip(SEPARATE[arguments[0]][0])
+        pytest.importorskip(f"fusionkit_{SEPARATE[arguments[0]]}")
     if arguments[0] == "run":
         arguments.append("--strict")  # what is shown does something
     if arguments == ["doctor"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import importlib.util
 import os
 import sys
 import warnings
@@ -13,8 +12,8 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from .._version import __version__
-from ..contract.command import BUILT_IN, SEPARATE
-from ..errors import FusionkitError, FusionkitWarning, PluginError, UsageError
+from ..contract.command import BUILT_IN
+from ..errors import FusionkitError, FusionkitWarning, PluginError
 
 # How torch says that a CPU, and Apple's MPS, have too little memory.
 _LACK = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
@@ -143,7 +142,7 @@ def _warnings_in_one_line() -> Iterator[None]:
 
 def _dispatch(given: list[str]) -> int:
     if not given or given[0] in ("-h", "--help"):
-        there = {**BUILT_IN, **_separate(), **_plugged().listed(given[1:])}
+        there = {**BUILT_IN, **_plugged().listed(given[1:])}
         width = max(map(len, there))
         lines = (f"  {name:<{width}}  {summary}" for name, summary in there.items())
         print(_HELP.format(commands="\n".join(lines)), end="")
@@ -157,29 +156,9 @@ def _dispatch(given: list[str]) -> int:
     if command in BUILT_IN:
         code: int = importlib.import_module(f".{command}", __name__).main(rest)
         return code
-    if command in SEPARATE:
-        return _run_separate(command, rest)
     code = _plugged().run(command, rest)
     return int(code)
 
 
 def _plugged() -> Any:
     return importlib.import_module(".plugged", __name__)
-
-
-def _separate() -> dict[str, str]:
-    """Return the separate commands that are installed, and what they do."""
-    found = importlib.util.find_spec
-    return {name: about for name, (package, about) in SEPARATE.items() if found(package)}
-
-
-def _run_separate(command: str, arguments: Sequence[str]) -> int:
-    package, _ = SEPARATE[command]
-    if command not in _separate():
-        folder = package.removeprefix("fusionkit_")
-        raise UsageError(
-            f"{command} is not installed: it is a package of its own, in a checkout "
-            f"pip install ./{folder}"
-        )
-    code: int = importlib.import_module(f"{package}.command").main(arguments)
-    return code

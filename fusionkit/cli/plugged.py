@@ -31,7 +31,8 @@ def listed(arguments: Sequence[str]) -> dict[str, str]:
 def run(command: str, arguments: Sequence[str]) -> int:
     """Run a plugin's command; return its exit code.
 
-    ``--plugin`` and ``--no-plugin`` are taken out: they say where the command comes from.
+    ``--plugin`` and ``--no-plugin`` are taken out, unless the command asks for them: they say where
+    it comes from.
 
     Raises
     ------
@@ -41,8 +42,9 @@ def run(command: str, arguments: Sequence[str]) -> int:
         It raised something that is no message to a person, or returned no exit code.
     """
     provided = _found(command, load_plugins_from(arguments))
+    component = provided.component
     try:
-        code = provided.component.main(_own(arguments))
+        code = component.main(list(arguments) if component.plugin_flags else _own(arguments))
     except FusionkitError:
         raise
     except SystemExit as ended:
@@ -62,7 +64,12 @@ def _found(command: str, registry: Registry) -> Provided:
     commands = registry.all(COMMAND)
     if any(command in (each.component.name, each.qualified) for each in commands):
         return registry.find(COMMAND, command)
-    known = [*BUILT_IN, *SEPARATE, *(each.component.name for each in commands)]
+    if command in SEPARATE and not any(p.name == SEPARATE[command] for p in registry.plugins):
+        raise UsageError(
+            f"{command} is not installed: it is a package of its own, in a checkout "
+            f"pip install ./{SEPARATE[command]}"
+        )
+    known = [*BUILT_IN, *(each.component.name for each in commands)]
     hint = suggest(command, known) or f" There are {', '.join(known)}."
     raise UsageError(f"unknown command {command!r}.{hint}{registry.failures()}")
 

@@ -61,9 +61,7 @@ def run_subcommand(
             ),
             end="",
         )
-        if arguments:
-            raise SystemExit(0)  # as argparse's --help does
-        return 2
+        return 0 if arguments else 2
     name, *rest = arguments
     if name not in subcommands:
         hint = suggest(name, subcommands) or f" There are {', '.join(subcommands)}."

@@ -19,11 +19,8 @@ BUILT_IN = {
 }
 """The commands that fusionkit has itself: their names are taken."""
 
-SEPARATE = {
-    "bench": ("fusionkit_benchmarks", "remake the benchmarks: fusion quality, speed"),
-    "train": ("fusionkit_training", "train what ships with weights: compact, learned"),
-}
-"""So are those of our packages beside it: the package, whose ``command`` has a ``main``."""
+SEPARATE = {"bench": "benchmarks", "train": "training"}
+"""Commands of packages that are not in the wheel: their plugins, and folders in a checkout."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +33,19 @@ class Command(Contribution):
         ``main(arguments)`` runs it with the words after its name, and returns the exit code.
         Imports that take long belong inside it. :class:`fusionkit.UsageError` is told in one
         line, and ends with 2.
+    plugin_flags
+        Whether ``main`` gets ``--plugin`` and ``--no-plugin`` too, as a command that loads plugins
+        itself needs; otherwise they only say where the command may come from.
     """
 
     main: Callable[[Sequence[str]], int]
+    plugin_flags: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not callable(self.main):
             raise TypeError(f"command {self.name}: main is not callable")
-        if self.name in (*BUILT_IN, *SEPARATE):
+        if self.name in BUILT_IN:
             raise ValueError(f"command {self.name}: fusionkit has a command of this name itself")
 
 

@@ -11,6 +11,7 @@ import pytest
 from fusionkit import Command, PluginLoadError, load_plugins
 from fusionkit.cli import main
 from fusionkit.contract.command import BUILT_IN, SEPARATE
+from fusionkit.contract.registry import Registry
 
 PLUGIN = """
 import sys
@@ -35,6 +36,7 @@ def fusionkit_commands():
     yield Command("breaks", "divide by nothing", lambda arguments: 1 / 0)
     yield Command("odd", "return what is no code", lambda arguments: "done")
     yield Command("silent", "return nothing", lambda arguments: None)
+    yield Command("loads", "load plugins", echo, plugin_flags=True)
 """
 
 
@@ -74,6 +76,8 @@ def test_it_gets_its_own_words_and_returns_its_code(
     assert main(["echo", "-x", "3", "--plugin", plugin, "--long=4"]) == 3
     assert capsys.readouterr().out == "-x 3 --long=4\n"
     assert main(["mine:echo", "--plugin", plugin]) == 0
+    assert main(["loads", "-x", "--plugin", plugin]) == 3
+    assert capsys.readouterr().out == f"\n-x --plugin {plugin}\n"
     assert main(["silent", "--plugin", plugin]) == 0
     assert main(["leaves", "--plugin", plugin]) == 7
 
@@ -101,7 +105,22 @@ def test_what_goes_wrong_is_one_line(
         assert f"command {command} (plugin mine, {plugin})" in said
 
 
-@pytest.mark.parametrize("name", [*BUILT_IN, *SEPARATE])
+@pytest.mark.parametrize(("command", "folder"), SEPARATE.items())
+def test_a_command_of_another_package_says_how_to_get_it(
+    command: str, folder: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = load_plugins()
+    others = [plugin for plugin in registry.plugins if plugin.name != folder]
+    provided = [each for each in registry.all() if each.plugin.name != folder]
+    without = Registry(others, provided)
+    monkeypatch.setattr("fusionkit.cli.plugged.load_plugins_from", lambda arguments: without)
+    assert main([command, "--help"]) == 2
+    said = capsys.readouterr().err
+    assert f"{command} is not installed" in said
+    assert f"pip install ./{folder}" in said
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_the_name_of_a_command_of_ours_is_taken(name: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"command {name}: fusionkit has a command of this name"):
         Command(name, "mine is better", lambda arguments: 0)
