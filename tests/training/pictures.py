@@ -11,7 +11,7 @@ from PIL import Image
 def photograph_folder(folder: Path, count: int = 4) -> Path:
     """A folder of small pictures in colour: waves with an edge, and some texture."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows, columns = np.mgrid[:136, :150]
+    rows, columns = np.mgrid[:136, :152]
     generator = np.random.default_rng(5)
     for n in range(count):
         waves = [np.sin(columns / (3 + n + c)) + np.cos(rows / (4 + 2 * n)) for c in range(3)]

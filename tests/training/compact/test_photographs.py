@@ -100,7 +100,7 @@ def test_sources_and_licences_are_counted_from_the_manifest(tmp_path) -> None:
 
 def test_what_cannot_be_trained_on_is_named(tmp_path) -> None:
     paths = find_photographs([photograph_folder(tmp_path / "a", 1)])
-    with pytest.raises(UsageError, match=r"0\.png: 150x136 pixels are too small"):
+    with pytest.raises(UsageError, match=r"0\.png: 152x136 pixels are too small"):
         Photographs.read(paths, 69)
     with pytest.raises(UsageError, match="no such file"):
         Photographs.read([tmp_path / "none.png"], 16)
