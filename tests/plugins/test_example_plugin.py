@@ -137,12 +137,12 @@ def test_our_wheel_is_whole_and_carries_no_example(installed: Installed) -> None
     assert [name for name in names if "example" in name or name.startswith("tests/")] == []
 
 
-def test_the_example_is_one_module(installed: Installed) -> None:
+def test_the_example_is_two_modules(installed: Installed) -> None:
     with zipfile.ZipFile(installed.example_wheel) as archive:
         names = [name for name in archive.namelist() if ".dist-info/" not in name]
         (entry_points,) = [n for n in archive.namelist() if n.endswith("entry_points.txt")]
         assert "example = fusionkit_example" in archive.read(entry_points).decode()
-    assert names == ["fusionkit_example.py"]
+    assert names == ["fusionkit_example.py", "fusionkit_example_sampling.py"]
 
 
 def test_both_come_from_their_wheels(installed: Installed, tmp_path: Path) -> None:
@@ -192,12 +192,33 @@ def test_run_uses_its_components(
     assert record["recipe"]["objective"]["name"] == "example:charbonnier"
 
 
+def test_run_uses_its_prior_and_sampler(
+    installed: Installed, three_sources: list[str], tmp_path: Path
+) -> None:
+    chosen = ["--estimator", "wiener", "--sampler", "renoise", "--objective", "charbonnier"]
+    installed.run(
+        *("fusionkit", "run", *three_sources[:2], "-o", "fused.png", "--quiet", *chosen),
+        cwd=tmp_path,
+    )
+    recipe = json.loads((tmp_path / "fused.png.json").read_text())["recipe"]
+    assert recipe["estimator"] == {"name": "example-sampling:wiener", "window": 7}
+    assert recipe["sampler"] == {"name": "example-sampling:renoise"}
+    done = installed.run(
+        *("fusionkit", "evaluate", "fused.png", "--sources", *three_sources[:2]),
+        *("--metric", "nearest", "--json", "--quiet"),
+        cwd=tmp_path,
+    )
+    (scene,) = json.loads(done.stdout)["methods"]["fused"]["scenes"].values()
+    assert 0 <= scene["nearest"] < 20
+
+
 def test_its_own_tests_pass(installed: Installed, tmp_path: Path) -> None:
     shutil.copytree(EXAMPLE / "tests", tmp_path / "tests")
     done = installed.run(
         *("python", "-m", "pytest", "-v", "-p", "no:cacheprovider", "tests"), cwd=tmp_path
     )
     assert "test_conformance[weighting-sharpest-on_the_simplex] PASSED" in done.stdout
+    assert "test_sampling[estimator-wiener-denoises_a_smooth_image] PASSED" in done.stdout
     assert "test_conformance[objective-charbonnier-identity_preserving] PASSED" in done.stdout
     assert "skipped" not in done.stdout
 
