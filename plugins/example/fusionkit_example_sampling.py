@@ -1,4 +1,4 @@
-"""A second plugin of the package: the prior ``wiener``, the sampler ``renoise``, and more.
+"""A second plugin of the package: the prior ``wiener``, the sampler ``ancestral``, and more.
 
 One entry point is one plugin; a package may have several.
 """
@@ -57,10 +57,10 @@ def _wiener(options: WienerOptions, context: BuildContext) -> NoiseEstimator:
     return from_denoiser(denoise, value_range=(-1, 1))
 
 
-class Renoise:
-    """Go from each corrected estimate to the next level by new noise (DiffPIR, arXiv 2305.08995).
+class Ancestral:
+    """The sampler of DDPM (arXiv 2006.11239), in x = x0 + sigma n.
 
-    With its zeta = 1: x_{i+1} = f + sigma_{i+1} z.
+    With s = (sigma_{i+1} / sigma_i)²: x_{i+1} = f + s (x - f) + sigma_{i+1} sqrt(1 - s) z.
     """
 
     trajectory = True
@@ -72,7 +72,9 @@ class Renoise:
             done = guide(i, x, run.clean_estimate(x, i))
             f = done.corrected
             yield done
-            x = f + run.sigma[i + 1] * run.noise("example/renoise", i)
+            share = (run.sigma[i + 1] / run.sigma[i]) ** 2
+            fresh = run.sigma[i + 1] * (1 - share) ** 0.5
+            x = f + share * (x - f) + fresh * run.noise("example/ancestral", i)
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def fusionkit_noise_estimators() -> Iterable[Component[NoiseEstimator]]:
 @hookimpl
 def fusionkit_samplers() -> Iterable[Component[Sampler]]:
     """Return the sampler."""
-    return [Component("renoise", "new noise at every level", lambda options, context: Renoise())]
+    return [Component("ancestral", "DDPM's own sampler", lambda options, context: Ancestral())]
 
 
 @hookimpl

@@ -195,14 +195,14 @@ def test_run_uses_its_components(
 def test_run_uses_its_prior_and_sampler(
     installed: Installed, three_sources: list[str], tmp_path: Path
 ) -> None:
-    chosen = ["--estimator", "wiener", "--sampler", "renoise", "--objective", "charbonnier"]
+    chosen = ["--estimator", "wiener", "--sampler", "ancestral", "--objective", "charbonnier"]
     installed.run(
         *("fusionkit", "run", *three_sources[:2], "-o", "fused.png", "--quiet", *chosen),
         cwd=tmp_path,
     )
     recipe = json.loads((tmp_path / "fused.png.json").read_text())["recipe"]
     assert recipe["estimator"] == {"name": "example-sampling:wiener", "window": 7}
-    assert recipe["sampler"] == {"name": "example-sampling:renoise"}
+    assert recipe["sampler"] == {"name": "example-sampling:ancestral"}
     done = installed.run(
         *("fusionkit", "evaluate", "fused.png", "--sources", *three_sources[:2]),
         *("--metric", "nearest", "--json", "--quiet"),
@@ -218,7 +218,7 @@ def test_its_own_tests_pass(installed: Installed, tmp_path: Path) -> None:
         *("python", "-m", "pytest", "-v", "-p", "no:cacheprovider", "tests"), cwd=tmp_path
     )
     assert "test_conformance[weighting-sharpest-on_the_simplex] PASSED" in done.stdout
-    assert "test_sampling[estimator-wiener-denoises_a_smooth_image] PASSED" in done.stdout
+    assert "test_sampling[sampler-ancestral-samples_the_prior] PASSED" in done.stdout
     assert "test_conformance[objective-charbonnier-identity_preserving] PASSED" in done.stdout
     assert "skipped" not in done.stdout
 
