@@ -75,6 +75,10 @@ def test_csv_and_markdown(folders, capsys):
     shown = capsys.readouterr().out
     assert "| method | en ↑ | sd ↑ | mi ↑ |" in shown
     assert "| minus max |" in shown
+    named = ["evaluate", "--method", f"a|b={folders['ours']}", *sources(folders), *QUICK]
+    assert main([*named, "--markdown"]) == 0
+    shown = capsys.readouterr().out.strip().splitlines()
+    assert {line.count("|") for line in shown} == {5}  # a bar in a name parts no cells
 
 
 def test_a_reference_is_measured_against(folders, capsys):
