@@ -122,12 +122,19 @@ class Scene:
         return tuple(notes)
 
     def notes_on(self, path: str | os.PathLike[str]) -> tuple[str, ...]:
-        """Say what an output of that name loses: a colour profile is not lost without a word."""
-        icc, _ = held(path, self.plan.icc, self.plan.layout, self.storage.metadata)
+        """Say what an output of that name loses that changes what its pixels mean."""
+        storage, name = self.storage, os.fspath(path)
+        icc, metadata = held(path, self.plan.icc, self.plan.layout, storage.metadata)
         described = {picture.name for picture in self.pictures if picture.icc is not None}
-        if icc is not None or not described:
-            return ()
-        return (f"{os.fspath(path)}: it cannot hold the colour profile of {min(described)}",)
+        notes = []
+        if icc is None and described:
+            notes.append(f"{name}: it cannot hold the colour profile of {min(described)}")
+        declared = storage.metadata.declares_no_data and not metadata.declares_no_data
+        if storage.hidden is not None and declared:
+            notes.append(
+                f"{name}: it cannot declare the no-data value {storage.no_data:g}, which a TIFF can"
+            )
+        return tuple(notes)
 
     def check_output(
         self, path: str | os.PathLike[str], overwrite: bool = False, resume: bool = False

@@ -133,6 +133,19 @@ def geotiff(path, samples, no_data):
     return str(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "declares"), [("o.tif", True), ("o.png", False), ("o.jpg", False)]
+)
+def test_formats_that_cannot_declare_no_data_are_said_to(tmp_path, capsys, name, declares):
+    one = np.rint(255 * scene(1)[..., 0]).astype(np.uint8)
+    one[:20] = 0
+    source, out = geotiff(tmp_path / "a.tif", one, "0"), str(tmp_path / name)
+    assert main(["run", source, source, "-o", out, "--noise", "1:0", "--noise", "2:0"]) == 0
+    said = capsys.readouterr().err
+    assert "shown by no source: in the output they are 0" in said
+    assert (f"{out}: it cannot declare the no-data value 0" in said) != declares
+
+
 def test_no_data_goes_from_geotiff_to_geotiff(tmp_path, capsys):
     one, two = (np.rint(4000 * scene(seed)[..., 0]).astype(np.int16) for seed in (1, 2))
     one[:20], two[:, :30] = -1, -1
@@ -155,6 +168,7 @@ def test_no_data_goes_from_geotiff_to_geotiff(tmp_path, capsys):
     assert np.abs(fused.astype(int) - two)[alone].max() <= 1
     # What is read of it again knows of it; in another range the value would mean nothing.
     assert read_picture(out, (-1, 4000), masks=True).mask.sum() == (~both).sum()
+    assert "cannot declare" not in capsys.readouterr().err
     other = tmp_path / "p.tif"
     assert main(["run", *names, "-o", str(other), "--stretch", "--quiet"]) == 0
     with tifffile.TiffFile(other) as file:
