@@ -9,6 +9,7 @@ from typing import Any
 
 from ..contract.component import Component
 from ..contract.options import specs, suggest
+from ..contract.reader import Reader
 from ..contract.registry import PluginInfo, Provided, Registry
 from ..errors import UsageError
 from .arguments import Parser, add_plugin_flags, load_plugins_from
@@ -86,7 +87,11 @@ def _as_text(plugin: PluginInfo, found: list[Provided], with_options: bool) -> s
     for provided in found:
         component = provided.component
         lines.append(f"    {provided.kind.group:<9}  {component.name:<12}  {component.summary}")
-        if not with_options or not isinstance(component, Component):
+        if not with_options:
+            continue
+        if isinstance(component, Reader):
+            lines.append(f"        files: {', '.join(component.extensions)}")
+        if not isinstance(component, Component):
             continue
         for spec in specs(component.options):
             flag = f"--{provided.kind.group}.{spec.name} {spec.kind}"
@@ -111,11 +116,13 @@ def _as_json(plugin: PluginInfo, found: list[Provided]) -> dict[str, Any]:
 
 def _component_as_json(provided: Provided) -> dict[str, Any]:
     component = provided.component
-    said = {
+    said: dict[str, Any] = {
         "kind": provided.kind.group,
         "name": component.name,
         "summary": component.summary,
     }
+    if isinstance(component, Reader):
+        said["extensions"] = list(component.extensions)
     if not isinstance(component, Component):
         return said
     return {

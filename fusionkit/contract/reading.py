@@ -12,7 +12,12 @@ from contextlib import contextmanager
 from .reader import READER
 from .registry import Provided, Registry
 
-_load: Callable[[], Registry] = lambda: Registry([], [])  # noqa: E731 - the host puts its own here
+
+def _nothing() -> Registry:
+    return Registry([], [])
+
+
+_load: Callable[[], Registry] = _nothing  # the host puts its own here
 _used: Registry | None = None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -196,6 +197,14 @@ def test_run_takes_such_a_file_beside_others(
     capsys.readouterr()
     assert main([*asked, "--overwrite"]) == 2
     assert "scan.xyz: the content is no image" in capsys.readouterr().err
+
+
+def test_plugins_tells_what_they_read(plugin: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins", "mine", "--plugin", plugin]) == 0
+    assert re.search(r"reader +xyz +a toy\n +files: \.xyz, \.xyz\.gz\n", capsys.readouterr().out)
+    assert main(["plugins", "mine", "--plugin", plugin, "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert listed["components"][-1]["extensions"] == [".xyz", ".xyz.gz"]
 
 
 def test_a_folder_lists_them(plugin: str, pixels: np.ndarray, tmp_path: Path) -> None:
