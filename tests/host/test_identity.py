@@ -50,6 +50,7 @@ def check(pipeline: Pipeline, count: int, dtype: str, colour: bool, seed: int) -
 pytestmark = pytest.mark.filterwarnings("ignore::fusionkit.FusionkitWarning")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "colour"), LAYOUTS)
 @pytest.mark.parametrize("count", [2, 3, 5])
 @pytest.mark.parametrize("task", TASKS)
@@ -58,6 +59,7 @@ def test_every_recipe(task: str, count: int, dtype: str, colour: bool) -> None:
 
 
 # Every pair in one task, layout and number of copies after another.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pair", "task", "count", "layout"),
     list(zip(PAIRS, cycle(TASKS), cycle((2, 3, 5)), cycle(LAYOUTS), strict=False)),
