@@ -20,8 +20,8 @@ def idle(pipeline: Pipeline) -> dict[str, str]:
     """Return what changes no pixel of any result, by flag (``weighting.stride``), and why.
 
     It follows from what components declare: whether they use the trajectory and which levels they
-    depend on (``protocols``), and which of their options matter beside the others
-    (:func:`fusionkit.option`). What is not in it may change something.
+    depend on (:mod:`fusionkit.contract.guiding`), and which of their options matter beside the
+    others (:func:`fusionkit.option`). What is not in it may change something.
     """
     found = _idle_settings(pipeline)
     for group, part in pipeline.parts.items():
