@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging.making import checked_picture, picture_from_array, split_alpha
-from fusionkit.imaging.metadata import Metadata, from_exif
+from fusionkit.imaging.metadata import Metadata, Tags, from_exif, resolution_of
 from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.read import picture_from_bytes, read_picture
 from fusionkit.imaging.stacks import read_stack
@@ -31,6 +31,7 @@ Source: TypeAlias = (
 # How pixels that NumPy has no channels for are converted; what is transparent keeps that.
 _CONVERTED = {"1": "L", "P": "RGB", "PA": "RGBA", "La": "LA", "RGBa": "RGBA", "RGBX": "RGB"}
 _CONVERTED |= {"CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB"}
+_FINEST = 1e6  # pixels an inch
 _TAKEN = ("L", "LA", "RGB", "RGBA", "I", "I;16", "I;16L", "I;16B", "I;16N", "F")  # as they are
 
 
@@ -196,4 +197,16 @@ def _metadata(image: Image) -> Metadata:
         block = image.getexif().tobytes()
     except Exception:  # a broken block raises nearly anything, and the pixels are still good
         block = b"broken"
-    return from_exif(block)
+    return from_exif(block, _resolution(image))
+
+
+def _resolution(image: Image) -> Tags | None:
+    """Return the resolution that Pillow has read beside Exif, in hundredths of a pixel an inch."""
+    if image.format == "JPEG" and image.info.get("jfif_unit") not in (1, 2):
+        return None  # Pillow makes one up where Exif has none
+    try:
+        x, y = (float(side) for side in image.info["dpi"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    known = 0 < x < _FINEST and 0 < y < _FINEST
+    return resolution_of(round(100 * x), round(100 * y), False, 100) if known else None

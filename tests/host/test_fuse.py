@@ -13,6 +13,7 @@ from PIL import Image
 
 import fusionkit
 from fusionkit import FusionkitWarning, ImageError, UsageError
+from fusionkit.imaging import read_picture
 
 SIZE = (25, 30)
 QUICK = {"steps": 2, "weighting": "fixed", "objective": "mse"}
@@ -194,6 +195,23 @@ def test_files_bytes_and_images_are_sources_as_arrays_are(tmp_path, dtype):
         assert (fused == expected).all()
     with open(paths[0], "rb") as near, open(paths[1], "rb") as far:
         assert (fusionkit.fuse([near, far], **QUICK).image == expected).all()
+
+
+@pytest.mark.parametrize("kind", ["png", "bmp", "tif", "jpg"])
+def test_images_keep_the_resolution_of_their_files(tmp_path, kind):
+    path = tmp_path / f"source.{kind}"
+    Image.fromarray(random_image(1, np.uint8)).save(path, dpi=(300, 200))
+    for name, source in (("path.tif", path), ("image.tif", Image.open(path))):
+        fusionkit.fuse([source, source], **QUICK).save(tmp_path / name)
+        found = read_picture(tmp_path / name).metadata.per_inch()
+        assert found == pytest.approx((300, 200), abs=0.5), name
+
+
+@pytest.mark.parametrize("dpi", [(0, 0), (1e300, 1), "300", (1, 2, 3), (float("nan"), 1)])
+def test_a_resolution_that_is_none_is_left_out(dpi):
+    image = Image.fromarray(random_image(1, np.uint8))
+    image.info["dpi"] = dpi
+    assert fusionkit.fuse([image, image], **QUICK).metadata.per_inch() is None
 
 
 def test_images_keep_what_their_files_say():
