@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -22,7 +21,6 @@ from fusionkit import (
 )
 from fusionkit.contract.guiding import levels, uses_trajectory
 from fusionkit.contract.hooks import SPECS
-from fusionkit.contract.weighting import plans
 
 BASES = {
     ESTIMATOR: BaseEstimator,
@@ -39,7 +37,7 @@ def test_every_kind_has_names_and_a_hook_of_its_own() -> None:
         assert kind.summary in getattr(SPECS, kind.hook).__doc__
 
 
-class Planned(BaseWeighting):
+class Declared(BaseWeighting):
     """Says two things, and leaves the rest to the base class."""
 
     levels = "first"
@@ -48,18 +46,11 @@ class Planned(BaseWeighting):
     def start(self, run: Run) -> Any:
         return None
 
-    def plan(self, run: Run) -> Sequence[int] | None:
-        return [0]
-
 
 def test_a_base_class_holds_the_defaults() -> None:
-    assert (levels(Planned()), uses_trajectory(Planned()), plans(Planned())) == (
-        "first",
-        False,
-        True,
-    )
-    assert not plans(BaseWeighting())
-    assert Planned.sources == "any"
+    assert (levels(Declared()), uses_trajectory(Declared())) == ("first", False)
+    assert (levels(BaseWeighting()), uses_trajectory(BaseWeighting())) == ("all", True)
+    assert Declared.sources == "any"
 
 
 @pytest.mark.parametrize(
