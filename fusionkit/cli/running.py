@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..contract.options import to_mapping
+from ..contract.stray import prints_on_stderr
 from ..errors import PluginError, UsageError
 from ..host.saving import TRACE_FILES, check_folder, is_result, made_of, make_folder
 from ..imaging.files import sweep
@@ -166,9 +167,10 @@ class Runner:
 
         job, scene, overwrite = ready.job, ready.scene, self._given.overwrite
         trace = None if job.trace is None else Trace(pipeline, source_names(job.sources))
-        watch = progress.watch(scene, pipeline)
         try:
-            result = scene.fuse(pipeline, on_step=trace, on_pixels=watch)
+            with prints_on_stderr("plugin"):
+                watch = progress.watch(scene, pipeline)
+                result = scene.fuse(pipeline, on_step=trace, on_pixels=watch)
         except SystemExit as error:
             raise PluginError(f"a plugin ended the program: SystemExit: {error}") from error
         result.save(ready.output, overwrite=overwrite)

@@ -245,6 +245,21 @@ def test_an_inline_plugin_runs_and_is_in_the_record(pair, tmp_path):
     assert record["run"]["target_only"] is False  # a plain function may read the trajectory
 
 
+def test_what_a_plugin_prints_while_it_runs_is_no_result(pair, tmp_path, capsys):
+    body = "def start(self, run): print('starts'); return self.step\n"
+    body += "    def step(self, step):\n        print('steps')\n"
+    body += "        return step.x0.new_full((2, *step.x0.shape), 0.5)[:, :, :1]"
+    plugin = plugin_file(tmp_path, "chatty", body)
+    out = tmp_path / "o.png"
+    flags = ["--plugin", plugin, "--weighting", "chatty", "--estimator", "gaussian"]
+    assert main(["run", *pair, "-o", str(out), "--steps", "2", *flags]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith(f"{out}: ")
+    assert len(shown.out.splitlines()) == 1
+    assert "plugin: starts" in shown.err
+    assert "plugin: steps" in shown.err
+
+
 def test_folders_are_paired_by_stem(pair, tmp_path, capsys):
     near, far, out = (tmp_path / name for name in ("near", "far", "out"))
     near.mkdir()
