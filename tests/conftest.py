@@ -20,7 +20,7 @@ from PIL import Image
 from fusionkit.recipes.finding import task_recipe
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-SEPARATE = {"benchmarks": "fusionkit_benchmarks", "training": "fusionkit_training"}
+PACKAGES = {"benchmarks": "fusionkit_benchmarks", "training": "fusionkit_training"}
 """Folders of tests, and the packages of their own that they are of."""
 
 
@@ -30,14 +30,14 @@ class NotInstalled(pytest.Module):
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         folder = self.path.relative_to(REPOSITORY / "tests").parts[0]
         pytest.skip(
-            f"{SEPARATE[folder]} is not installed: pip install ./{folder}", allow_module_level=True
+            f"{PACKAGES[folder]} is not installed: pip install ./{folder}", allow_module_level=True
         )
 
 
 def pytest_pycollect_makemodule(
     module_path: Path, parent: pytest.Collector
 ) -> pytest.Collector | None:
-    package = SEPARATE.get(module_path.relative_to(REPOSITORY / "tests").parts[0])
+    package = PACKAGES.get(module_path.relative_to(REPOSITORY / "tests").parts[0])
     if package is None or importlib.util.find_spec(package):
         return None
     return NotInstalled.from_parent(parent, path=module_path)
