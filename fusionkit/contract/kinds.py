@@ -23,3 +23,4 @@ KINDS = (
     READER,
     COMMAND,
 )
+"""Every kind of component, in the order of their listing."""

@@ -15,15 +15,18 @@ from .checks import ConformanceError
 # that leads to torch, since sys.modules alone would not tell.
 _IMPORT = """
 import importlib.metadata, json, sys, traceback
-from fusionkit.host import plugins
+import os, pluggy
+from fusionkit.host import collecting, plugins
 from fusionkit.host.plugins import GROUP, load_plugins
+
+HOST = (plugins.__file__, collecting.__file__, os.path.dirname(pluggy.__file__) + os.sep)
 
 class Watch:
     asked = None
     def find_spec(self, name, path=None, target=None):
         if name == "torch" and Watch.asked is None:
             frames = [f for f in traceback.extract_stack()[:-1] if "importlib" not in f.filename]
-            host = max(n for n, f in enumerate(frames) if f.filename == plugins.__file__)
+            host = max(n for n, f in enumerate(frames) if f.filename.startswith(HOST))
             Watch.asked = "{0.filename}:{0.lineno}".format(frames[host + 1])
 
 sys.meta_path.insert(0, Watch())
