@@ -56,3 +56,4 @@ COMMAND = Kind(
     summary="subcommands of fusionkit",
     record=Command,
 )
+"""The kind of commands: subcommands of ``fusionkit``."""

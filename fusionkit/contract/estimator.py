@@ -88,3 +88,4 @@ ESTIMATOR = Kind(
     optional=members(BaseEstimator),
     in_recipes=True,
 )
+"""The kind of noise estimators: pretrained diffusion priors, or priors in closed form."""

@@ -23,3 +23,4 @@ KINDS = (
     READER,
     COMMAND,
 )
+"""Every kind, in the order of their listing."""

@@ -67,3 +67,4 @@ METRIC = Kind(
     optional=members(BaseMetric),
     traits=frozenset({SOURCE_SYMMETRIC}),
 )
+"""The kind of metrics: how good a fused image is, given its sources."""

@@ -111,3 +111,4 @@ OBJECTIVE = Kind(
     traits=frozenset({SOURCE_SYMMETRIC, IDENTITY_PRESERVING}),
     in_recipes=True,
 )
+"""The kind of objectives: how weighted sources correct the clean estimate."""

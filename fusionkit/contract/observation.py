@@ -109,3 +109,4 @@ OBSERVATION = Kind(
     summary="how a source was measured",
     protocol=Observation,
 )
+"""The kind of observations: how a source was measured."""

@@ -64,3 +64,4 @@ READER = Kind(
     summary="file formats of images",
     record=Reader,
 )
+"""The kind of readers: files of other formats."""

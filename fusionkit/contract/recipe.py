@@ -38,3 +38,4 @@ RECIPE = Kind(
     summary="compositions for a task, or of a published method",
     record=Recipe,
 )
+"""The kind of recipes: what fits one task, or one paper."""

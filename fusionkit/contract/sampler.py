@@ -72,3 +72,4 @@ SAMPLER = Kind(
     optional=members(BaseSampler),
     in_recipes=True,
 )
+"""The kind of samplers: how a run goes from its levels to an image."""

@@ -60,3 +60,4 @@ WEIGHTING = Kind(
     traits=frozenset({SOURCE_SYMMETRIC}),
     in_recipes=True,
 )
+"""The kind of weightings: how much each source guides each pixel at each step."""

@@ -14,8 +14,9 @@ from .checks import ConformanceError
 # Run by a fresh interpreter. The finder finds nothing: it only notes the plugin's line
 # that leads to torch, since sys.modules alone would not tell.
 _IMPORT = """
-import importlib.metadata, json, sys, traceback
-from fusionkit.host import plugins
+import importlib.metadata, json, os, sys, traceback
+import pluggy
+from fusionkit.host import collecting, plugins
 from fusionkit.host.plugins import GROUP, load_plugins
 
 class Watch:
@@ -23,7 +24,9 @@ class Watch:
     def find_spec(self, name, path=None, target=None):
         if name == "torch" and Watch.asked is None:
             frames = [f for f in traceback.extract_stack()[:-1] if "importlib" not in f.filename]
-            host = max(n for n, f in enumerate(frames) if f.filename == plugins.__file__)
+            inside = os.path.dirname(pluggy.__file__) + os.sep
+            callers = plugins.__file__, collecting.__file__, inside
+            host = max(n for n, f in enumerate(frames) if f.filename.startswith(callers))
             Watch.asked = "{0.filename}:{0.lineno}".format(frames[host + 1])
 
 sys.meta_path.insert(0, Watch())
