@@ -59,7 +59,7 @@ class Twice(Euler):
 
 
 class Provisional(Euler):
-    """Yields a look ahead in the place of the step."""
+    """Yields a look ahead instead of the step."""
 
     def sample(self, run: Any, guide: Any) -> Iterator[Any]:
         x = guide.start()

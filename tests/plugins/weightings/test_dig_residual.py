@@ -49,7 +49,7 @@ def naive_residual(loss: str, x0: Tensor, sources: Tensor, window: int) -> np.nd
 
 def run_with(sources: Tensor, weighting: object, **settings: object) -> list[SampledStep]:
     pipe = compose(
-        estimator={"name": "gaussian", "channels": sources.shape[2], "correlation": 4.0},
+        estimator={"name": "gaussian", "correlation": 4.0},
         weighting=weighting,
         objective={"name": "mse", "strength": 0.1},
         steps=N,
