@@ -221,7 +221,7 @@ def test_scaling_where_nothing_is_evaluated(capsys):
         ["--weighting", "fixed", "--objective", "mse", "--objective.strength", "0.1",
          "--start-sigma", "157"],
         ["--objective", "increments", "--objective.strength", "0.1", "--weighting", "dig-residual"],
-        ["--weighting.skip", "0.9", "--steps", "5"],
+        ["--weighting.stride", "3", "--steps", "5"],
     ],
 )  # fmt: skip
 def test_a_loop_by_hand_gives_what_the_framework_gives(recipe, capsys, tmp_path):

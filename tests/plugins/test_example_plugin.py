@@ -82,6 +82,18 @@ def _build_wheel(source: Path, into: Path, name: str) -> Path:
     return wheel
 
 
+def _borrowed(folder: Path) -> Path:
+    """Link what is installed here, but for what is ours: its entry points would be found too."""
+    folder.mkdir()
+    for path in sys.path:
+        if path.endswith(("site-packages", "dist-packages")) and Path(path).is_dir():
+            for entry in Path(path).iterdir():
+                link = folder / entry.name
+                if "fusionkit" not in entry.name and entry.suffix != ".pth" and not link.exists():
+                    link.symlink_to(entry)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     """Build both wheels, and install them into a new environment."""
@@ -96,12 +108,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
         *("--no-deps", "--no-index", str(wheel), str(example_wheel)),
         cwd=folder,
     )
-    # Only now, or pip would take this environment's fusionkit for that one's. Folders
-    # that a .pth adds come last, and .pth files inside them, such as that of an
-    # editable fusionkit, are not read.
+    # Only now, or pip would take this environment's fusionkit for that one's.
     (packages,) = root.rglob("site-packages")
-    borrowed = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    (packages / "borrowed.pth").write_text("\n".join(borrowed) + "\n")
+    (packages / "borrowed.pth").write_text(f"{_borrowed(root / 'borrowed')}\n")
     return Installed(root, wheel, example_wheel)
 
 

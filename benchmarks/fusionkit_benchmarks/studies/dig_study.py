@@ -66,7 +66,6 @@ WEIGHTINGS: dict[str, dict[str, Any]] = {
     "half resolution": {**DIG, "resolution": 2},
     "quarter resolution": {**DIG, "resolution": 4},
     "half resolution, stride 2": {**DIG, "resolution": 2, "stride": 2},
-    "skip 0.2": {**DIG, "skip": 0.2},
     "dig-residual, residual": {"name": "dig-residual"},
     "dig-residual, gain": {"name": "dig-residual", "mode": "gain"},
 }
