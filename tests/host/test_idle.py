@@ -30,6 +30,7 @@ SETTINGS: dict[str, Any] = {
     "precision": "float64",
     "tile": 128,
     "noise": ["1:10"],
+    "colour": "rgb",
     "chroma": "none",
     "range": ["1:0,200"],
     "stretch": [1],
