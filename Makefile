@@ -16,8 +16,8 @@ setup: $(READY)
 $(READY): pyproject.toml benchmarks/pyproject.toml training/pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]' --editable ./benchmarks --editable ./training
-	# An oracle of the tests; its metadata ask for torchvision, which its network does not need.
-	$(BIN)/python -m pip install --quiet --no-deps azula==0.11.1
+	# An oracle of the tests; its metadata ask for torchvision, which its denoisers do not need.
+	$(BIN)/python -m pip install --quiet --no-deps azula==0.11.1 einops==0.8.2
 	touch $@
 
 demo: $(READY)

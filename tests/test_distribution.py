@@ -11,6 +11,7 @@ import tomllib
 import zipfile
 from collections.abc import Callable
 from email import message_from_string
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,10 @@ import pytest
 import fusionkit
 from tests.conftest import REPOSITORY
 
-pytest.importorskip("setuptools")
 pytestmark = [
     pytest.mark.slow,
+    # Looked for and not imported: in a process that has distutils already, that fails.
+    pytest.mark.skipif(find_spec("setuptools") is None, reason="needs setuptools"),
     pytest.mark.skipif(
         not (REPOSITORY / ".git").exists(),
         reason="needs a checkout: what belongs to it is asked of git",
