@@ -57,7 +57,7 @@ def compose(
         A name (``"dig"``, ``"dig:dig"``), a table (``{"name": "dig", "window": 7}``; without
         a name, options for the recipe's choice), or an object that does what
         the protocol says. Default: the recipe's choice. Where neither weighting nor objective
-            reads the fused trajectory, none is made, whatever the sampler.
+        reads the fused trajectory, none is made, whatever the sampler.
     registry
         Where names are looked up; default: all installed plugins.
     built

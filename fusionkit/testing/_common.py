@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fusionkit.contract.options import OptionSpec, specs, to_mapping
+from fusionkit.errors import UsageError
 
 from .checks import CheckSkipped, Subject
 
@@ -79,6 +80,27 @@ def variants(subject: Subject) -> Iterator[dict[str, Any]]:
         for value in values(spec):
             if value != spec.default and value != spec.maximum:
                 yield {spec.name: value}
+
+
+def built_otherwise(subject: Subject) -> Iterator[tuple[Any, str]]:
+    """Build the component with every other value of an option; yield it, and how it was built.
+
+    Raises
+    ------
+    CheckSkipped
+        It needs to be configured, or refuses every other value.
+    """
+    subject.build()
+    changes, refused = list(variants(subject)), []
+    for change in changes:
+        name, value = next(iter(change.items()))
+        try:
+            built = subject.build(changes=change)
+        except UsageError as error:  # options that do not go together
+            refused.append(str(error))
+        else:
+            yield built, f"with {name} {value}"
+    skip_if_all_refused(subject, len(changes), refused)
 
 
 def skip_if_all_refused(subject: Subject, tried: int, refused: list[str]) -> None:

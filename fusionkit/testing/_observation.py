@@ -8,9 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fusionkit.errors import UsageError
-
-from ._common import skip_if_all_refused, variants
+from ._common import built_otherwise
 from ._drive import TOLERANCE
 from ._randomness import global_seed, torch_state
 from .checks import Subject
@@ -78,17 +76,8 @@ def prox_is_a_minimiser(subject: Subject) -> None:
 
 def other_options(subject: Subject) -> None:
     """Every choice, yes, no and least value of every option works as the default does."""
-    subject.build()  # one that needs to be configured is skipped here
-    changes, refused = list(variants(subject)), []
-    for change in changes:
-        name, value = next(iter(change.items()))
-        try:
-            observation = subject.build(changes=change)
-        except UsageError as error:  # options that do not go together
-            refused.append(str(error))
-            continue
-        _require_minimiser(subject, observation, f" with {name} {value}")
-    skip_if_all_refused(subject, len(changes), refused)
+    for observation, how in built_otherwise(subject):
+        _require_minimiser(subject, observation, f" {how}")
 
 
 def shape_and_dtype(subject: Subject) -> None:
