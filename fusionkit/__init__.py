@@ -28,7 +28,13 @@ from .contract.objective import (
     StartedTarget,
     proximal_weights,
 )
-from .contract.observation import OBSERVATION, BaseObservation, Identity, Observation
+from .contract.observation import (
+    OBSERVATION,
+    BaseObservation,
+    Identity,
+    Observation,
+    StartedObservation,
+)
 from .contract.options import NoOptions, option
 from .contract.reader import READER, Reader
 from .contract.recipe import RECIPE, Recipe
@@ -156,6 +162,7 @@ __all__ = [
     "Sampler",
     "Settings",
     "StartedObjective",
+    "StartedObservation",
     "StartedTarget",
     "StartedWeighting",
     "Step",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from .kind import Kind
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @runtime_checkable
-class Observation(Protocol):
+class StartedObservation(Protocol):
     """How one source was measured: y = A c + n, with A linear, n white of ``sigma``, where known.
 
     :class:`fusionkit.BaseObservation` is a base, whose ``prox`` is by conjugate gradients.
@@ -21,7 +22,8 @@ class Observation(Protocol):
     """Standard deviation of n, in units of images in [-1, 1]; 0 for none."""
 
     mask: Tensor | None
-    """(B or 1, 1, h, w) of y's own grid, in [0, 1]: where it says something; None for all over."""
+    """(B or 1, 1, h, w) of y's own grid, in [0, 1]: how much it says there, 0 for nothing.
+    Between them it is a share of n's precision: n has a variance of sigma² / mask. None for 1."""
 
     def A(self, c: Tensor) -> Tensor:  # noqa: N802 - the operator's name
         """Return what would be measured of images (B, C, H, W), without noise: (B, C, h, w)."""
@@ -32,20 +34,57 @@ class Observation(Protocol):
         ...
 
     def prox(self, z: Tensor, y: Tensor, rho: float) -> Tensor:
-        """Return argmin_c of the sum of mask (A c - y)² / 2 and rho (c - z)² / 2; rho > 0."""
+        """Return argmin_c of the sum of mask (A c - y)² / 2 and rho (c - z)² / 2; rho > 0.
+
+        ``y`` is finite everywhere, also where ``mask`` is 0.
+        """
+        ...
+
+
+@runtime_checkable
+class Observation(Protocol):
+    """How a kind of source is measured, whatever its size: what components build."""
+
+    def start(self, y: Tensor, size: tuple[int, int]) -> StartedObservation:
+        """Return how this source was measured of images of this size.
+
+        Parameters
+        ----------
+        y
+            The source, (B, C, h, w) in [-1, 1]; NaN where nothing was measured. It may be
+            looked at, for its noise or its dead pixels.
+        size
+            (H, W) of the images that it is measured of: the fused grid, or in a chain what the
+            observation before makes of that.
+
+        Raises
+        ------
+        UsageError
+            No image of that size is so measured; one line says what does not fit.
+        """
         ...
 
 
 class BaseObservation:
     """A base for observations: no noise, nothing masked, and prox by conjugate gradients.
 
-    Subclasses implement ``A`` and ``adjoint``; ``prox`` where there is a closed form.
+    Subclasses implement ``A`` and ``adjoint``; ``prox`` where there is a closed form. One that is
+    the same for every source is started by itself; others implement ``start``, and may
+    return another object of this base.
     """
 
     sigma: float = 0.0
     mask: Tensor | None = None
     iterations = 50
     """Of conjugate gradients, at most; as many are run whatever the image."""
+
+    norm: float | None = None
+    """No less than the greatest of |A c|² / |c|², where it is known: conjugate gradients then
+    run no further than it takes for a millionth of the error, and up to ten times as far."""
+
+    def start(self, y: Tensor, size: tuple[int, int]) -> StartedObservation:
+        """Return this observation, which is the same for every source."""
+        return self
 
     def A(self, c: Tensor) -> Tensor:  # noqa: N802 - the operator's name
         """Return what would be measured of images."""
@@ -57,28 +96,38 @@ class BaseObservation:
 
     def masked(self, y: Tensor) -> Tensor:
         """Return a measurement without what is unknown."""
-        return y if self.mask is None else y * self.mask
+        return y if self.mask is None else y * self.mask.to(y)
 
     def prox(self, z: Tensor, y: Tensor, rho: float) -> Tensor:
         """Solve (A^T M A + rho) c = A^T M y + rho z, image by image, from z (M the mask)."""
-        dims = tuple(range(1, z.ndim))
+        from ..ops.windows import image_mean  # needs torch
+
+        def total(product: Tensor) -> Tensor:
+            return image_mean(product, (1, 2, 3), keepdim=True)
 
         def normal(c: Tensor) -> Tensor:
             return self.adjoint(self.masked(self.A(c))) + rho * c
 
         c = z
         residual = self.adjoint(self.masked(y)) + rho * z - normal(c)
-        direction, power = residual, residual.square().sum(dims, keepdim=True)
-        least = power.new_tensor(1e-30)  # where an image is solved, nothing moves any more
-        for _ in range(self.iterations):
+        direction, power = residual, total(residual.square())
+        least = power.new_tensor(1e-35)  # where an image is solved, nothing moves any more
+        for _ in range(self._iterations(rho)):
             along = normal(direction)
-            rate = power / (direction * along).sum(dims, keepdim=True).maximum(least)
+            rate = power / total(direction * along).maximum(least)
             c = c + rate * direction
             residual = residual - rate * along
-            after = residual.square().sum(dims, keepdim=True)
+            after = total(residual.square())
             direction = residual + after / power.maximum(least) * direction
             power = after
         return c
+
+    def _iterations(self, rho: float) -> int:
+        """Return how many it takes: the error falls by (sqrt(κ) - 1) / (sqrt(κ) + 1) in each."""
+        if self.norm is None:
+            return self.iterations
+        enough = math.sqrt(1 + self.norm / rho) / 2 * math.log(2e6)
+        return min(math.ceil(enough), 10 * self.iterations)
 
 
 class Identity(BaseObservation):
@@ -98,7 +147,7 @@ class Identity(BaseObservation):
 
     def prox(self, z: Tensor, y: Tensor, rho: float) -> Tensor:
         """Return (m y + rho z) / (m + rho), m the mask."""
-        known = 1.0 if self.mask is None else self.mask
+        known = 1.0 if self.mask is None else self.mask.to(z)
         return (known * y + rho * z) / (known + rho)
 
 

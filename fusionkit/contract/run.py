@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .observation import Observation
+    from .observation import StartedObservation
 
 
 class Run(Protocol):
@@ -31,7 +31,7 @@ class Run(Protocol):
     sigma : tuple of float
         (N + 1,): level i is x_i = x0 + sigma[i] n; the last is 0. Plain floats, so that the loop
         reads nothing from a device.
-    observations : tuple of Observation
+    observations : tuple of StartedObservation
         (K,), how each source was measured.
     """
 
@@ -39,7 +39,7 @@ class Run(Protocol):
     seeds: tuple[int, ...]
     steps: int
     sigma: tuple[float, ...]
-    observations: tuple[Observation, ...]
+    observations: tuple[StartedObservation, ...]
 
     @property
     def nfe(self) -> float:

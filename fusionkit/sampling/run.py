@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from ..contract.estimator import NoiseEstimator
-from ..contract.observation import Identity, Observation
+from ..contract.observation import Identity, StartedObservation
 from ..ops.borders import mirrored_index
 from ..ops.channels import distinct
 from .cache import RunCache
@@ -77,7 +77,7 @@ class Run:
         self.schedule = schedule
         self.steps = schedule.steps
         self.sigma = schedule.sigma
-        self.observations: tuple[Observation, ...] = (Identity(),) * len(sources)
+        self.observations: tuple[StartedObservation, ...] = (Identity(),) * len(sources)
         self._factor = factor
         self._held: dict[int, Tensor] = {}  # by level
         self._announced: set[int] = set()

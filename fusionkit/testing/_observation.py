@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fusionkit.contract.observation import StartedObservation
+from fusionkit.errors import UsageError
+
 from ._common import built_otherwise
 from ._drive import TOLERANCE
 from ._randomness import global_seed, torch_state
@@ -16,12 +19,22 @@ from .checks import Subject
 SHAPE = (2, 1, 32, 48)
 """Of the images that are observed: (B, C, H, W)."""
 
+_MEMBERS = ("A", "adjoint", "mask", "prox", "sigma")
+
+GRIDS = ((20, 30), (16, 24), SHAPE[2:])
+"""Sizes (h, w) that a source may have: less by 1.6, by 2, and the same."""
+
 RHOS = (0.05, 1.0, 20.0)
+
+
+def starts(subject: Subject) -> None:
+    """``start`` returns what fusionkit.StartedObservation says, for a source of some size."""
+    started(subject, subject.build())
 
 
 def declares_its_noise(subject: Subject) -> None:
     """``sigma`` is a number of at least 0, ``mask`` None or of y's grid with values in [0, 1]."""
-    observation = subject.build()
+    observation = started(subject, subject.build())
     sigma, mask = observation.sigma, observation.mask
     good = isinstance(sigma, (int, float)) and 0 <= sigma < math.inf
     subject.require(good, f"sigma must be a number of at least 0, not {sigma!r}")
@@ -40,7 +53,7 @@ def declares_its_noise(subject: Subject) -> None:
 
 def linear(subject: Subject) -> None:
     """Check that A is linear, and returns a measurement (B, C, h, w) for every image."""
-    observation = subject.build()
+    observation = started(subject, subject.build())
     one, other = drawn(0), drawn(1)
     both = observed(subject, observation, 2 * one - 3 * other)
     parts = 2 * observed(subject, observation, one) - 3 * observed(subject, observation, other)
@@ -49,7 +62,7 @@ def linear(subject: Subject) -> None:
 
 def adjoint_belongs_to_a(subject: Subject) -> None:
     """Check that <A c, y> = <c, adjoint(y)>, image by image."""
-    observation = subject.build()
+    observation = started(subject, subject.build())
     c = drawn(0)
     measured = observed(subject, observation, c)
     y = drawn(1, tuple(measured.shape))
@@ -70,20 +83,20 @@ def adjoint_belongs_to_a(subject: Subject) -> None:
 
 def prox_is_a_minimiser(subject: Subject) -> None:
     """Check that nothing near prox(z, y, rho) makes the sum that it minimises smaller."""
-    observation = subject.build()
+    observation = started(subject, subject.build())
     _require_minimiser(subject, observation, "")
 
 
 def other_options(subject: Subject) -> None:
     """Every choice, yes, no and least value of every option works as the default does."""
-    for observation, how in built_otherwise(subject):
-        _require_minimiser(subject, observation, f" {how}")
+    for built, how in built_otherwise(subject):
+        _require_minimiser(subject, started(subject, built), f" {how}")
 
 
 def shape_and_dtype(subject: Subject) -> None:
     """Check that measurements, their adjoint and prox are in the dtype of images, grey or not."""
     for precision, dtype in (("float64", torch.float64), ("float32", torch.float32)):
-        observation = subject.build(precision=precision)
+        observation = started(subject, subject.build(precision=precision))
         for channels in (1, 3):
             c = drawn(0, (2, channels, *SHAPE[2:])).to(dtype)
             y = observed(subject, observation, c)
@@ -101,7 +114,7 @@ def shape_and_dtype(subject: Subject) -> None:
 
 def images_do_not_interact(subject: Subject) -> None:
     """Check that an image is measured, and restored, alike alone and in a batch."""
-    observation = subject.build()
+    observation = started(subject, subject.build())
     c, z = drawn(0), drawn(1) * torch.tensor([1.0, 30.0]).view(2, 1, 1, 1).double()
     y = observed(subject, observation, c)
     if observation.mask is not None and len(observation.mask) > 1:
@@ -118,7 +131,7 @@ def images_do_not_interact(subject: Subject) -> None:
 
 def inputs_not_mutated(subject: Subject) -> None:
     """Check that images and measurements are read only."""
-    observation = subject.build()
+    observation = started(subject, subject.build())
     c, z = drawn(0), drawn(1)
     y = observed(subject, observation, c).clone()
     before = c.clone(), z.clone(), y.clone()
@@ -136,7 +149,7 @@ def deterministic(subject: Subject) -> None:
     results = []
     for seed in (1, 2):
         with global_seed(seed):
-            observation, before = subject.build(), torch_state()
+            observation, before = started(subject, subject.build()), torch_state()
             y = observed(subject, observation, drawn(0))
             results.append((y, observation.prox(drawn(1), y, 1.0)))
             subject.require(
@@ -148,7 +161,7 @@ def deterministic(subject: Subject) -> None:
 
 def runs_on_meta_device(subject: Subject) -> None:
     """Nothing is read back to the host: it runs on a device that holds no values."""
-    observation = subject.build(device="meta", precision="float32")
+    observation = started(subject, subject.build(device="meta", precision="float32"))
     c = drawn(0).float().to("meta")
     try:
         y = observed(subject, observation, c)
@@ -161,6 +174,30 @@ def runs_on_meta_device(subject: Subject) -> None:
     subject.require(
         restored.device.type == "meta", f"it must compute on the device of c, not {restored.device}"
     )
+
+
+def started(subject: Subject, observation: Any) -> Any:
+    """Start an observation on two sources, of the first of :data:`GRIDS` that it makes."""
+    refused = ""
+    for grid in GRIDS:
+        y = drawn(9, (SHAPE[0], 1, *grid)).div(2).clamp(-1, 1)  # the ends are reached, too
+        try:
+            begun = observation.start(y, SHAPE[2:])
+        except UsageError as error:
+            refused = f": {error}"
+            continue
+        lacks = [name for name in _MEMBERS if not hasattr(begun, name)]
+        subject.require(
+            isinstance(begun, StartedObservation),
+            f"start must return what fusionkit.StartedObservation says, but its "
+            f"{type(begun).__name__} lacks {', '.join(lacks)}",
+        )
+        if tuple(observed(subject, begun, drawn(0)).shape[2:]) == grid:
+            return begun
+    sizes = ", ".join(f"{h} x {w}" for h, w in GRIDS)
+    message = f"of images {SHAPE[2]} x {SHAPE[3]} it makes none of {sizes}{refused}"
+    subject.require(False, message)
+    raise AssertionError
 
 
 def drawn(seed: int, shape: tuple[int, ...] = SHAPE) -> Tensor:
@@ -214,6 +251,7 @@ def _require_equal(subject: Subject, got: Tensor, expected: Tensor, what: str) -
 
 
 CHECKS = (
+    starts,
     declares_its_noise,
     linear,
     adjoint_belongs_to_a,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from fusionkit import OBSERVATION, BaseObservation, Identity, option
+from fusionkit import OBSERVATION, BaseObservation, Identity, UsageError, option
 
 Failures = Callable[..., dict[str, str]]
 
@@ -50,6 +50,10 @@ def halved(**methods: Any) -> Any:
 def good_prox(self: Any, z: Tensor, y: Tensor, rho: float) -> Tensor:
     """The closed form: A A^T = 1 / 4."""
     return z + self.adjoint(y - self.A(z)) / (rho + 0.25)
+
+
+def refuse(self: Any, y: Tensor, size: tuple[int, int]) -> Any:
+    raise UsageError("of 7 pixels only")
 
 
 class Counting(Halved):
@@ -150,7 +154,17 @@ BROKEN: dict[str, tuple[Callable[[], Any], str, str]] = {
         "runs_on_meta_device",
         "on the meta device",
     ),
-    "not an observation": (object, "builds", "lacks A, adjoint, mask, prox, sigma"),
+    "not an observation": (object, "builds", "lacks start"),
+    "starts what is none": (
+        lambda: halved(start=lambda self, y, size: avg_pool2d),
+        "starts",
+        "its builtin_function_or_method lacks A, adjoint, mask, prox, sigma",
+    ),
+    "refuses every source": (
+        lambda: halved(start=refuse),
+        "starts",
+        "of images 32 x 48 it makes none of 20 x 30, 16 x 24, 32 x 48: of 7 pixels only",
+    ),
 }
 
 
