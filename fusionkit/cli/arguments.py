@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import difflib
+import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from ..contract.kind import Kind
-from ..contract.options import OptionSpec, specs, suggest
+from ..contract.options import OptionSpec, specs
 from ..contract.reading import use_readers
 from ..contract.registry import Provided, Registry
 from ..errors import UsageError
 from ..host.plugins import load_plugins
 from ..recipes.layers import Merged
 from ..recipes.settings import Settings
-
-_NEAR = 0.75  # of 1, as difflib compares words
+from .unknown import near_flags
 
 # Settings whose flag may be given several times, adding up, and how each time.
 _REPEATED = {"range": "K:LO,HI", "noise": "K:SIGMA"}
@@ -53,7 +52,7 @@ class Parser(argparse.ArgumentParser):
         """Parse, and suggest the nearest flag for one that is unknown."""
         given, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            near = _near_flags(unknown[0].split("=")[0], self._option_string_actions)
+            near = near_flags(unknown[0].split("=")[0], self._option_string_actions)
             self.error(f"unknown argument {unknown[0]!r}.{near}")
         return given
 
@@ -77,15 +76,6 @@ def spelled_out(arguments: Sequence[str], switches: Mapping[str, OptionSpec]) ->
         else:
             words.append(word)
     return words
-
-
-def _near_flags(flag: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean --X?"`` for flags that are nearly this, or begin with it."""
-    word = flag.lstrip("-").lower()
-    words = {other.lstrip("-").lower(): other for other in known}
-    near = difflib.get_close_matches(word, words, n=2, cutoff=_NEAR)
-    near = near or [other for other in words if len(word) > 2 and other.startswith(word)]
-    return f" Did you mean {' or '.join(words[other] for other in near[:3])}?" if near else ""
 
 
 class _Value:
@@ -138,6 +128,7 @@ def add_cache_flag(parser: argparse.ArgumentParser) -> None:
     """Add the flag that says where source estimates are kept: a place, not a setting."""
     parser.add_argument(
         "--cache",
+        type=_folder,
         metavar="DIR",
         help="keep the prior's estimates of sources there, and find them again; delete it any time",
     )
@@ -159,6 +150,12 @@ def set_threads(count: int | None) -> None:
         import torch
 
         torch.set_num_threads(count)
+
+
+def _folder(text: str) -> str:
+    if os.path.exists(text) and not os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"{text} is a file: give a folder")
+    return text
 
 
 def _threads(text: str) -> int:
@@ -287,33 +284,6 @@ def given_options(namespace: argparse.Namespace, kind: Kind) -> dict[str, Any]:
     }
 
 
-def refuse_unselected(
-    arguments: Iterable[str], selected: dict[str, Provided], registry: Registry
-) -> None:
-    """Raise UsageError for an option of a component that is not selected, naming whose it is."""
-    for argument in arguments:
-        flag = argument.split("=", 1)[0]
-        group, dot, name = flag.removeprefix("--").partition(".")
-        if not flag.startswith("--") or not dot or group not in selected:
-            continue
-        chosen = selected[group]
-        own = [spec.name for spec in specs(chosen.component.options)]
-        if name in own:
-            continue
-        owners = [
-            p.component.name
-            for p in registry.all(chosen.kind)
-            if name in [spec.name for spec in specs(p.component.options)]
-        ]
-        if owners:
-            raise UsageError(
-                f"{flag} is an option of {group} {' and '.join(owners)}, but {group} "
-                f"{chosen.component.name} is selected: give --{group} {owners[0]}, or leave it out"
-            )
-        hint = suggest(name, own) or (f" It has {', '.join(own)}." if own else " It has none.")
-        raise UsageError(f"{group} {chosen.component.name} has no option {name!r}.{hint}")
-
-
 def _add_value(group: Any, flag: str, spec: OptionSpec, chosen: Merged) -> None:
     group.add_argument(
         flag,
@@ -331,7 +301,7 @@ def _help(spec: OptionSpec, flag: str, chosen: Merged) -> str:
     group, dot, name = flag.partition(".")
     origin = chosen.origins.get(flag)
     if origin is None:
-        here = f"default: {spec.as_text(spec.default)}"
+        here = "required" if spec.required else f"default: {spec.as_text(spec.default)}"
     else:
         value = chosen.recipe[group][name] if dot else chosen.recipe[flag]
         here = f"{_shown(spec, value)}, {origin.text}"

@@ -13,6 +13,7 @@ from ..contract.registry import Registry
 from ..errors import UsageError
 from ..host.batch import doubled_stem, find_scenes, holds_scenes, images_by_stem
 from ..host.listing import expanded
+from ..recipes.settings import check_device_name
 from . import complain, say
 from .arguments import (
     Parser,
@@ -81,6 +82,7 @@ def _scores(
         truth = {"image": given.reference} if given.reference else None
         if len(given.sources) < 2:
             raise UsageError("one source only: say all that were fused: --sources A B [...]")
+        _check_there([*methods.values(), *scenes["image"], *(truth or {}).values()])
     scores = _measure(given, registry, options, scenes, fused, truth)
     scores.problems[:0] = problems
     return scores
@@ -134,7 +136,9 @@ def _parser() -> Parser:
     parser.add_argument(
         "--against", metavar="NAME", help="the method to take differences from (default: the first)"
     )
-    parser.add_argument("--device", default="cpu", help="where to compute (default: cpu)")
+    parser.add_argument(
+        "--device", type=_device, default="cpu", help="where to compute (default: cpu)"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print everything, for programs")
     form.add_argument("--csv", action="store_true", help="print a line per image")
@@ -154,6 +158,13 @@ def _threshold(text: str) -> float:
     return threshold
 
 
+def _device(text: str) -> str:
+    try:
+        return check_device_name(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _methods(given: argparse.Namespace) -> dict[str, Path]:
     methods = {} if given.fused is None else {"fused": given.fused}
     for text in given.method:
@@ -166,6 +177,13 @@ def _methods(given: argparse.Namespace) -> dict[str, Path]:
     if not methods and not given.baselines:
         raise UsageError("say what to measure: a fused image or folder, or --method NAME=PATH")
     return methods
+
+
+def _check_there(paths: Iterable[Path]) -> None:
+    """Raise UsageError for a file that is missing: before torch is imported to measure it."""
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path}: there is no such file: check the path")
 
 
 def _by_scene(folder: Path, scenes: Iterable[str], problems: list[str]) -> dict[str, Path]:
@@ -194,7 +212,6 @@ def _measure(
     fused: dict[str, dict[str, Path]],
     truth: dict[str, Path] | None,
 ) -> Scores:
-    from ..evaluation.measure import Meter, evaluate, reference_meter
     from ..evaluation.presets import (
         chosen_metrics,
         metric_options,
@@ -218,7 +235,11 @@ def _measure(
     note = told(recorded, given.metric, given.preset)
     if note and not given.quiet:
         say(note)
-    meter = Meter(wanted, registry, given.device, metric_options(options, wanted, registry))
+    of_metrics = metric_options(options, wanted, registry)
+    # What is wrong with the words and the files has been said before torch is imported.
+    from ..evaluation.measure import Meter, evaluate, reference_meter
+
+    meter = Meter(wanted, registry, given.device, of_metrics)
     with counted(len(scenes), "scene", quiet=given.quiet) as advance:
         return evaluate(
             fused,

@@ -17,6 +17,7 @@ from ..host.saving import TRACE_FILES, check_folder, is_result, made_of, make_fo
 from ..imaging.files import sweep
 from ..recipes.finding import DEFAULT_TASK, METRICS, RECIPE_KINDS
 from ..recipes.layers import choose, resolve_settings
+from ..sampling.levels import schedule_of
 from . import complain, explain, say
 from .arguments import set_threads
 from .jobs import Job, Order, check_kept
@@ -49,6 +50,7 @@ class Runner:
         self._selection = selection
         self._given = given
         self._settings = resolve_settings(selection.recipe)
+        schedule_of(self._settings)
         self._recipe = to_mapping(self._settings)
         for kind in RECIPE_KINDS:
             choice = choose(kind, selection.recipe.get(kind.group, {}), selection.registry)

@@ -20,8 +20,8 @@ from .arguments import (
     given_options,
     given_settings,
     load_plugins_from,
-    refuse_unselected,
 )
+from .unknown import refuse_unselected
 
 if TYPE_CHECKING:
     from ..host.pipeline import Pipeline

@@ -37,6 +37,7 @@ def option(
     above: float | None = None,
     only_with: Mapping[str, Iterable[Any]] | None = None,
     switch: Scalar | None = None,
+    required: bool = False,
 ) -> Any:
     """Declare one option: a dataclass field with its default, help and bounds.
 
@@ -62,6 +63,9 @@ def option(
     switch
         Of a tuple: the element that the flag alone stands for, and yes, or True in Python;
         no, or False, is the empty tuple.
+    required
+        Nothing can be built with the default, which stands for nothing: whoever chooses the
+        component has to say it, and reads the help text otherwise.
 
     Examples
     --------
@@ -78,6 +82,7 @@ def option(
         "maximum": maximum,
         "above": above,
         "switch": switch,
+        "required": required,
         "only_with": {name: tuple(values) for name, values in (only_with or {}).items()},
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -180,6 +185,7 @@ def _spec(field: dataclasses.Field[Any], annotation: Any, where: str) -> OptionS
         above=field.metadata.get("above"),
         only_with=field.metadata.get("only_with", {}),
         switch=field.metadata.get("switch"),
+        required=field.metadata.get("required", False),
     )
     try:
         checked = spec.check(field.default)

@@ -33,6 +33,7 @@ class OptionSpec:
     above: float | None
     only_with: Mapping[str, tuple[Any, ...]]
     switch: Scalar | None = None
+    required: bool = False
 
     @property
     def name(self) -> str:

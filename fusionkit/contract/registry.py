@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import FusionkitError, PluginError, PluginLoadError, UsageError
 from .component import BuildContext
 from .kind import Kind
-from .options import from_mapping, suggest
+from .options import from_mapping, specs, suggest
 from .stray import prints_on_stderr
 
 
@@ -59,14 +59,26 @@ class Provided:
             self.component.options, values, f"{self.kind.title} {self.component.name}"
         )
 
+    def refuse_unsaid(self, options: Any) -> None:
+        """Raise UsageError for an option without which nothing can be built, and nobody said."""
+        for spec in specs(self.component.options):
+            if spec.required and getattr(options, spec.field) == spec.default:
+                flag = f"--{self.kind.group}.{spec.name} {spec.kind}"
+                raise UsageError(
+                    f"{self.kind.title} {self.component.name} needs {flag}: {spec.help}"
+                )
+
     def build(self, options: Any, context: BuildContext) -> Any:
         """Build the component; anything it raises is reported in its name.
 
         Raises
         ------
+        UsageError
+            A required option is not said.
         PluginError
             It could not be built, or has an attribute that looks like a mistyped optional member.
         """
+        self.refuse_unsaid(options)
         try:
             with prints_on_stderr(f"plugin {self.plugin.name}"):
                 built = self.component.build(options, context)

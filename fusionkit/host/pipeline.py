@@ -20,7 +20,7 @@ from ..sampling.checks import Checks
 from ..sampling.denoising import Denoiser, clean_sources
 from ..sampling.evaluator import Evaluator, OnPixels
 from ..sampling.guide import SampledStep, sample
-from ..sampling.levels import Schedule, choose_levels
+from ..sampling.levels import Schedule, schedule_of
 from ..sampling.run import Run, standard_normal
 from .fingerprint import code_of_plugin
 from .parts import Denoised, Fused, Part, check_fit, checked_noise, checked_range, needed_levels
@@ -320,14 +320,11 @@ class Pipeline:
         return seeds
 
     def _schedule(self, most: float) -> Schedule:
-        settings = self.settings
-        chosen = settings.sigmas or choose_levels(
-            settings.steps, settings.start_sigma, settings.spacing
-        )
-        if chosen[0] > most * (1 + 1e-6) and self.levels != "none":
-            flag = "sigmas" if settings.sigmas else "start-sigma"
+        schedule = schedule_of(self.settings)
+        if schedule.sigma[0] > most * (1 + 1e-6) and self.levels != "none":
+            flag = "sigmas" if self.settings.sigmas else "start-sigma"
             raise UsageError(
-                f"--{flag} {chosen[0]:g}: {self.parts['estimator'].label} knows levels up to "
-                f"{most:.4g}: start there, or below"
+                f"--{flag} {schedule.sigma[0]:g}: {self.parts['estimator'].label} knows levels "
+                f"up to {most:.4g}: start there, or below"
             )
-        return Schedule.of(chosen, settings.init)
+        return schedule

@@ -128,8 +128,9 @@ def choose(kind: Kind, table: Mapping[str, Any], registry: Registry) -> Choice:
     Raises
     ------
     UsageError
-        There is no such component or option, a value is refused, or a file that an option names
-        is not there, or not the one that the recipe was recorded with.
+        There is no such component or option, a value is refused, a required option is not said,
+        or a file that an option names is not there, or not the one that the recipe was recorded
+        with.
     """
     options = dict(table)
     name = options.pop("name", None)
@@ -140,6 +141,7 @@ def choose(kind: Kind, table: Mapping[str, Any], registry: Registry) -> Choice:
     for spec in _path_specs(provided):
         where = f"{kind.title} {provided.component.name}: {spec.name}"
         verify(options.get(spec.name), where, f"--{kind.group}.{spec.name}")
+    provided.refuse_unsaid(choice.options)
     return choice
 
 

@@ -86,9 +86,17 @@ class Settings:
     def __post_init__(self) -> None:
         if 0 < self.tile < 128:
             raise ValueError(f"tile is 0, or 128 pixels or more, not {self.tile}")
-        # Whether it is there, torch knows; what it is called is said without it.
-        if not re.fullmatch(r"auto|cpu|(cuda|mps)(:\d+)?|meta", self.device):
-            raise ValueError(f"unknown device {self.device!r}: auto, cpu, cuda, cuda:N or mps")
+        check_device_name(self.device)
+
+
+def check_device_name(name: str) -> str:
+    """Return a device's name; raise ValueError if no device is called so.
+
+    Whether it is there, torch knows; what it is called is said without it.
+    """
+    if not re.fullmatch(r"auto|cpu|(cuda|mps)(:\d+)?|meta", name):
+        raise ValueError(f"unknown device {name!r}: auto, cpu, cuda, cuda:N or mps")
+    return name
 
 
 class SettingsDict(TypedDict, total=False):

@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from ..errors import UsageError
+from ..recipes.settings import Settings
 
 PURE_NOISE = 10.0
 """The sigma from which images, of values in [-1, 1], are taken for noise: that of schedules which
@@ -61,6 +62,20 @@ class Schedule:
     def first(self) -> Schedule:
         """The schedule of the first level alone."""
         return replace(self, sigma=(self.sigma[0], 0.0))
+
+
+def schedule_of(settings: Settings) -> Schedule:
+    """Return the levels that settings choose, by hand or by a spacing.
+
+    Raises
+    ------
+    UsageError
+        As of :meth:`Schedule.of` and :func:`choose_levels`.
+    """
+    chosen = settings.sigmas or choose_levels(
+        settings.steps, settings.start_sigma, settings.spacing
+    )
+    return Schedule.of(chosen, settings.init)
 
 
 def choose_levels(steps: int, start: float, spacing: str = "ddpm") -> tuple[float, ...]:

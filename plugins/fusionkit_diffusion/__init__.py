@@ -61,7 +61,12 @@ class GaussianOptions:
 class ADMOptions:
     """Options of the ``adm`` estimator."""
 
-    checkpoint: Path | None = option(None, "The .pt or .safetensors file; there is no default.")
+    checkpoint: Path | None = option(
+        None,
+        "The .pt or .safetensors file, such as the public 256x256_diffusion_uncond.pt, linked from "
+        "the README of the GitHub repository openai/guided-diffusion (MIT licence).",
+        required=True,
+    )
     sha256: str = option("", "The SHA-256 that the file must have; empty for any.")
     head_channels: int = option(
         64, "Channels of an attention head, which the file does not tell.", minimum=1
@@ -79,7 +84,10 @@ class DiffusersOptions:
     """Options of the ``diffusers`` estimator."""
 
     folder: Path | None = option(
-        None, "Local folder of a UNet2DModel or its pipeline; there is no default."
+        None,
+        "Local folder of a UNet2DModel or its pipeline, such as a downloaded copy of "
+        "google/ddpm-celebahq-256 (Apache-2.0 licence).",
+        required=True,
     )
     sha256: str = option("", "The SHA-256 that its file of weights must have; empty for any.")
 
@@ -118,6 +126,7 @@ def _gaussian(options: GaussianOptions, context: BuildContext) -> GaussianEstima
 def _adm(options: ADMOptions, context: BuildContext) -> ADMEstimator:
     from .adm import ADMEstimator
 
+    assert options.checkpoint is not None  # since it is required
     return ADMEstimator(
         options.checkpoint,
         sha256=options.sha256,
@@ -131,6 +140,7 @@ def _adm(options: ADMOptions, context: BuildContext) -> ADMEstimator:
 def _diffusers(options: DiffusersOptions, context: BuildContext) -> UNet2DEstimator:
     from .unet2d import UNet2DEstimator
 
+    assert options.folder is not None  # since it is required
     return UNet2DEstimator(
         options.folder,
         sha256=options.sha256,

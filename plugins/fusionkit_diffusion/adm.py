@@ -17,11 +17,6 @@ from .adm_network import GROUPS, ADMNetwork, Architecture
 from .schedules import linear_alpha_bar
 from .weights import read_tensors
 
-WHERE_FROM = (
-    "the public one is 256x256_diffusion_uncond.pt, linked from the README of the GitHub "
-    "repository openai/guided-diffusion (MIT licence)"
-)
-
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -54,7 +49,7 @@ class ADMEstimator(DiscretePrior):
 
     def __init__(
         self,
-        checkpoint: str | Path | None,
+        checkpoint: str | Path,
         *,
         sha256: str = "",
         head_channels: int = 64,
@@ -62,11 +57,6 @@ class ADMEstimator(DiscretePrior):
         device: str = "cpu",
         precision: str = "float32",
     ) -> None:
-        if not checkpoint:
-            raise UsageError(
-                "noise estimator adm needs --estimator.checkpoint PATH, a file that you have: "
-                + WHERE_FROM
-            )
         file = checked_file(checkpoint)
         self.weights_sha256 = checked_hash(file, sha256)
         tensors = read_tensors(file)

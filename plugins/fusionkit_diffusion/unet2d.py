@@ -16,7 +16,6 @@ from fusionkit.host.weights import checked_hash
 
 from .unet2d_config import ModelFolder, read_folder
 
-WHERE_FROM = "for example a downloaded copy of google/ddpm-celebahq-256 (Apache-2.0 licence)"
 INSTALL = "pip install 'fusionkit-imaging[diffusers]'"
 
 _PREDICTIONS: dict[str, Literal["epsilon", "velocity", "sample"]] = {
@@ -53,17 +52,12 @@ class UNet2DEstimator(DiscretePrior):
 
     def __init__(
         self,
-        folder: str | Path | None,
+        folder: str | Path,
         *,
         sha256: str = "",
         device: str = "cpu",
         precision: str = "float32",
     ) -> None:
-        if not folder:
-            raise UsageError(
-                "noise estimator diffusers needs --estimator.folder PATH, a folder that you have: "
-                + WHERE_FROM
-            )
         found = read_folder(folder)
         self.weights_sha256 = checked_hash(found.weights, sha256)
         self._dtype = torch.float64 if precision == "float64" else torch.float32

@@ -11,6 +11,7 @@ import pytest
 import torch
 from fusionkit_diffusion.adm import ADMEstimator
 
+from fusionkit import BuildContext
 from fusionkit.cli import main
 from fusionkit.errors import UsageError
 
@@ -27,7 +28,10 @@ def refused(file: Path | str, **options) -> UsageError:
 
 
 def test_no_path_says_where_the_public_file_comes_from(pair, tmp_path, capsys) -> None:
-    every_line(refused(""), "--estimator.checkpoint", "openai/guided-diffusion", "MIT")
+    provided = estimator_component("adm")
+    with pytest.raises(UsageError) as caught:
+        provided.build(provided.make_options({}), BuildContext())
+    every_line(caught.value, "--estimator.checkpoint", "openai/guided-diffusion", "MIT")
     arguments = ["run", *pair, "-o", str(tmp_path / "x.png"), "--estimator", "adm"]
     assert main(arguments) == 2
     said = capsys.readouterr().err.strip().splitlines()
