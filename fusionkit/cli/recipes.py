@@ -14,6 +14,7 @@ examples:
   fusionkit recipes                              all recipes, and who provides them
   fusionkit recipes multi-focus > mine.toml      one, as a beginning of your own
   fusionkit run near.png far.png -o fused.png --recipe mine.toml
+  fusionkit recipes dig2dig --bibtex             what to cite for a published method
 """
 
 
@@ -25,11 +26,21 @@ def main(arguments: Sequence[str]) -> int:
         epilog=_EXAMPLES,
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="the recipe to print, as TOML")
+    parser.add_argument(
+        "--bibtex", action="store_true", help="print what to cite for it, in place of the recipe"
+    )
     add_plugin_flags(parser)
     given = parser.parse_args(arguments)
     registry = load_plugins_from(arguments)
+    if given.name is None and given.bibtex:
+        raise UsageError("--bibtex goes with the NAME of a recipe")
     if given.name is not None:
         provided = registry.find(RECIPE, given.name)
+        if given.bibtex:
+            if not provided.component.citation:
+                raise UsageError(f"{provided.label} names nothing to cite")
+            print(provided.component.citation.rstrip())
+            return 0
         try:
             print(text_of(provided.component).rstrip())
         except (OSError, UnicodeDecodeError) as error:

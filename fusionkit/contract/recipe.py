@@ -21,9 +21,12 @@ class Recipe(Contribution):
         is one of the plugin's own, if it has one of that name. Beside settings (such as
         ``chroma``, the colour rule) and components it may have ``metrics``, the preset, or a list
         of metrics, that results are measured by.
+    citation
+        What to cite, as BibTeX; empty for nothing.
     """
 
     source: Path | str
+    citation: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()

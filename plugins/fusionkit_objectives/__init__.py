@@ -17,6 +17,7 @@ from fusionkit import (
 )
 
 if TYPE_CHECKING:
+    from .ccf_published import CcfPublished
     from .condition_bank import ConditionBank
     from .ddfm_em import DdfmEm
     from .ddfm_published import DdfmPaper, DdfmReleased
@@ -111,6 +112,12 @@ class DdfmEmOptions:
         minimum=0,
         maximum=1000,
     )
+    scales: Literal["fixed", "learned"] = option(
+        "fixed",
+        "Scales of the two Laplace terms: equal, or learned and carried from step to step, which "
+        "lets one source win everywhere. released learns them.",
+        only_with={"variant": ("paper",)},
+    )
 
     def __post_init__(self) -> None:
         if -1 < self.psi < 0:
@@ -125,10 +132,27 @@ _OWN = {"symmetric": (100.0, 4.0, 5), "paper": (0.5, 0.01, 1), "released": (0.5,
 class ConditionBankOptions:
     """Options of the ``condition-bank`` objective."""
 
-    strength: float = option(0.0, _STRENGTH, minimum=0, maximum=1e6)
-    iterations: int = option(20, "Adam steps per sampling step.", minimum=1, maximum=1000)
+    variant: Literal["balanced", "published"] = option(
+        "balanced",
+        "Adam anew at each sampling step, on what it keeps of eight conditions; or one step of "
+        "an Adam that goes on from step to step, from the clean estimate, as CCF's code has it.",
+    )
+    strength: float = option(
+        0.0, _STRENGTH, minimum=0, maximum=1e6, only_with={"variant": ("balanced",)}
+    )
+    iterations: int = option(
+        20,
+        "Adam steps per sampling step.",
+        minimum=1,
+        maximum=1000,
+        only_with={"variant": ("balanced",)},
+    )
     rate: float = option(
-        0.1, "Size of the first Adam step, of values in [-1, 1].", above=0, maximum=1
+        0.0,
+        "Size of the first Adam step, of values in [-1, 1]; 0 takes the variant's own, 0.1 for "
+        "balanced and 0.03 for published.",
+        minimum=0,
+        maximum=1,
     )
 
 
@@ -160,14 +184,19 @@ def _ddfm_em(options: DdfmEmOptions, context: BuildContext) -> DdfmEm | DdfmPape
     if options.variant == "symmetric":
         return DdfmEm(options.strength, psi, eta, iterations)
     if options.variant == "paper":
-        return DdfmPaper(options.strength, psi, eta, iterations)
+        return DdfmPaper(options.strength, psi, eta, iterations, options.scales)
     return DdfmReleased(options.strength, psi, eta, iterations)
 
 
-def _condition_bank(options: ConditionBankOptions, context: BuildContext) -> ConditionBank:
+def _condition_bank(
+    options: ConditionBankOptions, context: BuildContext
+) -> ConditionBank | CcfPublished:
+    from .ccf_published import CcfPublished
     from .condition_bank import ConditionBank
 
-    return ConditionBank(options.strength, options.iterations, options.rate)
+    if options.variant == "published":
+        return CcfPublished(options.rate or 0.03)
+    return ConditionBank(options.strength, options.iterations, options.rate or 0.1)
 
 
 @hookimpl

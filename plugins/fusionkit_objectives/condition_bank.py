@@ -104,8 +104,7 @@ class _StartedConditionBank:
 
     def _balanced(self, bank: tuple[Condition, ...], f: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the lambda (8, B), 0 for what is not kept; E's slope at f; and G, (B,)."""
-        slopes = torch.stack([_slope(condition, f) for condition in bank])
-        losses = _losses(bank, f)
+        losses, slopes = losses_and_slopes(bank, f)
         if self._first is None:
             self._first = losses
         # Root mean square over pixels, so that the size of the image does not matter.
@@ -115,6 +114,11 @@ class _StartedConditionBank:
         mean = torch.where(kept, size, 0.0).sum(0) / kept.sum(0)
         balance = torch.where(kept, _gradnorm(size, mean, remaining, kept), 0.0)
         return balance, (balance[..., None, None, None] * slopes).sum(0), mean
+
+
+def losses_and_slopes(bank: tuple[Condition, ...], f: Tensor) -> tuple[Tensor, Tensor]:
+    """Return L_j(f), (8, B), and their slopes in units of one pixel, (8, B, C, H, W)."""
+    return _losses(bank, f), torch.stack([_slope(condition, f) for condition in bank])
 
 
 def _losses(bank: tuple[Condition, ...], f: Tensor) -> Tensor:

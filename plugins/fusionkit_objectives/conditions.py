@@ -29,7 +29,7 @@ SOFTNESS = 1e-3
 NAMES = ("ssim", "mse", "edges", "haar-low", "haar-high", "sf", "ei", "sd")
 
 
-def conditions(sources: Tensor, weights: Tensor) -> tuple[Condition, ...]:
+def conditions(sources: Tensor, weights: Tensor, marks: bool = True) -> tuple[Condition, ...]:
     """Return the conditions, in the order of ``NAMES``.
 
     Parameters
@@ -38,6 +38,9 @@ def conditions(sources: Tensor, weights: Tensor) -> tuple[Condition, ...]:
         (K, B, C, H, W).
     weights
         (K, B, 1, H, W), summing to 1 over K.
+    marks
+        Whether SF, EI and SD have a mark that is enough; otherwise they are losses of their
+        negative value, and more is always better.
     """
     relative = weights / weights.amax(0)
     edges = (relative * edge_strength(sources)).amax(0)
@@ -51,6 +54,8 @@ def conditions(sources: Tensor, weights: Tensor) -> tuple[Condition, ...]:
     similar = similarity(sources, weights)
 
     def best(statistic: Callable[[Tensor], Tensor]) -> Condition:
+        if not marks:
+            return lambda f: -statistic(f)
         target = (share * statistic(sources)).amax(0)
         return lambda f: (target - statistic(f)).clamp_min(0).square() / 2
 

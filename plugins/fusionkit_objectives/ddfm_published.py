@@ -23,12 +23,18 @@ class _Published:
     uses_trajectory = True
 
     def __init__(
-        self, strength: float = 0.0, psi: float = 0.5, eta: float = 0.01, iterations: int = 1
+        self,
+        strength: float = 0.0,
+        psi: float = 0.5,
+        eta: float = 0.01,
+        iterations: int = 1,
+        scales: str = "fixed",
     ) -> None:
         self.strength = strength
         self.psi = psi
         self.eta = eta
         self.iterations = iterations
+        self.learn_scales = scales == "learned"
 
 
 class DdfmPaper(_Published):
@@ -124,7 +130,8 @@ class _StartedPaper(_StartedPublished):
         x, y = f - self.visible, self.infrared - self.visible
         m = (2 / self.gamma / ((y - x).square() + EPSILON**2)).sqrt()
         n = (2 / self.rho / (x.square() + EPSILON**2)).sqrt()
-        self.renew_scales(m, n)
+        if self.objective.learn_scales:
+            self.renew_scales(m, n)
         k = solve_screened(x + gradient_transposed(self.u), 1.0, 1.0)
         right, below = gradient(k)
         shrink = eta / (2 * psi + eta)

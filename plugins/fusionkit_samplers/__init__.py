@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from fusionkit import BuildContext, Component, NoOptions, Sampler, hookimpl, option
 
@@ -20,6 +20,11 @@ class DDIMOptions:
     """Options of the ``ddim`` sampler."""
 
     eta: float = option(0.0, "0 is deterministic, 1 adds the noise of DDPM.", minimum=0, maximum=1)
+    noise_of: Literal["corrected", "uncorrected"] = option(
+        "corrected",
+        "The estimate that the noise of an image is told from: the corrected one, or the prior's "
+        "own, with which a correction moves the trajectory by all of itself.",
+    )
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ def _direct(options: NoOptions, context: BuildContext) -> Direct:
 def _ddim(options: DDIMOptions, context: BuildContext) -> DDIM:
     from .ddim import DDIM
 
-    return DDIM(options.eta)
+    return DDIM(options.eta, options.noise_of)
 
 
 def _heun(options: NoOptions, context: BuildContext) -> Heun:

@@ -23,22 +23,32 @@ class DDIM:
     ----------
     eta
         0 is deterministic, 1 the ancestral sampler of DDPM.
+    noise_of
+        Which estimate x is compared with: ``corrected``, as above; or ``uncorrected``, n =
+        (x - x0) / sigma_i with the prior's own x0. A correction then moves the next x by all of
+        itself; with the noise of the corrected estimate, by 1 - sigma_{i+1} / sigma_i of it.
     """
 
     trajectory = True
 
-    def __init__(self, eta: float = 0.0) -> None:
+    def __init__(self, eta: float = 0.0, noise_of: str = "corrected") -> None:
         self.eta = eta
+        self.compares_uncorrected = noise_of == "uncorrected"
 
     def sample(self, run: Run, guide: Guide) -> Iterator[SampledStep]:
         """Yield every step."""
         x = guide.start()
         for i in range(run.steps):
-            done = guide(i, x, run.clean_estimate(x, i))
+            x0 = run.clean_estimate(x, i)
+            done = guide(i, x, x0)
             f = done.corrected
             yield done
-            del done  # nothing of a step is kept during the next, which is when memory is needed
+            # Nothing of a step is kept during the next, which is when memory is needed.
+            del done
             if i + 1 < run.steps:
+                if self.compares_uncorrected:
+                    x = x + (f - x0)  # holds the noise of x beside x0, now beside f
+                del x0
                 x = ddim_step(run, i, x, f, self.eta)
 
 

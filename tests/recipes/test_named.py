@@ -72,8 +72,10 @@ def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_ours_are_listed_with_their_provider(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes"]) == 0
     lines = [line.split(None, 2) for line in capsys.readouterr().out.splitlines()]
-    assert [name for name, _, _ in lines] == list(fusionkit.tasks())
-    assert {provider for _, provider, _ in lines} == {"tasks"}
+    assert [name for name, of, _ in lines if of == "tasks"] == list(fusionkit.tasks())
+    methods = [name for name, of, _ in lines if of == "published"]
+    assert methods == ["ccf", "ddfm", "dig2dig", "dig2dig-scaled"]
+    assert {provider for _, provider, _ in lines} == {"published", "tasks"}
     assert all(len(summary) > 20 and "#" not in summary for _, _, summary in lines)
 
 

@@ -86,8 +86,8 @@ def symmetric(
 class Paper:
     """The paper's EM for one image: x = f - v, y = i - v."""
 
-    def __init__(self, i: Array, v: Array, psi: float, eta: float) -> None:
-        self.i, self.v, self.psi, self.eta = i, v, psi, eta
+    def __init__(self, i: Array, v: Array, psi: float, eta: float, learn: bool) -> None:
+        self.i, self.v, self.psi, self.eta, self.learn = i, v, psi, eta, learn
         self.D = differences(*i.shape)
         self.u = [np.zeros(i.size) for _ in self.D]
         self.gamma = self.rho = 1.0
@@ -96,8 +96,9 @@ class Paper:
         x, y = (f - self.v).ravel(), (self.i - self.v).ravel()
         m2 = np.sqrt(2 / self.gamma) / np.hypot(y - x, EPSILON)
         n2 = np.sqrt(2 / self.rho) / np.hypot(x, EPSILON)
-        self.gamma = float(np.mean(1 / m2 + self.gamma / 2))
-        self.rho = float(np.mean(1 / n2 + self.rho / 2))
+        if self.learn:
+            self.gamma = float(np.mean(1 / m2 + self.gamma / 2))
+            self.rho = float(np.mean(1 / n2 + self.rho / 2))
         matrix = np.eye(x.size) + sum(D.T @ D for D in self.D)
         k = np.linalg.solve(matrix, x + sum(D.T @ u for D, u in zip(self.D, self.u, strict=True)))
         self.u = [self.eta / (2 * self.psi + self.eta) * D @ k for D in self.D]

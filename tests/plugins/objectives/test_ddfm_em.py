@@ -149,11 +149,13 @@ def test_the_gradient_term_brings_in_the_weighted_gradients() -> None:
 
 
 @pytest.mark.parametrize(("H", "W"), SIZES)
-def test_paper_is_the_dense_reference_over_several_steps(H: int, W: int) -> None:
+@pytest.mark.parametrize("scales", ["fixed", "learned"])
+def test_paper_is_the_dense_reference_over_several_steps(H: int, W: int, scales: str) -> None:
     sources = draw(2, 2, 1, H, W)
     run = run_of(sources)
-    started = DdfmPaper(0.4, psi=0.5, eta=0.2, iterations=2).start(run)
-    slow = [dense.Paper(*sources[:, b, 0].numpy(), 0.5, 0.2) for b in range(2)]
+    started = DdfmPaper(0.4, psi=0.5, eta=0.2, iterations=2, scales=scales).start(run)
+    learn = scales == "learned"
+    slow = [dense.Paper(*sources[:, b, 0].numpy(), 0.5, 0.2, learn) for b in range(2)]
     for index in range(run.steps):
         weights, x0 = some_weights(2, 2, H, W, seed=index), draw(2, 1, H, W, seed=20 + index)
         got = started.rectify(step_at(run, index, x0), weights)
@@ -185,6 +187,19 @@ def test_released_mirrors_the_estimate_and_paper_does_not(estimate: float, retur
     step, half = step_at(run, 0, constants(estimate)[0]), constants(0.5, 0.5)
     assert (DdfmReleased().start(run).rectify(step, half) - returned).abs().max() < 1e-3
     assert (DdfmPaper().start(run).rectify(step, half) - estimate).abs().max() < 0.01
+
+
+def test_learned_scales_let_one_source_win_and_equal_ones_leave_the_estimate() -> None:
+    sources = draw(2, 1, 1, 16, 16)
+    run, half = run_of(sources), torch.full((2, 1, 1, 16, 16), 0.5, dtype=torch.float64)
+    away = {}
+    for scales in ("learned", "fixed"):
+        started = DdfmPaper(scales=scales, iterations=40).start(run)
+        between = 0.6 * sources[0] + 0.4 * sources[1]
+        f = started.rectify(step_at(run, 0, between), half)
+        away[scales] = (f - sources[0]).abs().mean() / (sources[1] - sources[0]).abs().mean()
+    assert away["learned"] < 1e-3
+    assert 0.3 < away["fixed"] < 0.5
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])
@@ -220,6 +235,8 @@ def test_options_reach_the_variants() -> None:
     paper = built(variant="paper", psi=2.0)
     assert isinstance(paper, DdfmPaper)
     assert (paper.psi, paper.eta, paper.iterations) == (2.0, 0.01, 1)
+    assert not paper.learn_scales
+    assert built(variant="paper", scales="learned").learn_scales
     released = built(variant="released", eta=0.5, iterations=3)
     assert isinstance(released, DdfmReleased)
     assert (released.eta, released.iterations) == (0.5, 3)
