@@ -48,8 +48,8 @@ def parse_observations(
     texts
         ``K:CHAIN``, K from 1; the parts of a chain are separated by commas, in the order from
         the scene to the sensor. ``NAME`` is an observation, ``NAME=VALUE`` sets its
-        first option, or, if the value is a word or a file, the first that takes it, ``NAME.OPTION=VALUE`` that option, of the same
-        observation if it was named just before.
+        first option, or, if the value is a word or a file, the first that takes it,
+        ``NAME.OPTION=VALUE`` that option, of the same observation if it was named just before.
     count
         How many sources there are.
     registry
