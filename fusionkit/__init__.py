@@ -36,6 +36,14 @@ from .contract.observation import (
     StartedObservation,
 )
 from .contract.options import NoOptions, option
+from .contract.preparation import (
+    PREPARATION,
+    BasePreparation,
+    Preparation,
+    Prepared,
+    PriorAtHand,
+    Sources,
+)
 from .contract.reader import READER, Reader
 from .contract.recipe import RECIPE, Recipe
 from .contract.registry import PluginInfo, Provided, Registry
@@ -69,6 +77,7 @@ if TYPE_CHECKING:
     from .host.pipeline import Pipeline
     from .host.result import Result
     from .imaging.decoded import Decoded
+    from .imaging.noise import estimated_noise, noise_note, seen_noise
     from .ops.borders import mirrored_index
     from .ops.channels import distinct, weighted_sum
     from .ops.windows import box_mean, consistent_weights, image_mean, raised
@@ -81,6 +90,9 @@ if TYPE_CHECKING:
 # Imported when first asked for: most of these need torch, or files of the package.
 _LATER = {
     "Decoded": "imaging.decoded",
+    "estimated_noise": "imaging.noise",
+    "noise_note": "imaging.noise",
+    "seen_noise": "imaging.noise",
     "Result": "host.result",
     "fuse": "host.fusion",
     "fuse_batch": "host.fusion",
@@ -119,6 +131,7 @@ __all__ = [
     "METRIC",
     "OBJECTIVE",
     "OBSERVATION",
+    "PREPARATION",
     "READER",
     "RECIPE",
     "SAMPLER",
@@ -128,6 +141,7 @@ __all__ = [
     "BaseMetric",
     "BaseObjective",
     "BaseObservation",
+    "BasePreparation",
     "BaseSampler",
     "BaseWeighting",
     "BuildContext",
@@ -151,7 +165,10 @@ __all__ = [
     "PluginError",
     "PluginInfo",
     "PluginLoadError",
+    "Preparation",
+    "Prepared",
     "Prior",
+    "PriorAtHand",
     "Provided",
     "Reader",
     "Recipe",
@@ -161,6 +178,7 @@ __all__ = [
     "SampledStep",
     "Sampler",
     "Settings",
+    "Sources",
     "StartedObjective",
     "StartedObservation",
     "StartedTarget",
@@ -177,6 +195,7 @@ __all__ = [
     "denoised",
     "deprecated",
     "distinct",
+    "estimated_noise",
     "from_azula",
     "from_deepinv",
     "from_denoiser",
@@ -188,9 +207,11 @@ __all__ = [
     "image_mean",
     "load_plugins",
     "mirrored_index",
+    "noise_note",
     "option",
     "proximal_weights",
     "raised",
+    "seen_noise",
     "tasks",
     "trace",
     "weighted_sum",

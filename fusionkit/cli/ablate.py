@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..contract.options import specs
 from ..contract.registry import Registry
@@ -20,13 +20,13 @@ from . import complain, say
 from .arguments import (
     Parser,
     add_cache_flag,
-    add_metric_flags,
     add_plugin_flags,
     load_plugins_from,
     spelled_out,
-    split_metric_options,
 )
 from .jobs import check_apart
+from .metrics import add_metric_flags, split_metric_options
+from .preparations import taken_from_axes
 from .progress import counted
 from .stacking import add_stacking_flags, stacking
 
@@ -121,9 +121,6 @@ def _parser() -> Parser:
     parser.add_argument(
         "--range", action="append", default=[], metavar="K:LO,HI", help="as for run; no axis"
     )
-    parser.add_argument(
-        "--noise", action="append", default=[], metavar="K:SIGMA", help="as for run; no axis"
-    )
     parser.add_argument("--seeds", default="0", metavar="A,B", help="seeds (default: 0)")
     add_metric_flags(parser)
     parser.add_argument(
@@ -197,9 +194,9 @@ def _study(
     if note and not given.quiet:
         say(note)
     of_metrics = metric_options(options, metrics, registry)
-    # Lists with commas of their own, and so no axes.
-    lists = {"range": given.range, "noise": given.noise}
-    said = {name: texts for name, texts in lists.items() if texts}
+    # Neither is an axis: a range has commas of its own.
+    said: dict[str, Any] = {"range": given.range} if given.range else {}
+    said |= taken_from_axes(axes, registry)
     layers = {name: merge(base.recipe, said, registry=registry) for name, base in bases.items()}
     variants = products(layers, axes, registry, given.match)
     counts = [len(sources) for sources in scenes.found.values()]

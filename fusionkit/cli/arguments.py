@@ -19,7 +19,7 @@ from ..recipes.settings import Settings
 from .unknown import near_flags
 
 # Settings whose flag may be given several times, adding up, and how each time.
-_REPEATED = {"range": "K:LO,HI", "noise": "K:SIGMA"}
+_REPEATED = {"range": "K:LO,HI"}
 _ADDED = ("stretch",)  # numbers, which add up too
 
 
@@ -196,47 +196,6 @@ def add_range_flags(parser: argparse.ArgumentParser, help: str) -> None:
     )
 
 
-def add_metric_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say what is measured; ``--metric.OPTION`` is taken out before."""
-    from ..evaluation.presets import DEFAULT_PRESET, PRESETS
-
-    parser.add_argument(
-        "--preset",
-        metavar="NAME",
-        help=f"metrics by task: {', '.join(PRESETS)}, all (default: {DEFAULT_PRESET})",
-    )
-    parser.add_argument(
-        "--metric",
-        metavar="A,B",
-        help="these metrics instead; with --preset, or a plus in front (+A,B), in addition to it; "
-        "--metric.OPTION VALUE sets an option of all metrics that have it",
-    )
-
-
-def split_metric_options(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Take ``--metric.OPTION VALUE`` out of the arguments.
-
-    Returns
-    -------
-    options, rest
-        The texts by option, and the other arguments.
-    """
-    prefix = "--metric."
-    options: dict[str, str] = {}
-    rest: list[str] = []
-    words = iter(arguments)
-    for word in words:
-        if not word.startswith(prefix):
-            rest.append(word)
-            continue
-        flag, equals, value = word.partition("=")
-        text = value if equals else next(words, "")
-        if not text or (text.startswith("--") and not equals):
-            raise UsageError(f"{flag} needs a value")
-        options[flag.removeprefix(prefix)] = text
-    return options, rest
-
-
 def add_setting_flags(parser: argparse.ArgumentParser, chosen: Merged) -> None:
     """Add a flag for every setting; what is not given is absent from the namespace."""
     group = parser.add_argument_group(
@@ -250,7 +209,7 @@ def add_setting_flags(parser: argparse.ArgumentParser, chosen: Merged) -> None:
                 action="append",
                 default=argparse.SUPPRESS,
                 metavar=_REPEATED[spec.name],
-                help=_help(spec, spec.name, chosen),
+                help=_help(spec, spec.name, chosen, spec.name),
             )
         else:
             _add_value(group, flag, spec, chosen)
@@ -284,26 +243,38 @@ def given_options(namespace: argparse.Namespace, kind: Kind) -> dict[str, Any]:
     }
 
 
-def _add_value(group: Any, flag: str, spec: OptionSpec, chosen: Merged) -> None:
+def add_value(
+    group: Any, flag: str, spec: OptionSpec, chosen: Merged, dest: str, adds: bool = False
+) -> None:
+    """Add the flag of one option; one that ``adds`` may be given several times."""
     group.add_argument(
         flag,
-        action=_Added if spec.name in _ADDED else "store",
+        action=_Added if adds else "store",
         type=_Value(spec),
         default=argparse.SUPPRESS,
-        dest=flag.removeprefix("--") if "." in flag else spec.field,
+        dest=dest,
         metavar=spec.kind,
-        help=_help(spec, flag.removeprefix("--"), chosen),
+        help=_help(spec, flag.removeprefix("--"), chosen, dest),
     )
 
 
-def _help(spec: OptionSpec, flag: str, chosen: Merged) -> str:
-    """Return the help of an option, with the value that it has here and where that comes from."""
-    group, dot, name = flag.partition(".")
+def _add_value(group: Any, flag: str, spec: OptionSpec, chosen: Merged) -> None:
+    dest = flag.removeprefix("--") if "." in flag else spec.field
+    add_value(group, flag, spec, chosen, dest, adds=spec.name in _ADDED)
+
+
+def _help(spec: OptionSpec, flag: str, chosen: Merged, place: str) -> str:
+    """Return the help of an option, with the value that it has here and where that comes from.
+
+    ``place`` says where the recipe has it: keys with dots between.
+    """
     origin = chosen.origins.get(flag)
-    if origin is None:
+    value: Any = chosen.recipe
+    for key in place.split(".") if "." in place else (flag,):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    if origin is None or value is None:
         here = "required" if spec.required else f"default: {spec.as_text(spec.default)}"
     else:
-        value = chosen.recipe[group][name] if dot else chosen.recipe[flag]
         here = f"{_shown(spec, value)}, {origin.text}"
     return f"{spec.described} ({here})".replace("%", "%%")
 

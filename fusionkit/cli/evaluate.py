@@ -17,12 +17,11 @@ from ..recipes.settings import check_device_name
 from . import complain, say
 from .arguments import (
     Parser,
-    add_metric_flags,
     add_plugin_flags,
     add_range_flags,
     load_plugins_from,
-    split_metric_options,
 )
+from .metrics import add_metric_flags, split_metric_options
 from .progress import counted
 from .stacking import add_stacking_flags, stacking
 

@@ -9,9 +9,11 @@ from typing import Any
 
 from ..contract.component import Component
 from ..contract.options import specs, suggest
+from ..contract.preparation import PREPARATION
 from ..contract.reader import Reader
 from ..contract.registry import PluginInfo, Provided, Registry
 from ..errors import UsageError
+from ..recipes.preparing import first_option
 from .arguments import Parser, add_plugin_flags, load_plugins_from
 
 _EXAMPLES = """\
@@ -94,12 +96,21 @@ def _as_text(plugin: PluginInfo, found: list[Provided], with_options: bool) -> s
         if not isinstance(component, Component):
             continue
         for spec in specs(component.options):
-            flag = f"--{provided.kind.group}.{spec.name} {spec.kind}"
+            flag = f"{_flag(provided, spec.name)} {spec.kind}"
             default = spec.as_text(spec.default)
             lines += [f"        {flag}", f"            {spec.described} (default: {default})"]
         if component.traits:
             lines.append(f"        traits: {', '.join(sorted(component.traits))}")
     return "\n".join(lines)
+
+
+def _flag(provided: Provided, option: str) -> str:
+    """Return the flag of an option; preparations go by their own names, the first option bare."""
+    if provided.kind != PREPARATION:
+        return f"--{provided.kind.group}.{option}"
+    first = first_option(provided)
+    name = provided.component.name
+    return f"--{name}" if first is not None and first.name == option else f"--{name}.{option}"
 
 
 def _as_json(plugin: PluginInfo, found: list[Provided]) -> dict[str, Any]:

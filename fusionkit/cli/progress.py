@@ -99,9 +99,11 @@ class Progress:
         from ..evaluation.cost import rehearsed_nfe
 
         height, width = scene.pictures[0].shape
-        noise = scene.luma_noise
-        count = len(scene.pictures)
-        expected = rehearsed_nfe(pipeline, count, (height, width), noise) * height * width
+        images = rehearsed_nfe(pipeline, len(scene.pictures), (height, width))
+        for part in pipeline.preparations.values():
+            asks = getattr(part.built, "evaluations", None)
+            images += asks(scene.sources) if asks is not None else 0.0
+        expected = images * height * width
         done = 0.0
 
         def advance(pixels: float) -> None:

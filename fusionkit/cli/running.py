@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,8 @@ from ..errors import PluginError, UsageError
 from ..host.saving import TRACE_FILES, check_folder, is_result, made_of, make_folder
 from ..imaging.files import sweep
 from ..recipes.finding import DEFAULT_TASK, METRICS, RECIPE_KINDS
-from ..recipes.layers import choose, resolve_settings
+from ..recipes.layers import choose, choose_preparations, resolve_settings
+from ..recipes.preparing import PREPARATIONS
 from ..sampling.levels import schedule_of
 from . import complain, explain, say
 from .arguments import set_threads
@@ -55,6 +56,10 @@ class Runner:
         for kind in RECIPE_KINDS:
             choice = choose(kind, selection.recipe.get(kind.group, {}), selection.registry)
             self._recipe[kind.group] = choice.as_table()
+        preparations = choose_preparations(selection.recipe, selection.registry)
+        if preparations:
+            tables = {called: choice.as_table() for called, choice in preparations.items()}
+            self._recipe[PREPARATIONS] = tables
         self._task = given.task or (Path(given.recipe).name if given.recipe else DEFAULT_TASK)
         self._pipeline: Pipeline | None = None
 
@@ -148,7 +153,8 @@ class Runner:
 
         began = time.perf_counter()
         progress.begin(job.name or Path(job.output).name)
-        scene = Scene.load(job.sources, self._settings)
+        asked = self._recipe.get(PREPARATIONS, {})
+        scene = Scene.load(job.sources, self._settings, look_for_noise="noise" not in asked)
         output = job.output
         if job.extensions:
             output += _extension(job, scene)
@@ -159,8 +165,8 @@ class Runner:
             if job.name:  # the folder of one trace is to be there, those of many are made
                 make_folder(Path(job.trace).parent)
             check_folder(job.trace, overwrite=overwrite, beside=output)
-        for note in (*scene.notes, *scene.notes_on(output)) if not self._given.quiet else ():
-            progress.say(f"warning: {note}")
+        for note in (*scene.notes, *scene.notes_on(output)):
+            self._warner(progress)(note)
         return Ready(job, scene, output, began)
 
     def _fuse(self, ready: Ready, pipeline: Pipeline, progress: Progress) -> None:
@@ -172,7 +178,9 @@ class Runner:
         try:
             with prints_on_stderr("plugin"):
                 watch = progress.watch(scene, pipeline)
-                result = scene.fuse(pipeline, on_step=trace, on_pixels=watch)
+                result = scene.fuse(
+                    pipeline, on_step=trace, on_pixels=watch, on_note=self._warner(progress)
+                )
         except SystemExit as error:
             raise PluginError(f"a plugin ended the program: SystemExit: {error}") from error
         result.save(ready.output, overwrite=overwrite)
@@ -184,6 +192,15 @@ class Runner:
             count, seconds = len(scene.pictures), time.perf_counter() - ready.began
             said = f"{width}x{height}, {count} images, {self._task}, {seconds:.1f} s"
             progress.print(f"{ready.output}: {said}")
+
+    def _warner(self, progress: Progress) -> Callable[[str], None]:
+        """Return what tells the person a note, unless nobody is to hear."""
+
+        def tell(note: str) -> None:
+            if not self._given.quiet:
+                progress.say(f"warning: {note}")
+
+        return tell
 
     def _loaded(self) -> Pipeline:
         """Return the pipeline, composed when it is first wanted."""

@@ -21,6 +21,7 @@ from .arguments import (
     given_settings,
     load_plugins_from,
 )
+from .preparations import add_preparation_flags, given_preparations
 from .unknown import refuse_unselected
 
 if TYPE_CHECKING:
@@ -66,12 +67,13 @@ class Selection:
         for complaint in () if quiet else found:
             print(f"fusionkit: warning: {complaint}", file=sys.stderr)
 
-    def add_flags(self, parser: argparse.ArgumentParser) -> None:
+    def add_flags(self, parser: Parser) -> None:
         """Add the flags that select, those of the selected components, and those of settings."""
         _add_names(parser, self.merged)
         for provided in self.selected.values():
             add_component_flags(parser, provided, self.merged)
         add_setting_flags(parser, self.merged)
+        add_preparation_flags(parser, self.registry, self.merged)
 
 
 def select(arguments: Sequence[str], prog: str) -> Selection:
@@ -95,7 +97,8 @@ def select(arguments: Sequence[str], prog: str) -> Selection:
     given, _ = parser.parse_known_args(arguments)
     tables = {kind.group: given_options(given, kind) for kind in RECIPE_KINDS}
     options = {group: table for group, table in tables.items() if table}
-    layers.append(Said({**given_settings(given), **options}, GIVEN))
+    said = {**given_settings(given), **options, **given_preparations(given)}
+    layers.append(Said(said, GIVEN))
     return Selection(registry, selected, merged(layers, registry))
 
 

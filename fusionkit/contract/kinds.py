@@ -7,6 +7,7 @@ from .estimator import ESTIMATOR
 from .metric import METRIC
 from .objective import OBJECTIVE
 from .observation import OBSERVATION
+from .preparation import PREPARATION
 from .reader import READER
 from .recipe import RECIPE
 from .sampler import SAMPLER
@@ -18,6 +19,7 @@ KINDS = (
     OBJECTIVE,
     SAMPLER,
     OBSERVATION,
+    PREPARATION,
     METRIC,
     RECIPE,
     READER,

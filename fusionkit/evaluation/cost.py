@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -52,7 +52,6 @@ def rehearsed_nfe(
     pipeline: Pipeline,
     count: int,
     size: tuple[int, int] = (_SIDE, _SIDE),
-    noise: Sequence[float] | None = None,
 ) -> float:
     """Return the NFE of a pipeline on ``count`` sources (H, W), larger ones on a thumbnail."""
     estimator = pipeline.parts["estimator"]
@@ -61,7 +60,7 @@ def rehearsed_nfe(
     rehearsal = Pipeline(parts, pipeline.settings, pipeline.context)
     height, width = (min(side, _SIDE) for side in size)
     sources = torch.linspace(-1, 1, count * height * width).view(count, 1, 1, height, width)
-    return rehearsal(sources, seed=0, noise=noise).nfe
+    return rehearsal(sources, seed=0).nfe
 
 
 def nearest_steps(

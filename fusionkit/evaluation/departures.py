@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..recipes.finding import RECIPE_KINDS
+from ..recipes.preparing import PREPARATIONS
 
 _GROUPS = tuple(kind.group for kind in RECIPE_KINDS)
 
@@ -85,9 +86,18 @@ def shown(value: Any) -> str:
 def _flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in recipe.items():
-        if key in _GROUPS and isinstance(value, Mapping):
-            for name, option in value.items():
-                flat[key if name == "name" else f"{key}.{name}"] = option
+        if key == PREPARATIONS:
+            flat |= _flat_tables(value)
+        elif key in _GROUPS and isinstance(value, Mapping):
+            flat |= _flat_tables({key: value})
         else:
             flat[key] = value
     return flat
+
+
+def _flat_tables(tables: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key if name == "name" else f"{key}.{name}": option
+        for key, table in tables.items()
+        for name, option in table.items()
+    }

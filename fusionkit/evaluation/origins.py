@@ -18,9 +18,11 @@ from ..contract.hashes import hash_of_file, hash_of_folder
 from ..contract.kind import Kind
 from ..contract.metric import METRIC
 from ..contract.options import specs
+from ..contract.preparation import PREPARATION
 from ..contract.registry import Provided, Registry
 from ..host.fingerprint import code_of_modules, code_of_plugin, core_code
 from ..recipes.finding import RECIPE_KINDS
+from ..recipes.preparing import preparation_tables
 
 LARGE = 2**25
 """Bytes from which on a file is not read again while its size and time are what they were."""
@@ -50,6 +52,10 @@ class Origins:
             "host": _host(),
             "components": {
                 kind.group: self._component(kind, recipe[kind.group]) for kind in RECIPE_KINDS
+            },
+            "preparations": {
+                called: self._component(PREPARATION, table)
+                for called, table in preparation_tables(recipe).items()
             },
         }
 

@@ -13,7 +13,8 @@ from ..contract.options import OptionSpec, specs, suggest, to_mapping
 from ..contract.registry import Provided, Registry
 from ..errors import UsageError
 from ..recipes.finding import RECIPE_KINDS, Layer
-from ..recipes.layers import choose, merge, resolve_settings
+from ..recipes.layers import choose, choose_preparations, merge, resolve_settings
+from ..recipes.preparing import PREPARATIONS
 from ..recipes.settings import Settings
 
 _GROUPS = {kind.group: kind for kind in RECIPE_KINDS}
@@ -115,7 +116,10 @@ def resolve(layer: Layer, registry: Registry) -> dict[str, Any]:
     }
     settings = to_mapping(resolve_settings(layer))
     del settings["seed"]
-    return {**settings, **tables}
+    prepared = {
+        called: choice.as_table() for called, choice in choose_preparations(layer, registry).items()
+    }
+    return {**settings, **tables, **({PREPARATIONS: prepared} if prepared else {})}
 
 
 def matched(layer: Layer, base: Layer, registry: Registry) -> dict[str, Any]:

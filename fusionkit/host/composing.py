@@ -15,13 +15,21 @@ from ..contract.estimator import ESTIMATOR, NoiseEstimator
 from ..contract.guiding import uses_trajectory
 from ..contract.kind import Kind
 from ..contract.objective import OBJECTIVE, Objective
-from ..contract.options import from_mapping, to_mapping
+from ..contract.options import from_mapping, specs, to_mapping
 from ..contract.registry import Registry
 from ..contract.sampler import SAMPLER, Sampler
 from ..contract.weighting import WEIGHTING, Weighting
 from ..errors import FusionkitWarning, PluginError, UsageError
 from ..recipes.finding import GIVEN, Layer, Said, base_layers
-from ..recipes.layers import WITHOUT_TRAJECTORY, Choice, choose, merged, resolve_settings
+from ..recipes.layers import (
+    WITHOUT_TRAJECTORY,
+    Choice,
+    choose,
+    choose_preparations,
+    merged,
+    resolve_settings,
+)
+from ..recipes.preparing import with_preparations
 from ..recipes.settings import Settings, SettingsDict, as_recipe_has_them
 from ..sampling.cache import EstimateCache
 from .hardware import check_compiler, fast_precision, usable_device
@@ -68,7 +76,7 @@ def compose(
         and found again by any run that needs the same ones. It is no part of the recipe:
         without it, the same comes out later.
     **settings
-        See :class:`fusionkit.Settings`; they override the recipe's.
+        See :class:`fusionkit.Settings`, and preparations by name; they override the recipe's.
 
     Returns
     -------
@@ -109,9 +117,12 @@ def compose(
     }
     named = {k: v for k, v in said.items() if v is not None and k not in objects}
     if registry is None:
-        registry = load_plugins() if len(objects) < len(said) else Registry([], [])
+        plain = {spec.field for spec in specs(Settings)}
+        by_name = len(objects) < len(said) or not plain.issuperset(settings)
+        registry = load_plugins() if by_name else Registry([], [])
     layers = base_layers(task, recipe, registry)
-    layered = merged([*layers, Said({**named, **as_recipe_has_them(settings)}, GIVEN)], registry)
+    given = with_preparations(as_recipe_has_them(settings), registry)
+    layered = merged([*layers, Said({**named, **given}, GIVEN)], registry)
     resolved = resolve_settings(layered.recipe)
     shared = {} if built is None else built
 
@@ -143,7 +154,11 @@ def compose(
         layered.recipe[SAMPLER.group] = {"name": WITHOUT_TRAJECTORY}
     parts[SAMPLER.group] = part(SAMPLER, context)
     kept = None if cache is None else _cache(cache, parts["estimator"])
-    pipeline = Pipeline(parts, resolved, context, kept)
+    preparations = {
+        called: _part_by_name(choice, context, shared)
+        for called, choice in choose_preparations(layered.recipe, registry).items()
+    }
+    pipeline = Pipeline(parts, resolved, context, kept, preparations)
     pipeline.metrics = layered.metrics
     for complaint in complaints(pipeline, layered.origins):
         warnings.warn(complaint, FusionkitWarning, stacklevel=2)
@@ -198,7 +213,7 @@ def _reduced(pipeline: Pipeline) -> tuple[Any, ...]:
     TypeError
         A component was given as an object, which no recipe names.
     """
-    parts = pipeline.parts.values()
+    parts = [*pipeline.parts.values(), *pipeline.preparations.values()]
     given = [part.label for part in parts if part.provided is None]
     if given:
         raise TypeError(f"{given[0]} was given as an object: name it, to pickle the pipeline")

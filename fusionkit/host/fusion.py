@@ -116,10 +116,14 @@ def fuse(
     elif set(settings) - {"seed"} or any((task, recipe, estimator, weighting, objective, cache)):
         raise UsageError("a pipeline is already composed: only seed may be given beside it")
     with reading_with(registry):
-        scene = Scene.load(sources, pipeline.settings)
+        scene = Scene.load(sources, pipeline.settings, "noise" not in pipeline.preparations)
+
+    def tell(note: str) -> None:
+        warnings.warn(note, FusionkitWarning, stacklevel=4)
+
     for note in scene.notes:
         warnings.warn(note, FusionkitWarning, stacklevel=2)
-    return scene.fuse(pipeline, seed, on_step)
+    return scene.fuse(pipeline, seed, on_step, on_note=tell)
 
 
 def fuse_batch(

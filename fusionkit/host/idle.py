@@ -63,10 +63,12 @@ def _idle_settings(pipeline: Pipeline) -> dict[str, str]:
     both = f"weighting {weighting} and objective {objective}"
     if pipeline.levels == "none":
         note(f"{both} depend on no noise level", *_LEVELS)
-        if not settings.noise:
+        made = [part.built for part in pipeline.preparations.values()]
+        if not made:
             note(f"{both} ask for no estimate and no noise", "seed", "tile", "compile")
-        elif pipeline.parts["estimator"].built.channels in (None, 1):
-            # Others take noise off with some of their own (.denoising).
+        elif pipeline.parts["estimator"].built.channels in (None, 1) and not any(
+            getattr(built, "uses_seed", True) for built in made
+        ):  # priors of colour split grey images by some noise
             note(f"{both} ask for no noise", "seed")
     if settings.sigmas:
         note("--sigmas names the levels", "steps", "start-sigma", "spacing")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
@@ -80,27 +79,6 @@ class Fused:
     cached: float = 0.0
     tiled: int = 0
     retries: int = 0
-
-
-class Denoised(NamedTuple):
-    """What :meth:`Pipeline.denoise` returns: images (M, C, H, W), and as of :class:`Fused`."""
-
-    images: Tensor
-    nfe: float
-    tiled: int
-    retries: int
-
-
-def checked_noise(noise: Sequence[float] | None, count: int) -> tuple[float, ...]:
-    """Return one level for each source; none are zeros."""
-    if noise is None:
-        return (0.0,) * count
-    levels = tuple(float(sigma) for sigma in noise)
-    if len(levels) != count:
-        raise UsageError(f"{len(levels)} noise levels for {count} sources")
-    if not all(0 <= sigma < math.inf for sigma in levels):
-        raise UsageError(f"noise levels are finite and not negative, unlike {list(levels)}")
-    return levels
 
 
 def needed_levels(weighting: Part, objective: Part) -> str:

@@ -13,17 +13,19 @@ from torch import Tensor
 from ..contract.component import BuildContext
 from ..contract.guiding import uses_trajectory
 from ..contract.options import to_mapping
+from ..contract.preparation import Sources
 from ..errors import UsageError
+from ..recipes.preparing import PREPARATIONS
 from ..recipes.settings import Settings
 from ..sampling.cache import EstimateCache, RunCache
 from ..sampling.checks import Checks
-from ..sampling.denoising import Denoiser, clean_sources
 from ..sampling.evaluator import Evaluator, OnPixels
 from ..sampling.guide import SampledStep, sample
 from ..sampling.levels import Schedule, schedule_of
-from ..sampling.run import Run, standard_normal
+from ..sampling.run import Run
 from .fingerprint import code_of_plugin
-from .parts import Denoised, Fused, Part, check_fit, checked_noise, checked_range, needed_levels
+from .parts import Fused, Part, check_fit, checked_range, needed_levels
+from .preparing import Preparing, ScenePrior, ordered, prepare
 
 
 class Pipeline:
@@ -40,6 +42,9 @@ class Pipeline:
         Which levels the result depends on, one of :data:`fusionkit.contract.guiding.LEVELS`.
     schedule
         The levels that are visited: one, if the same comes of all.
+    preparations
+        What is made of the sources of a scene before they are fused, in this order. A call of
+        the pipeline takes sources as they are.
     metrics
         The preset or the metrics that the recipe names, for the record; empty if it names none.
     """
@@ -50,8 +55,10 @@ class Pipeline:
         settings: Settings,
         context: BuildContext,
         cache: EstimateCache | None = None,
+        preparations: Mapping[str, Part] | None = None,
     ) -> None:
         self.parts = parts
+        self.preparations = ordered(preparations or {})
         self.settings = settings
         self.context = context
         self.cache = cache
@@ -96,7 +103,10 @@ class Pipeline:
     def as_recipe(self, seed: int | None = None) -> dict[str, Any]:
         """Return the resolved recipe, every setting and option spelled out, JSON-ready."""
         settings = self.settings if seed is None else replace(self.settings, seed=seed)
-        tables = {group: dict(part.table) for group, part in self.parts.items()}
+        tables: dict[str, Any] = {group: dict(part.table) for group, part in self.parts.items()}
+        if self.preparations:
+            made = {name: dict(part.table) for name, part in self.preparations.items()}
+            tables[PREPARATIONS] = made
         return {**to_mapping(settings), **tables}
 
     def __call__(
@@ -104,7 +114,6 @@ class Pipeline:
         sources: Tensor,
         seed: int | Sequence[int] | None = None,
         on_step: Callable[[SampledStep], None] | None = None,
-        noise: Sequence[float] | None = None,
         on_pixels: OnPixels | None = None,
         x_init: Tensor | None = None,
     ) -> Fused:
@@ -120,10 +129,6 @@ class Pipeline:
             image with the same seed gets the same noise in any batch.
         on_step
             Called with every finished step.
-        noise
-            (K,) standard deviations of noise that the sources hold, in their own units (10 of
-            255 is 10 / 127.5), to be taken off by the prior first (``denoising``): two
-            evaluations for every noisy source. Default: none.
         on_pixels
             Called with the pixels of every part of an image that the estimator has evaluated;
             in all they are about NFE times those of the images.
@@ -135,7 +140,7 @@ class Pipeline:
         Raises
         ------
         UsageError
-            The sources have a shape that cannot be fused, or noise is not one level for each.
+            The sources have a shape that cannot be fused.
         PluginError
             A component raised, or returned a wrong shape, values that are not
             finite, or weights off the simplex; it names plugin, step and level.
@@ -143,7 +148,7 @@ class Pipeline:
         weights: Tensor | None = None
         image: Tensor | None = None
         run: Any = None
-        for done in self.steps(sources, seed, noise, on_pixels, x_init):
+        for done in self.steps(sources, seed, on_pixels, x_init):
             weights = done.weights if weights is None else weights + done.weights
             image, run = done.corrected, done.step.run
             if on_step is not None:
@@ -169,7 +174,6 @@ class Pipeline:
         self,
         sources: Tensor,
         seed: int | Sequence[int] | None = None,
-        noise: Sequence[float] | None = None,
         on_pixels: OnPixels | None = None,
         x_init: Tensor | None = None,
         grad: bool = False,
@@ -181,38 +185,36 @@ class Pipeline:
         through the steps; what the prior estimates is a constant.
         """
         self._check_sources(sources)
-        noise = checked_noise(noise, len(sources))
         seeds = self._seeds(seed, sources.shape[1])
-        cache = self._run_cache(sources, seeds, noise)
-        return self._sample(sources, seeds, noise, cache, on_pixels, x_init, grad)
+        cache = self._run_cache(sources, seeds)
+        return self._sample(sources, seeds, cache, on_pixels, x_init, grad)
 
-    def denoise(
-        self,
-        images: Tensor,
-        sigma: float,
-        seed: int | None = None,
-        on_pixels: OnPixels | None = None,
-    ) -> Denoised:
-        """Return clean estimates of images (M, C, H, W) at a known noise level, by the prior.
+    def prepare(
+        self, sources: Sources, seed: int | None = None, on_pixels: OnPixels | None = None
+    ) -> Preparing:
+        """Make the preparations of one scene.
 
-        One evaluation for each image; for each channel where the prior is one for grey and the
-        images are not. ``sigma`` is in units of the images, which are in [-1, 1].
+        Raises
+        ------
+        UsageError
+            The prior is one for another number of channels.
+        PluginError
+            One failed, or returned what is no scene of the same size.
         """
-        M, C, H, W = images.shape
-        y = images.to(self.device, self.dtype)
+        if not self.preparations:
+            return Preparing(sources)
+        self.channels_of(sources.planes.shape[1])
         checks = Checks()
-        channels = self.channels_of(C)
-        fresh = standard_normal((channels, H, W), self._seeds(seed, 1) * M, "fusionkit/split")
         evaluator = self._evaluator(checks, on_pixels)
-        clean = Denoiser(evaluator, channels)(y, (sigma,) * M, fresh.to(y))
-        checks.verify()
-        return Denoised(clean, evaluator.pixels / (H * W), evaluator.tiled, evaluator.retries)
+        (seed,) = self._seeds(seed, 1)
+        channels: int | None = self.parts["estimator"].built.channels
+        prior = ScenePrior(evaluator, channels, seed, self.device, self.dtype)
+        return prepare(sources, self.preparations, evaluator, checks, prior)
 
     def _sample(
         self,
         sources: Tensor,
         seeds: tuple[int, ...],
-        noise: tuple[float, ...],
         cache: RunCache | None,
         on_pixels: OnPixels | None,
         x_init: Tensor | None,
@@ -224,9 +226,6 @@ class Pipeline:
         checks = Checks()
         checks.finite(prepared, "the sources hold values that are not finite")
         evaluator = self._evaluator(checks, on_pixels)
-        if any(noise):
-            fresh = standard_normal((channels, H, W), seeds, "fusionkit/split")
-            prepared = clean_sources(prepared, noise, Denoiser(evaluator, channels), fresh)
         if channels != C:
             prepared = prepared.expand(K, B, channels, H, W)
         run = Run(
@@ -261,9 +260,7 @@ class Pipeline:
         part = self.parts["estimator"]
         return Evaluator(part.built, part.label, checks, self.settings.tile, on_pixels)
 
-    def _run_cache(
-        self, sources: Tensor, seeds: tuple[int, ...], noise: tuple[float, ...]
-    ) -> RunCache | None:
+    def _run_cache(self, sources: Tensor, seeds: tuple[int, ...]) -> RunCache | None:
         """Return the cache as a batch sees it; a device without values has none to keep."""
         if self.cache is None or self.device.type == "meta":
             return None
@@ -279,8 +276,6 @@ class Pipeline:
             "dtype": str(self.dtype),
             "torch": torch.__version__,  # draws the noise, too
         }
-        if any(noise):  # then it is not these sources that are estimated
-            about["noise"] = list(noise)
         if self.context.compile:  # which rounds otherwise
             about["compile"] = True
         return RunCache(self.cache, about, sources.to("cpu", self.dtype), seeds)

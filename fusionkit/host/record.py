@@ -26,7 +26,7 @@ def make_record(
     seed: int,
     pictures: Sequence[Picture],
     colour: dict[str, Any],
-    noise: Sequence[float],
+    preparations: dict[str, Any],
     output: OutputFormat,
     notes: Sequence[str],
     seconds: float,
@@ -36,12 +36,15 @@ def make_record(
     return {
         "fusionkit": __version__,
         "recipe": pipeline.as_recipe(seed),
-        "components": {group: part.provenance() for group, part in pipeline.parts.items()},
+        "components": {
+            name: part.provenance()
+            for name, part in {**pipeline.parts, **pipeline.preparations}.items()
+        },
         "inputs": [_input(picture) for picture in pictures],
         "output": {"dtype": output.dtype.name, "range": [output.low, output.high]},
         "colour": colour,
         "metadata": metadata,
-        "noise": {"taken_off": [round(sigma, 2) for sigma in noise], "of": 255},
+        "preparations": preparations,
         "run": {
             "sigmas": list(pipeline.schedule.sigma[:-1]),
             "steps": fused.steps,

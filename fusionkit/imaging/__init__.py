@@ -8,13 +8,7 @@ from fusionkit.imaging.files import atomic_write, check_destination, write_text
 from fusionkit.imaging.geometry import check_same_size, orientation_notes
 from fusionkit.imaging.making import picture_from_array
 from fusionkit.imaging.masks import left_to_one, shown_by
-from fusionkit.imaging.noise import (
-    LEAST_NOISE,
-    SourceNoise,
-    estimated_noise,
-    parse_noise,
-    source_noise,
-)
+from fusionkit.imaging.noise import LEAST_NOISE, estimated_noise, noise_note, seen_noise
 from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.planes import planes_left_to_one, planes_of
 from fusionkit.imaging.profiles import in_one_profile
@@ -43,7 +37,6 @@ __all__ = [
     "ColourPlan",
     "OutputFormat",
     "Picture",
-    "SourceNoise",
     "atomic_write",
     "bands",
     "check_destination",
@@ -59,18 +52,18 @@ __all__ = [
     "held",
     "in_one_profile",
     "left_to_one",
+    "noise_note",
     "orientation_notes",
     "output_format",
     "parse_bounds",
-    "parse_noise",
     "parse_range",
     "picture_from_array",
     "plan_colour",
     "planes_left_to_one",
     "planes_of",
     "read_picture",
+    "seen_noise",
     "shown_by",
-    "source_noise",
     "value_ranges",
     "write_picture",
     "write_text",

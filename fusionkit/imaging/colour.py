@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.contract.preparation import Sources
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging.geometry import check_same_size
 from fusionkit.imaging.masks import filled
@@ -95,6 +96,15 @@ class ColourPlan:
         if not self.offsets:
             return np.repeat(fused[..., np.newaxis], 3, axis=-1)
         return into_gamut(fused, self._offset(weights))
+
+    def of(self, sources: Sources) -> ColourPlan:
+        """Return the plan for the same sources prepared: it is decided as for those read."""
+        offsets = {source: chroma_offset(image) for source, image in sources.colour.items()}
+        if sources.shown is not None:
+            for source, offset in offsets.items():
+                offset[~sources.shown[source]] = 0
+        luma = sources.planes[:, 0]
+        return replace(self, luma=luma, offsets=offsets, shown=sources.shown)
 
     def part(self, rows: slice) -> ColourPlan:
         """Return the plan for these rows alone, in views of this one's arrays."""

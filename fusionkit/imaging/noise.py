@@ -1,18 +1,15 @@
-"""How noisy a source is: given as ``K:SIGMA``, or estimated from the image itself."""
+"""How noisy a source is, estimated from the image itself."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.errors import UsageError
-from fusionkit.imaging.colour import LUMA
 from fusionkit.imaging.picture import Picture
 
 LEAST_NOISE = 4.5
@@ -25,121 +22,39 @@ _BLOCK = 32
 _SHARE = 0.05  # of the blocks: those with the least structure
 _BIAS = 0.93  # of this quantile: a block's root mean square varies by 4.3%
 _ENOUGH = 2**20  # pixels
-_LUMA_SHARE = math.hypot(*LUMA)  # of independent noise of the channels
 _SATURATED = 0.05  # of a block's pixels, clipped: noise is cut off there
 
 
-def parse_noise(texts: Sequence[str], count: int) -> tuple[float | None, ...]:
-    """Read ``noise`` settings: every source's standard deviation.
+def seen_noise(
+    picture: Picture, luma: NDArray[Any], shown: NDArray[np.bool_] | None = None
+) -> float:
+    """Estimate the noise of a channel of a source, as :func:`estimated_noise` does.
 
     Parameters
     ----------
-    texts : sequence of str
-        ``"K:SIGMA"``, K from 1, SIGMA of 255; ``"auto"`` for those that are not named.
-    count : int
-        How many sources there are.
+    picture
+        The source.
+    luma
+        (H, W) of it, in [0, 1]: what is looked at where the source is grey.
+    shown
+        (H, W), where it shows the scene; it does everywhere by default.
 
     Returns
     -------
-    tuple of float or None
-        Of 255; None is to be estimated.
-
-    Raises
-    ------
-    UsageError
-        If a text is not of that form, there is no source K, or it is named twice.
+    float
+        Of 255; 0 for less than :data:`LEAST_NOISE`, which may as well be texture.
     """
-    levels: dict[int, float] = {}
-    for text in texts:
-        if text == "auto":
-            continue
-        number, _, sigma = text.partition(":")
-        try:
-            source, level = int(number), float(sigma)
-        except ValueError:
-            raise UsageError(
-                f"--noise {text}: expected auto, or K:SIGMA, for example 2:10 where source 2 has "
-                "noise of 10 of 255"
-            ) from None
-        if not 1 <= source <= count:
-            raise UsageError(
-                f"--noise {text}: there is no source {source}; K goes from 1 to {count}"
-            )
-        if not 0 <= level <= 255:
-            raise UsageError(f"--noise {text}: SIGMA is of 255, from 0 to 255")
-        if source in levels:
-            raise UsageError(f"--noise {text}: source {source} is given twice")
-        levels[source] = level
-    default = None if "auto" in texts else 0.0
-    return tuple(levels.get(source, default) for source in range(1, count + 1))
+    # Of a large image only the rows that are looked at are made.
+    read: Read = picture.unit if picture.is_colour else luma.__getitem__
+    if shown is not None:
+        read = partial(_only, read, shown)
+    seen = _estimated(read, picture.shape)
+    return seen if seen >= LEAST_NOISE else 0.0
 
 
-@dataclass(frozen=True)
-class SourceNoise:
-    """The noise of a source, standard deviations of 255.
-
-    Attributes
-    ----------
-    channel, luma
-        To be taken off, of a channel and of luma; 0 for none.
-    seen
-        What a channel was estimated to have, 0 if that may as well be texture.
-    asked
-        Whether the settings speak of this source.
-    found
-        Whether what is to be taken off was left to be estimated, and is not nothing.
-    """
-
-    channel: float
-    luma: float
-    seen: float
-    asked: bool
-    found: bool
-
-
-def source_noise(
-    pictures: Sequence[Picture],
-    luma: NDArray[Any],
-    texts: Sequence[str],
-    shown: NDArray[np.bool_] | None = None,
-) -> tuple[SourceNoise, ...]:
-    """Say what noise every source has, and what of it is to be taken off.
-
-    Parameters
-    ----------
-    pictures
-        The K sources.
-    luma
-        (K, H, W) of them, in [0, 1].
-    texts
-        The setting ``noise``.
-    shown
-        (K, H, W), where each source shows the scene; all do everywhere by default.
-
-    Raises
-    ------
-    UsageError
-        As :func:`parse_noise`.
-    """
-    given = parse_noise(texts, len(pictures))
-    named = {text.partition(":")[0] for text in texts}
-    found = []
-    for source, (picture, level) in enumerate(zip(pictures, given, strict=True)):
-        colour = picture.is_colour
-        # Of a large image only the rows that are looked at are made.
-        read = picture.unit if colour else luma[source].__getitem__
-        if shown is not None:
-            read = partial(_only, read, shown[source])
-        seen = _estimated(read, picture.shape)
-        seen = seen if seen >= LEAST_NOISE else 0.0
-        asked = "auto" in named or str(source + 1) in named
-        channel = seen if level is None else level
-        of_luma = channel
-        if colour and channel > 0:
-            # Noise of channels may go together, as after demosaicing, or not: then luma has less.
-            of_luma = estimated_noise(luma[source]) if level is None else level * _LUMA_SHARE
-        found.append(SourceNoise(channel, of_luma, seen, asked, level is None and channel > 0))
-    return tuple(found)
+def noise_note(name: str, seen: float) -> str:
+    """Say of a source that it is noisy, and what to do."""
+    return f"{name}: looks noisy, about {seen:.2g} of 255: consider --noise auto"
 
 
 def _only(read: Read, shown: NDArray[np.bool_], rows: slice) -> NDArray[Any]:

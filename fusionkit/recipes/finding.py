@@ -11,10 +11,12 @@ from typing import Any
 
 from ..contract.kinds import KINDS
 from ..contract.options import specs, suggest
+from ..contract.preparation import PREPARATION
 from ..contract.recipe import RECIPE, Recipe
 from ..contract.registry import Provided, Registry
 from ..errors import UsageError
 from .builtin import PLUGIN, fusionkit_recipes
+from .preparing import PREPARATIONS, preparation_table
 from .settings import Settings
 
 RECIPE_KINDS = tuple(kind for kind in KINDS if kind.in_recipes)
@@ -102,6 +104,12 @@ def _qualify(recipe: dict[str, Any], provider: Provided, registry: Registry) -> 
             own = f"{provider.plugin.name}:{table.get('name')}"
             if registry.named(kind, own) is not None:
                 recipe[group] = {**table, "name": own}
+    for called, value in (tables := dict(recipe.get(PREPARATIONS, {}))).items():
+        named = value.get("name", called) if isinstance(value, Mapping) else called
+        own = f"{provider.plugin.name}:{named}"
+        if registry.named(PREPARATION, own) is not None and value is not False:
+            tables[called] = {**(preparation_table(own, value, registry) or {}), "name": own}
+            recipe[PREPARATIONS] = tables
 
 
 def text_of(recipe: Recipe) -> str:
@@ -142,7 +150,7 @@ def _parsed(text: str, label: str, loads: Callable[[str], Any] = tomllib.loads) 
         raise UsageError(f"{label} holds no recipe: expected a JSON object")
     if METRICS in content:  # of a record, beside its recipe
         recipe = {**recipe, METRICS: content[METRICS]}
-    known = [*(spec.name for spec in specs(Settings)), *GROUPS, METRICS]
+    known = [*(spec.name for spec in specs(Settings)), *GROUPS, PREPARATIONS, METRICS]
     for key in recipe:
         if key.replace("_", "-") not in known:
             raise UsageError(f"{label}: unknown key {key!r}.{suggest(key, known)}")

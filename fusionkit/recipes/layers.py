@@ -26,9 +26,11 @@ from typing import Any
 from ..contract.kind import Kind
 from ..contract.options import OptionSpec, from_mapping, specs, suggest, to_mapping
 from ..contract.paths import recorded, said_in, verify
+from ..contract.preparation import PREPARATION
 from ..contract.registry import Provided, Registry
 from ..errors import UsageError
 from .finding import GROUPS, METRICS, Layer, Origin, Said, table_of
+from .preparing import PREPARATIONS, first_option, preparation_table, preparation_tables
 from .settings import Settings
 
 WITHOUT_TRAJECTORY = "samplers:direct"
@@ -87,6 +89,8 @@ def merged(layers: Sequence[Layer], registry: Registry) -> Merged:
                 done.metrics = value
             elif name in GROUPS:
                 _merge_table(done, GROUPS[name], value, registry, said)
+            elif name == PREPARATIONS:
+                _merge_preparations(done, value, registry, said)
             else:
                 done.recipe[name] = value
                 done.origins[name] = said.origin
@@ -108,22 +112,54 @@ def _merge_table(done: Merged, kind: Kind, value: Any, registry: Registry, said:
             before = {}
             for key in [key for key in done.origins if key.startswith(f"{group}.")]:
                 del done.origins[key]
-    done.recipe[group] = {**before, **table}
-    chosen = registry.named(kind, done.recipe[group].get("name"))
-    if said.folder is not None and chosen is not None:
-        for spec in _path_specs(chosen):
-            if spec.name in table:
-                done.recipe[group][spec.name] = said_in(said.folder, table[spec.name])
+    chosen = registry.named(kind, {**before, **table}.get("name"))
+    done.recipe[group] = {**before, **_placed(table, chosen, said)}
     for option in table:
         done.origins[group if option == "name" else f"{group}.{option}"] = said.origin
+
+
+def _merge_preparations(done: Merged, value: Any, registry: Registry, said: Said) -> None:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"recipe: {PREPARATIONS} is a table of them by name, not {value!r}")
+    tables = dict(preparation_tables(done.recipe))
+    for called, content in value.items():
+        table = preparation_table(called, content, registry)
+        before = tables.pop(called, {})
+        if table is None or table["name"] != before.get("name"):
+            before = {}
+            for key in [key for key in done.origins if key.partition(".")[0] == called]:
+                del done.origins[key]
+        if table is None:
+            continue
+        chosen = registry.find(PREPARATION, table["name"])
+        tables[called] = {**before, **_placed(table, chosen, said)}
+        first = first_option(chosen)
+        for option in table:
+            main = option == "name" or (first is not None and option == first.name)
+            done.origins[called if main else f"{called}.{option}"] = said.origin
+    done.recipe.pop(PREPARATIONS, None)
+    if tables:
+        done.recipe[PREPARATIONS] = tables
+
+
+def _placed(table: dict[str, Any], chosen: Provided | None, said: Said) -> dict[str, Any]:
+    """Return a table with the paths in it found from the folder of what says it."""
+    if said.folder is None or chosen is None:
+        return table
+    paths = {spec.name for spec in _path_specs(chosen)} & set(table)
+    return {**table, **{name: said_in(said.folder, table[name]) for name in paths}}
 
 
 def _path_specs(provided: Provided) -> list[OptionSpec]:
     return [spec for spec in specs(provided.component.options) if spec.type is Path]
 
 
-def choose(kind: Kind, table: Mapping[str, Any], registry: Registry) -> Choice:
+def choose(
+    kind: Kind, table: Mapping[str, Any], registry: Registry, called: str | None = None
+) -> Choice:
     """Find the component that a recipe table names, and validate its options.
+
+    ``called`` is what its flags begin with, if that is not the kind's group.
 
     Raises
     ------
@@ -140,15 +176,23 @@ def choose(kind: Kind, table: Mapping[str, Any], registry: Registry) -> Choice:
     choice = Choice(provided, provided.make_options(options))
     for spec in _path_specs(provided):
         where = f"{kind.title} {provided.component.name}: {spec.name}"
-        verify(options.get(spec.name), where, f"--{kind.group}.{spec.name}")
+        verify(options.get(spec.name), where, f"--{called or kind.group}.{spec.name}")
     provided.refuse_unsaid(choice.options)
     return choice
 
 
+def choose_preparations(recipe: Mapping[str, Any], registry: Registry) -> dict[str, Choice]:
+    """Find the preparations of a merged recipe, by what they are called, as :func:`choose` does."""
+    return {
+        called: choose(PREPARATION, table, registry, called)
+        for called, table in preparation_tables(recipe).items()
+    }
+
+
 def resolve_settings(layer: Layer) -> Settings:
     """Validate the settings of a merged recipe, naming an unknown key."""
-    values = {key: value for key, value in layer.items() if key not in GROUPS}
-    known = [*(spec.name for spec in specs(Settings)), *GROUPS]
+    values = {key: value for key, value in layer.items() if key not in (*GROUPS, PREPARATIONS)}
+    known = [*(spec.name for spec in specs(Settings)), *GROUPS, PREPARATIONS]
     for key in values:
         if key not in known:
             raise UsageError(f"unknown setting {key!r}.{suggest(key, known)}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-from ..contract.options import option
+from ..contract.options import option, specs
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,6 @@ class Settings:
         "Side in pixels of the overlapping tiles that larger images are evaluated in, 128 or "
         "more; 0 tiles what has more than 2 megapixels.",
         minimum=0,
-    )
-    noise: tuple[str, ...] = option(
-        (),
-        "Noise of a source to take off first, K:SIGMA, of 255: 2:10; auto: estimate every other "
-        "source's; may be repeated.",
     )
     compile: Literal["off", "on"] = option(
         "off",
@@ -100,7 +95,10 @@ def check_device_name(name: str) -> str:
 
 
 class SettingsDict(TypedDict, total=False):
-    """The keyword arguments of :func:`fusionkit.compose` and :func:`fusionkit.fuse`."""
+    """The keyword arguments of :func:`fusionkit.compose` and :func:`fusionkit.fuse`.
+
+    Beside settings, preparations by name: ``noise={2: 10}``; those of others go into a recipe.
+    """
 
     steps: int
     start_sigma: float
@@ -129,15 +127,15 @@ def as_recipe_has_them(settings: Mapping[str, Any]) -> dict[str, Any]:
     --------
     >>> as_recipe_has_them({"noise": {2: 10}, "range": {1: (0, 4095)}, "steps": 4})
     {'noise': ['2:10'], 'range': ['1:0,4095'], 'steps': 4}
-    >>> as_recipe_has_them({"noise": "auto"})
-    {'noise': ['auto']}
+    >>> as_recipe_has_them({"range": "1:0,4095"})
+    {'range': ['1:0,4095']}
     """
+    lists = {spec.name for spec in specs(Settings) if spec.many and spec.type is str}
     plain = dict(settings)
-    for name in ("noise", "range"):
-        value = plain.get(name)
-        if isinstance(value, str):
+    for name, value in settings.items():
+        if name in lists and isinstance(value, str):
             plain[name] = [value]
-        elif isinstance(value, Mapping):
+        elif isinstance(value, Mapping) and all(isinstance(key, int) for key in value):
             plain[name] = [f"{source}:{_numbers(said)}" for source, said in value.items()]
     return plain
 

@@ -10,6 +10,9 @@ from torch import Tensor
 
 import fusionkit
 from fusionkit import Pipeline, UsageError, compose
+from fusionkit.host.preparing import ScenePrior
+from fusionkit.sampling.checks import Checks
+from fusionkit.sampling.evaluator import Evaluator
 from fusionkit.testing.doubles import (
     ConstantWeights,
     EulerSampler,
@@ -104,9 +107,10 @@ def test_sources_of_a_prior_of_one_channel_are_estimated_channel_by_channel() ->
 def test_noise_is_taken_off_every_channel(channels: int | None, nfe: int, count: int) -> None:
     images = synthetic_sources(2, 2, count, 9, 8)[0]
     estimator = Grey() if channels == 1 else WhiteGaussian(channels=None)
-    denoised = composed(estimator).denoise(images, 0.5)
-    assert (denoised.images - images / 2).abs().max() < 1e-12
-    assert denoised.nfe == 2 * (count if channels == 1 else nfe)
+    evaluator = Evaluator(estimator, "prior", Checks())
+    prior = ScenePrior(evaluator, channels, 0, torch.device("cpu"), torch.float64)
+    assert (prior.denoise(images, [0.5, 0.5]) - images / 2).abs().max() < 1e-12
+    assert evaluator.pixels / (9 * 8) == 2 * (count if channels == 1 else nfe)
 
 
 def test_a_prior_of_three_channels_takes_one_or_three() -> None:
@@ -115,8 +119,6 @@ def test_a_prior_of_three_channels_takes_one_or_three() -> None:
     for count in (2, 4, 8):
         with pytest.raises(UsageError, match=f"sources have {count} channels, .* takes 3: "):
             pipeline(synthetic_sources(2, 1, count, 9, 8))
-        with pytest.raises(UsageError, match=f"sources have {count} channels, .* takes 3: "):
-            pipeline.denoise(synthetic_sources(2, 1, count, 9, 8)[0], 0.5)
     fused = pipeline(synthetic_sources(2, 1, 1, 9, 8))
     assert fused.image.shape == (1, 1, 9, 8)
     assert fused.nfe == N

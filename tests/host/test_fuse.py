@@ -285,7 +285,7 @@ def test_noise_that_is_not_found_is_said():
     assert any("no source shows noise" in note for note in record["warnings"])
     noisy = np.random.default_rng(0).normal(clean[0], 12).round().clip(0, 255).astype(np.uint8)
     record = fusionkit.fuse([noisy, clean[1]], noise=["auto"], **QUICK).record
-    assert record["noise"]["taken_off"][0] > 8
+    assert record["preparations"]["noise"]["taken_off"][0] > 8
     assert record["warnings"] == []
 
 

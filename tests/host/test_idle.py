@@ -29,7 +29,6 @@ SETTINGS: dict[str, Any] = {
     "seed": 1,
     "precision": "float64",
     "tile": 128,
-    "noise": ["1:10"],
     "colour": "rgb",
     "chroma": "none",
     "range": ["1:0,200"],

@@ -120,7 +120,7 @@ def test_settings_are_python_values_too() -> None:
     assert np.array_equal(plain.image, typed.image)
     assert plain.record["recipe"] == typed.record["recipe"]
     auto = fusionkit.compose(**LIGHT, noise="auto")
-    assert auto.settings.noise == ("auto",)
+    assert auto.as_recipe()["preparations"]["noise"]["levels"] == ["auto"]
 
 
 def test_a_batch_is_fused_scene_by_scene() -> None:

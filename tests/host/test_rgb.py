@@ -61,7 +61,7 @@ def test_noise_is_taken_off_of_channels() -> None:
     result = fusionkit.fuse([image, noisy], noise={2: 20}, **settings)
     before, after = (np.abs(x.astype(int) - image).mean() for x in (noisy, result.image))
     assert after < before / 2
-    assert result.record["noise"]["taken_off"] == [0, 20]
+    assert result.record["preparations"]["noise"]["taken_off"] == [0, 20]
 
 
 def test_where_one_source_alone_shows_anything_its_channels_stay() -> None:

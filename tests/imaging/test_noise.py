@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from fusionkit.errors import UsageError
-from fusionkit.imaging import LEAST_NOISE, estimated_noise, parse_noise, picture_from_array
-from fusionkit.imaging.noise import source_noise
+from fusionkit.imaging import LEAST_NOISE, estimated_noise, picture_from_array, seen_noise
 
 
 @pytest.fixture(scope="module")
@@ -59,43 +57,20 @@ def test_large_images_are_measured_in_part(photograph):
     assert estimated_noise(large) == pytest.approx(10, rel=0.1)
 
 
-def test_what_is_not_named_is_estimated_or_has_none():
-    assert parse_noise((), 2) == (0, 0)
-    assert parse_noise(("2:10",), 3) == (0, 10, 0)
-    assert parse_noise(("auto", "1:2.5"), 2) == (2.5, None)
-
-
-@pytest.mark.parametrize("text", ["3:1", "0:1", "1", "1:x", "1:-2", "1:nan", "1:300", "a:3", "no"])
-def test_other_texts_are_refused(text):
-    with pytest.raises(UsageError, match="--noise"):
-        parse_noise((text,), 2)
-
-
-def test_a_source_has_one_level():
-    with pytest.raises(UsageError, match="twice"):
-        parse_noise(("1:2", "1:3"), 2)
-
-
-def test_luma_of_independent_channels_has_less_noise():
+def test_what_may_be_texture_counts_for_nothing():
     random = np.random.default_rng(0)
-    rgb = np.clip(128 + 10 * random.standard_normal((256, 256, 3)), 0, 255).astype(np.uint8)
-    picture = picture_from_array(rgb, "one")
-    luma = np.stack([rgb @ [0.299, 0.587, 0.114] / 255] * 2)
-    given, estimated = (
-        source_noise([picture, picture], luma, (text, "2:0"))[0] for text in ("1:10", "auto")
-    )
-    share = np.sqrt(0.299**2 + 0.587**2 + 0.114**2)
-    assert given.luma == pytest.approx(10 * share)
-    assert estimated.luma == pytest.approx(10 * share, rel=0.1)
-    assert estimated.channel == pytest.approx(10, rel=0.1)
+    for sigma, expected in ((20, 20), (3, 0)):
+        grey = np.clip(128 + sigma * random.standard_normal((128, 128)), 0, 255).astype(np.uint8)
+        seen = seen_noise(picture_from_array(grey, "one"), grey / 255)
+        assert seen == pytest.approx(expected, rel=0.1)
 
 
-def test_noise_that_nobody_asked_for_is_seen_but_stays():
+def test_what_a_source_does_not_show_has_no_noise():
     random = np.random.default_rng(0)
     grey = np.clip(128 + 20 * random.standard_normal((128, 128)), 0, 255).astype(np.uint8)
+    shown = np.ones(grey.shape, bool)
+    shown[:, :96] = False
+    grey[:, 96:] = 128
     picture = picture_from_array(grey, "one")
-    quiet, asked = (source_noise([picture], grey[None] / 255, texts) for texts in ((), ("auto",)))
-    assert quiet[0].luma == 0
-    assert quiet[0].seen == pytest.approx(20, rel=0.1)
-    assert not quiet[0].asked
-    assert asked[0].luma == asked[0].seen
+    assert seen_noise(picture, grey / 255) > 10
+    assert seen_noise(picture, grey / 255, shown) == 0

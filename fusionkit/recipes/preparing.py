@@ -1,0 +1,69 @@
+"""The preparations of a recipe: ``[preparations.NAME]``, a table of options for each.
+
+In short, ``[preparations]`` may say ``NAME = VALUE``, VALUE that of its first option, true for
+its defaults, or false to leave out what an earlier layer asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..contract.options import OptionSpec, specs
+from ..contract.preparation import PREPARATION
+from ..contract.registry import Provided, Registry
+from ..errors import UsageError
+from .settings import Settings
+
+PREPARATIONS = "preparations"
+"""The key of a recipe whose tables are preparations, by name."""
+
+
+def first_option(provided: Provided) -> OptionSpec | None:
+    """Return the option that ``--NAME VALUE`` sets; None for a preparation without options."""
+    found = specs(provided.component.options)
+    return found[0] if found else None
+
+
+def preparation_table(called: str, value: Any, registry: Registry) -> dict[str, Any] | None:
+    """Return the table that a value under ``[preparations]`` stands for; None leaves it out.
+
+    Keys are hyphenated, and ``name`` is ``provider:name``.
+
+    Raises
+    ------
+    UsageError
+        There is no such preparation, or it has no option that the value could be of.
+    """
+    if value is False:
+        return None
+    table: dict[str, Any] = {}
+    if isinstance(value, Mapping):
+        table = {key.replace("_", "-"): item for key, item in value.items()}
+    provided = registry.find(PREPARATION, str(table.get("name", called)))
+    table["name"] = provided.qualified
+    if isinstance(value, Mapping) or value is True:
+        return table
+    spec = first_option(provided)
+    if spec is None:
+        raise UsageError(f"preparation {called} has no options: it is true or false, not {value!r}")
+    table[spec.name] = [value] if spec.many and not isinstance(value, (list, tuple)) else value
+    return table
+
+
+def preparation_tables(recipe: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the tables of a merged recipe's preparations, by what they are called."""
+    tables: dict[str, dict[str, Any]] = recipe.get(PREPARATIONS, {})
+    return tables
+
+
+def with_preparations(given: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
+    """Move what is called as a preparation, and is no setting, to the preparations."""
+    known = {provided.component.name for provided in registry.all(PREPARATION)}
+    known -= {spec.name for spec in specs(Settings)}
+    named = {key: value for key, value in given.items() if key.replace("_", "-") in known}
+    if not named:
+        return dict(given)
+    rest = {key: value for key, value in given.items() if key not in named}
+    said = {key.replace("_", "-"): value for key, value in named.items()}
+    return {**rest, PREPARATIONS: {**rest.get(PREPARATIONS, {}), **said}}

@@ -1,0 +1,50 @@
+"""First-party plugin: what happens to sources before they are fused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fusionkit import BuildContext, Component, Preparation, hookimpl, option
+
+if TYPE_CHECKING:
+    from .noise import NoiseOff
+
+
+@dataclass(frozen=True)
+class NoiseOptions:
+    """Options of the preparation ``noise``."""
+
+    levels: tuple[str, ...] = option(
+        (),
+        "Noise of a source to take off first, K:SIGMA, of 255: 2:10; auto: estimate every other "
+        "source's; may be repeated.",
+    )
+
+    def __post_init__(self) -> None:
+        from .levels import parse_level
+
+        named = [parse_level(text)[0] for text in self.levels if text != "auto"]
+        for source in named:
+            if named.count(source) > 1:
+                raise ValueError(f"--noise: source {source} is given twice")
+
+
+def _noise(options: NoiseOptions, context: BuildContext) -> NoiseOff:
+    from .noise import NoiseOff
+
+    return NoiseOff(options.levels)
+
+
+@hookimpl
+def fusionkit_preparations() -> Iterable[Component[Preparation]]:
+    """Return the preparations of this plugin."""
+    return [
+        Component(
+            "noise",
+            "take noise off of sources, by the prior and by what the other sources show",
+            _noise,
+            NoiseOptions,
+        )
+    ]
