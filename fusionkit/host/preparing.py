@@ -131,7 +131,7 @@ def prepare(
     for name, part in preparations.items():
         with blame(part.label), torch.no_grad():
             prepared = part.built.prepare(done.sources, prior)
-        _check(prepared, done.sources, part.label)
+        check_prepared(prepared, done.sources, part.label)
         done.sources = prepared.sources
         done.record[name] = dict(prepared.record)
         done.notes += prepared.notes
@@ -142,7 +142,8 @@ def prepare(
     return done
 
 
-def _check(prepared: Any, before: Sources, who: str) -> None:
+def check_prepared(prepared: Any, before: Sources, who: str) -> None:
+    """Raise PluginError unless a preparation returned a scene of the form that it was given."""
     if not isinstance(prepared, Prepared) or not isinstance(prepared.sources, Sources):
         raise PluginError(f"{who} returned {type(prepared).__name__}, not fusionkit.Prepared")
     after = prepared.sources

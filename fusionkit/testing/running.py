@@ -15,6 +15,7 @@ from ..contract.metric import METRIC
 from ..contract.objective import OBJECTIVE
 from ..contract.observation import OBSERVATION
 from ..contract.options import suggest
+from ..contract.preparation import PREPARATION
 from ..contract.recipe import RECIPE
 from ..contract.registry import PluginInfo, Provided
 from ..contract.sampler import SAMPLER
@@ -30,6 +31,7 @@ _MODULES = {
     OBJECTIVE: ("_common", "_guiding", "_levels", "_objective"),
     SAMPLER: ("_common", "_sampler"),
     OBSERVATION: ("_common", "_observation"),
+    PREPARATION: ("_common", "_preparation"),
     METRIC: ("_common", "_metric"),
     RECIPE: ("_recipe",),
 }

@@ -1,4 +1,4 @@
-"""A second plugin of the package: the prior ``wiener``, the sampler ``ancestral``, and more.
+"""A second plugin of the package: the prior ``wiener``, the preparation ``destripe``, and more.
 
 One entry point is one plugin; a package may have several.
 """
@@ -6,19 +6,24 @@ One entry point is one plugin; a package may have several.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fusionkit import (
     BaseObservation,
+    BasePreparation,
     BuildContext,
     Component,
     Guide,
     Metric,
     NoiseEstimator,
     Observation,
+    Preparation,
+    Prepared,
+    PriorAtHand,
     Run,
     Sampler,
+    Sources,
     hookimpl,
     option,
 )
@@ -99,6 +104,34 @@ class Dimmed(BaseObservation):
         return self.gain * y
 
 
+@dataclass(frozen=True)
+class DestripeOptions:
+    """Options of the ``destripe`` preparation."""
+
+    window: int = option(15, "Rows that a row's level is compared with, odd.", minimum=3)
+
+
+class Destripe(BasePreparation):
+    """Takes away what sets a row off from those around it, as in thermal cameras' line noise."""
+
+    stage = "radiometry"
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+
+    def prepare(self, sources: Sources, prior: PriorAtHand) -> Prepared:
+        """Take the offset of every row, from its mean around it, off of planes and colour."""
+        import numpy as np
+        from scipy.ndimage import uniform_filter1d
+
+        rows = sources.planes.mean((1, 3))  # (K, H)
+        offsets = (rows - uniform_filter1d(rows, self.window, mode="mirror")).astype(np.float32)
+        planes = sources.planes - offsets[:, None, :, None]
+        colour = {k: image - offsets[k, :, None, None] for k, image in sources.colour.items()}
+        most = [round(float(each), 4) for each in abs(offsets).max(1)]
+        return Prepared(replace(sources, planes=planes, colour=colour), {"most": most})
+
+
 class Nearest:
     """How far the fused image is from the source that is nearest, pixel by pixel."""
 
@@ -132,6 +165,16 @@ def fusionkit_observations() -> Iterable[Component[Observation]]:
         return Dimmed(options.gain)
 
     return [Component("dimmed", "behind a grey filter", build, DimmedOptions)]
+
+
+@hookimpl
+def fusionkit_preparations() -> Iterable[Component[Preparation]]:
+    """Return the preparation."""
+
+    def build(options: DestripeOptions, context: BuildContext) -> Destripe:
+        return Destripe(options.window)
+
+    return [Component("destripe", "take line noise off", build, DestripeOptions)]
 
 
 @hookimpl
