@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 import torch
 from fusionkit_example import Charbonnier, Sharpest
+from fusionkit_example_sampling import Destripe
 
-from fusionkit import Step
+from fusionkit import Sources, Step
 from fusionkit.testing import ConstantWeights, make_run, synthetic_sources
 
 
@@ -42,3 +44,16 @@ def test_charbonnier_outvotes_an_outlier():
     weights = ConstantWeights().start(run)(Step(run, 0, None, None))
     fused = Charbonnier(strength=0).start(run).initial(weights)
     assert (fused - 0.1).abs().max() < 0.1  # the mean is 0.27 away
+
+
+def test_destripe_takes_line_noise_off():
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[:60, :80]
+    smooth = 0.5 + 0.2 * np.sin(columns / 9) * np.cos(rows / 20)
+    striped = smooth + 0.1 * random.standard_normal((60, 1))
+    planes = np.stack([striped, smooth])[:, None].astype(np.float32)
+    prepared = Destripe(15).prepare(Sources((), planes), None)
+    left = prepared.sources.planes[:, 0] - smooth
+    assert left[0].std() < np.std(striped - smooth) / 3
+    assert left[1].std() < 0.01
+    assert prepared.record["most"][0] > 0.1 > prepared.record["most"][1]
