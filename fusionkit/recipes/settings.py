@@ -109,7 +109,6 @@ class SettingsDict(TypedDict, total=False):
     device: str
     precision: Literal["auto", "float64", "float32", "bfloat16", "float16"]
     tile: int
-    noise: str | Sequence[str] | Mapping[int, float]
     compile: Literal["off", "on"]
     colour: Literal["luma", "rgb"]
     chroma: str
@@ -118,6 +117,7 @@ class SettingsDict(TypedDict, total=False):
     depth: Literal["auto", "8", "16", "float"]
     quality: int
     metadata: bool
+    noise: str | Sequence[str] | Mapping[int, float] | bool
 
 
 def as_recipe_has_them(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fusionkit import Sources, UsageError, estimated_noise, seen_noise
+from fusionkit import Sources, UsageError
 
 _LUMA_SHARE = math.hypot(0.299, 0.587, 0.114)
 """Of the channels' noise that luma has, if it is independent between them (BT.601)."""
@@ -81,6 +81,8 @@ def noise_of(sources: Sources, texts: Sequence[str]) -> tuple[SourceNoise, ...]:
     UsageError
         As :func:`levels_of`.
     """
+    from fusionkit import estimated_noise, seen_noise  # which need NumPy: options do not
+
     given = levels_of(texts, len(sources.pictures))
     named = {text.partition(":")[0] for text in texts}
     found = []
