@@ -51,6 +51,10 @@ def desk(tmp_path, monkeypatch):
     for number in range(1, 7):
         image(f"bursts/DSC_{number:04}.png", colour=True)
     tifffile.imwrite(tmp_path / "thermal.tif", (rows * 150).astype(np.uint16))
+    for name, phase in (("morning.tif", 0), ("noon.tif", 1)):  # of six bands
+        bands = [30000 + 4000 * n * np.sin(columns / 3 + phase) for n in range(1, 7)]
+        pages = np.stack(bands).astype(np.uint16)
+        tifffile.imwrite(tmp_path / name, pages, photometric="minisblack", metadata=None)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -149,12 +149,12 @@ class Runner:
 
     def _read(self, job: Job, order: Order, progress: Progress) -> Ready:
         """Read a scene, and check that its result can be written."""
-        from ..host.scene import Scene
+        from ..host.spectral import load_scene
 
         began = time.perf_counter()
         progress.begin(job.name or Path(job.output).name)
         asked = self._recipe.get(PREPARATIONS, {})
-        scene = Scene.load(job.sources, self._settings, look_for_noise="noise" not in asked)
+        scene = load_scene(job.sources, self._settings, look_for_noise="noise" not in asked)
         output = job.output
         if job.extensions:
             output += _extension(job, scene)

@@ -21,7 +21,7 @@ from ..host.composing import compose
 from ..host.parts import Part
 from ..host.pipeline import Pipeline
 from ..host.plugins import load_plugins
-from ..host.scene import Scene
+from ..host.spectral import load_scene
 from ..imaging import from_unit, write_picture
 from ..recipes.layers import resolve_settings
 from ..sampling.guide import SampledStep
@@ -84,7 +84,7 @@ class Worker:
 
     def _fuse(self, cell: Cell, scene: str, sources: Sequence[str], line: dict[str, Any]) -> Path:
         pipeline = self._pipeline(cell)
-        loaded = Scene.load(sources, resolve_settings(cell.recipe))
+        loaded = load_scene(sources, resolve_settings(cell.recipe))
         maps: list[NDArray[np.uint8]] = []
         result = loaded.fuse(pipeline, on_step=lambda done: maps.append(_weight_map(done)))
         suffix = ".png" if loaded.format.dtype.kind == "u" else ".tif"

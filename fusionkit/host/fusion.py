@@ -15,7 +15,7 @@ from ..imaging.sources import Source
 from ..recipes.finding import Layer
 from ..recipes.settings import SettingsDict
 from .result import Result
-from .scene import Scene
+from .spectral import load_scene
 
 # Sources are read, and what is wrong with them is said, before torch takes seconds to import.
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def fuse(
     elif set(settings) - {"seed"} or any((task, recipe, estimator, weighting, objective, cache)):
         raise UsageError("a pipeline is already composed: only seed may be given beside it")
     with reading_with(registry):
-        scene = Scene.load(sources, pipeline.settings, "noise" not in pipeline.preparations)
+        scene = load_scene(sources, pipeline.settings, "noise" not in pipeline.preparations)
 
     def tell(note: str) -> None:
         warnings.warn(note, FusionkitWarning, stacklevel=4)

@@ -197,20 +197,32 @@ class Scene:
             fused,
             seed=pipeline.settings.seed if seed is None else seed,
             pictures=self.pictures,
-            colour={"fused": "rgb"} if self.in_rgb else {"fused": "luma", **self.plan.record()},
+            colour={"fused": self.fused_as, **({} if self.in_rgb else self.plan.record())},
             preparations=prepared.record,
             output=self.format,
             notes=[*self.notes, *prepared.notes],
             seconds=time.perf_counter() - began,
             metadata={"from": self.pictures[0].name, **metadata_record(storage.metadata)},
         )
-        like = self._like_sources(pixels, alpha)
-        return Result(like, record, pixels, alpha, self.plan.icc, self.paths, storage.metadata)
+        return Result(
+            self._like_sources(pixels, alpha),
+            record,
+            pixels,
+            alpha,
+            self.plan.icc,
+            self.paths,
+            storage.metadata,
+        )
 
     @property
     def in_rgb(self) -> bool:
-        """Whether all channels are fused: where that is asked for, and there is colour."""
-        return self.rgb and self.plan.kind != "grey"
+        """Whether all channels are fused, and no colour is attached."""
+        return self.fused_as != "luma"
+
+    @property
+    def fused_as(self) -> str:
+        """What is fused: ``luma``, or ``rgb`` where that is asked for and there is colour."""
+        return "rgb" if self.rgb and self.plan.kind != "grey" else "luma"
 
     def _pixels(
         self, fused: Fused, before: Sources, after: Sources, storage: Storage

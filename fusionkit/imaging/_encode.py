@@ -37,8 +37,9 @@ class Beside:
 class FileFormat:
     """What a format can hold, and how it is written.
 
-    `dtypes` is None where every dtype of a Picture fits, `metadata` names parts of Metadata.
-    `encode` takes samples (H, W) or (H, W, 2 to 4), and what is beside them.
+    `dtypes` is None where every dtype of a Picture fits, `metadata` names parts of Metadata,
+    `bands` says whether it can hold images of any number of bands. `encode` takes samples (H, W)
+    or (H, W, 2 to 4), and what is beside them.
     """
 
     name: str
@@ -50,6 +51,7 @@ class FileFormat:
     metadata: tuple[str, ...] = EXIF_PARTS
     longest_exif: int = 2**31
     resolutions: tuple[float, float] = (0.0, math.inf)  # the coarsest and the finest, an inch
+    bands: bool = False
 
     def profile(self, icc: bytes | None, channels: int) -> bytes | None:
         """Return the profile if the format holds it, beside colour of so many channels.
@@ -82,6 +84,17 @@ def encode(
     profile = file_format.profile(icc, 1 if pixels.ndim == 2 else 3)
     beside = Beside(profile, file_format.held(metadata), quality)
     return file_format.encode(np.ascontiguousarray(samples), beside)
+
+
+def encode_bands(
+    file_format: FileFormat, planes: NDArray[Any], metadata: Metadata = NO_METADATA
+) -> bytes:
+    """Encode (N, H, W): a TIFF of N pages, metadata with the first, or an NPY array."""
+    if file_format.encode is _npy:
+        return _npy(np.ascontiguousarray(planes), Beside(None, NO_METADATA, QUALITY))
+    return _tiff(
+        np.ascontiguousarray(planes), Beside(None, file_format.held(metadata), QUALITY), True
+    )
 
 
 def _png(samples: NDArray[Any], beside: Beside) -> bytes:
@@ -128,10 +141,10 @@ def _pillow(samples: NDArray[Any], pillow_format: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def _tiff(samples: NDArray[Any], beside: Beside) -> bytes:
+def _tiff(samples: NDArray[Any], beside: Beside, paged: bool = False) -> bytes:
     from tifffile import imwrite
 
-    channels = 1 if samples.ndim == 2 else samples.shape[2]
+    channels = 1 if samples.ndim == 2 or paged else samples.shape[2]
     metadata, big = beside.metadata, samples.nbytes > _CLASSIC_TIFF
     _, pointers = metadata.below(0, big)
     stand_ins = {code + _STAND_IN: tag for code, tag in pointers.items()}
@@ -198,7 +211,7 @@ _BMP = FileFormat(
     metadata=("resolution",),
     resolutions=_BY_THE_METRE,
 )
-_TIFF = FileFormat("TIFF", None, True, 2**31 - 1, _tiff, metadata=PARTS)
+_TIFF = FileFormat("TIFF", None, True, 2**31 - 1, _tiff, metadata=PARTS, bands=True)
 
 FORMATS = {
     ".png": _PNG,
@@ -208,6 +221,6 @@ FORMATS = {
     ".tif": _TIFF,
     ".tiff": _TIFF,
     ".webp": FileFormat("WebP", _EIGHT, True, 16383, _webp),
-    ".npy": FileFormat("NPY", None, True, 2**31 - 1, _npy, icc=False, metadata=()),
+    ".npy": FileFormat("NPY", None, True, 2**31 - 1, _npy, icc=False, metadata=(), bands=True),
 }
 """The formats that can be written, by lower-case extension."""

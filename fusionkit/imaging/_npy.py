@@ -38,6 +38,17 @@ def decode_npy_stack(raw: Raw) -> list[Decoded]:
     return [_decoded(image) for image in _load(raw, shape[1:3])]
 
 
+def decode_npy_bands(raw: Raw) -> list[Decoded]:
+    """Decode a .npy array of bands, (H, W), (N, H, W) or (H, W, N): bands are the fewer."""
+    shape = _shape(raw)
+    if len(shape) not in (2, 3):
+        raise raw.error(f"an array of shape {shape} is no image of bands: save (N, H, W)")
+    last = len(shape) == 3 and shape[2] < shape[0]
+    samples = _load(raw, shape[:2] if last else shape[-2:])
+    planes = np.moveaxis(samples, -1, 0) if last else samples.reshape(-1, *shape[-2:])
+    return [Decoded(plane) for plane in planes]
+
+
 def npy_images(raw: Raw) -> int:
     """Count the images of an array by its shape; one in many bands, (H, W, C), is no stack."""
     shape = _shape(raw)

@@ -47,6 +47,34 @@ def decode_tiff_stack(raw: Raw) -> list[Decoded]:
     return [_decode(page, alone=len(pages) == 1) for page in pages]
 
 
+def decode_tiff_bands(raw: Raw) -> list[Decoded]:
+    """Decode the bands of a TIFF: its pages, and all samples of each, alpha or not."""
+    pages = full_size_pages(raw)
+    refuse_several_axes(raw, pages)
+    if sum(sum(read_layout(page).sizes) for page in pages) > len(raw.data):
+        raise raw.damaged("TIFF", "its pages overlap")
+    return [band for page in pages for band in _bands_of(page, alone=len(pages) == 1)]
+
+
+def _bands_of(page: Directory, alone: bool) -> list[Decoded]:
+    raw, photometric = page.raw, page.integer(_PHOTOMETRIC)
+    if photometric not in (_BLACK_IS_ZERO, _RGB):
+        raise raw.error("its samples are no bands: save them as grey, black being zero")
+    layout = read_layout(page)
+    if alone:
+        refuse_hidden_stack(page, layout)
+    samples = read_samples(raw, layout, jpeg_decoder(page, layout, photometric))
+    top = None
+    if samples.dtype.kind == "u" and layout.bits < 8 * samples.dtype.itemsize:
+        top = (0.0, 2.0**layout.bits - 1)
+    notes: list[str] = []
+    no_data = _no_data(page, notes)
+    return [
+        Decoded(band, None, None, tuple(notes), top, from_tiff(page), no_data)
+        for band in np.moveaxis(samples, -1, 0)
+    ]
+
+
 def tiff_images(raw: Raw) -> int:
     """Count the images of a TIFF without decoding any; those of several sizes are no stack."""
     pages = full_size_pages(raw)

@@ -124,6 +124,13 @@ def source_picture(source: Source, index: int, value_range: ValueRange | None = 
     return picture_from_array(array, name, value_range, tensor, index, masks=True)
 
 
+def as_array(source: Source, name: str) -> NDArray[Any] | None:
+    """Return an array, or a tensor as one; None for what is neither."""
+    if is_tensor(source):
+        return _array_of(source, name)
+    return source if isinstance(source, np.ndarray) else None
+
+
 def is_tensor(source: object) -> TypeGuard[Tensor]:
     """Whether it is a tensor of PyTorch, which need not be imported to say no."""
     torch = sys.modules.get("torch")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fusionkit.errors import ImageError, UsageError
-from fusionkit.imaging._encode import FORMATS, QUALITY, FileFormat, encode
+from fusionkit.imaging._encode import FORMATS, QUALITY, FileFormat, encode, encode_bands
 from fusionkit.imaging.files import atomic_write, check_destination
 from fusionkit.imaging.metadata import NO_METADATA, Metadata
 
@@ -135,6 +135,28 @@ def encode_picture(
     height, width = pixels.shape[:2]
     file_format = _fitting_format(path, pixels.dtype, alpha is not None, (height, width))
     return encode(file_format, pixels, alpha, icc, quality, metadata)
+
+
+def encode_planes(
+    path: str | os.PathLike[str], planes: NDArray[Any], metadata: Metadata = NO_METADATA
+) -> bytes:
+    """Return the bytes of an image of bands, (N, H, W), in the format that the extension names.
+
+    Raises
+    ------
+    ImageError, UsageError
+        The format cannot hold it, or the extension is unknown.
+    """
+    check_bands(path, len(planes))
+    return encode_bands(_format(path), planes, metadata)
+
+
+def check_bands(path: str | os.PathLike[str], count: int) -> None:
+    """Raise ImageError if the format that the extension names holds no image of bands."""
+    if not _format(path).bands:
+        raise ImageError(
+            f"{os.fspath(path)}: {_format(path).name} cannot hold {count} bands: use .tif or .npy"
+        )
 
 
 def held(

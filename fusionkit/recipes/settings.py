@@ -48,9 +48,10 @@ class Settings:
         "Compile the estimator's network with torch.compile, for each size of image anew: "
         "minutes, which a CPU does not earn back.",
     )
-    colour: Literal["luma", "rgb"] = option(
+    colour: Literal["luma", "rgb", "bands"] = option(
         "luma",
-        "Fuse luminance, and attach colour afterwards, or all channels with common weights.",
+        "Fuse luminance, and attach colour afterwards; or all channels with common weights; or "
+        "all bands of multispectral files (pages of a TIFF, an NPY array).",
     )
     chroma: str = option(
         "auto",
@@ -110,7 +111,7 @@ class SettingsDict(TypedDict, total=False):
     precision: Literal["auto", "float64", "float32", "bfloat16", "float16"]
     tile: int
     compile: Literal["off", "on"]
-    colour: Literal["luma", "rgb"]
+    colour: Literal["luma", "rgb", "bands"]
     chroma: str
     range: Sequence[str] | Mapping[int, tuple[float, float]]
     stretch: bool | Sequence[int]
