@@ -52,8 +52,7 @@ def box_mean(maps: Tensor, window: int) -> Tensor:
     if window < 0 or window % 2 == 0:
         raise ValueError(f"a window has an odd side, not {window}")
     height, width = maps.shape[-2:]
-    inside = _window_sum(maps.new_ones(height, 1), window, -2)
-    inside = inside * _window_sum(maps.new_ones(1, width), window, -1)
+    inside = _inside(height, window, maps)[:, None] * _inside(width, window, maps)
     return _window_sum(_window_sum(maps, window, -2), window, -1) / inside
 
 
@@ -92,6 +91,12 @@ def raised(shares: Tensor, power: float) -> Tensor:
     By logarithms: torch's own power is rounded otherwise where a thread's part of a tensor ends.
     """
     return torch.xlogy(power, shares).exp_()
+
+
+def _inside(length: int, window: int, like: Tensor) -> Tensor:
+    """Return how many places of a window around each place of an axis lie on it."""
+    before = torch.arange(length, dtype=like.dtype, device=like.device).clamp_(max=window // 2)
+    return before + before.flip(0) + 1
 
 
 def _window_sum(maps: Tensor, window: int, dim: int) -> Tensor:

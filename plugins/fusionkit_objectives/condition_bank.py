@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from fusionkit import Run, StartedObjective, Step, image_mean, proximal_weights
 
-from .conditions import Condition, conditions
+from .conditions import Condition, Maps, conditions
 
 KEPT = 3
 """How many conditions take part in a step."""
@@ -92,7 +94,8 @@ class _StartedConditionBank:
         f, first, second = start, torch.zeros_like(start), torch.zeros_like(start)
         for n in range(1, self.objective.iterations + 1):
             if n > 1:
-                slope = _slope(lambda at: (balance * _losses(bank, at)).sum(0), f)
+                at, losses = _losses(bank, f)
+                slope = _slope(losses, balance.unbind(), at, again=False)
             total = slope + rho * (f - start)
             first = 0.9 * first + 0.1 * total
             second = 0.999 * second + 0.001 * total.square()
@@ -118,19 +121,27 @@ class _StartedConditionBank:
 
 def losses_and_slopes(bank: tuple[Condition, ...], f: Tensor) -> tuple[Tensor, Tensor]:
     """Return L_j(f), (8, B), and their slopes in units of one pixel, (8, B, C, H, W)."""
-    return _losses(bank, f), torch.stack([_slope(condition, f) for condition in bank])
+    at, losses = _losses(bank, f)
+    one = torch.ones_like(losses[0])
+    slopes = [_slope([loss], [one], at, again=True) for loss in losses]
+    return torch.stack(losses).detach(), torch.stack(slopes)
 
 
-def _losses(bank: tuple[Condition, ...], f: Tensor) -> Tensor:
-    return torch.stack([condition(f) for condition in bank])
-
-
-def _slope(loss: Condition, f: Tensor) -> Tensor:
-    """Return the slope of a loss per image, in units of one pixel: times their number."""
+def _losses(bank: tuple[Condition, ...], f: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Return f as what slopes are taken by, and the loss of every condition there, (B,)."""
     with torch.enable_grad():
         at = f.detach().requires_grad_(True)
-        (slope,) = torch.autograd.grad(loss(at).sum(), at)
-    return slope * f[0].numel()
+        maps = Maps(at)
+        return at, [condition(maps) for condition in bank]
+
+
+def _slope(losses: Sequence[Tensor], by: Sequence[Tensor], at: Tensor, again: bool) -> Tensor:
+    """Return the slope per image of Σ_j by_j L_j, in units of one pixel: times their number.
+
+    ``again`` keeps what was noted of the losses, for another slope of some of them.
+    """
+    (slope,) = torch.autograd.grad(losses, at, by, retain_graph=again)
+    return slope * at[0].numel()
 
 
 def _gradnorm(size: Tensor, mean: Tensor, remaining: Tensor, kept: Tensor) -> Tensor:

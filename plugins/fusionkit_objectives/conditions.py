@@ -1,7 +1,7 @@
 """The eight conditions of CCF, for any number of weighted sources.
 
-Each is a function of the fused image f (B, C, H, W) and returns its loss per image,
-(B,): a mean over pixels and channels, 0 where f meets it, differentiable in f. What
+Each is a function of the fused image f (B, C, H, W), as :class:`Maps`, and returns its loss per
+image, (B,): a mean over pixels and channels, 0 where f meets it, differentiable in f. What
 depends on sources and weights alone is computed before. w_k are the weights; at a
 pixel, r_k = w_k / max_j w_j is a source's share relative to the strongest.
 
@@ -11,6 +11,7 @@ Conditions: Cao et al., Conditional Controllable Image Fusion, NeurIPS 2024.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -21,12 +22,36 @@ from fusionkit.ops.similarity import ssim_map
 
 from .differences import gradient
 
-Condition = Callable[[Tensor], Tensor]
-
 SOFTNESS = 1e-3
 """Rounds off roots at zero, where they have no slope: far below 2/255."""
 
 NAMES = ("ssim", "mse", "edges", "haar-low", "haar-high", "sf", "ei", "sd")
+
+
+class Maps:
+    """An image, and maps of it that several conditions look at: each is computed once.
+
+    Parameters
+    ----------
+    image
+        (..., C, H, W).
+    """
+
+    def __init__(self, image: Tensor) -> None:
+        self.image = image
+
+    @cached_property
+    def edges(self) -> Tensor:
+        """:func:`edge_strength`, shaped as the image."""
+        return edge_strength(self.image)
+
+    @cached_property
+    def bands(self) -> Tensor:
+        """:func:`haar`, (..., 4, C, H, W)."""
+        return haar(self.image)
+
+
+Condition = Callable[[Maps], Tensor]
 
 
 def conditions(sources: Tensor, weights: Tensor, marks: bool = True) -> tuple[Condition, ...]:
@@ -43,9 +68,9 @@ def conditions(sources: Tensor, weights: Tensor, marks: bool = True) -> tuple[Co
         negative value, and more is always better.
     """
     relative = weights / weights.amax(0)
-    edges = (relative * edge_strength(sources)).amax(0)
-    bands, coarse = haar(sources), average_2x2(weights)
-    low, high = bands[..., 0, :, :, :], bands[..., 1:, :, :, :]
+    maps, coarse = Maps(sources), average_2x2(weights)
+    edges = (relative * maps.edges).amax(0)
+    low, high = maps.bands[..., 0, :, :, :], maps.bands[..., 1:, :, :, :]
     # Nearly choose-max where one source has the detail, and no matter which comes first.
     energy = coarse.unsqueeze(-4) * (high.square() + SOFTNESS**4)
     detail = (energy * high).sum(0) / energy.sum(0)
@@ -53,18 +78,18 @@ def conditions(sources: Tensor, weights: Tensor, marks: bool = True) -> tuple[Co
     share = share / share.amax(0)
     similar = similarity(sources, weights)
 
-    def best(statistic: Callable[[Tensor], Tensor]) -> Condition:
+    def best(statistic: Callable[[Maps], Tensor]) -> Condition:
         if not marks:
             return lambda f: -statistic(f)
-        target = (share * statistic(sources)).amax(0)
+        target = (share * statistic(maps)).amax(0)
         return lambda f: (target - statistic(f)).clamp_min(0).square() / 2
 
     return (
         similar,
-        lambda f: _mean((weights * (f - sources).square()).sum(0)) / 2,
-        lambda f: _mean((edge_strength(f) - edges).square()) / 2,
-        lambda f: _mean((coarse * (haar(f)[..., 0, :, :, :] - low).square()).sum(0)) / 2,
-        lambda f: _mean((haar(f)[:, 1:] - detail).square().sum(1)) / 2,
+        lambda f: _mean((weights * (f.image - sources).square()).sum(0)) / 2,
+        lambda f: _mean((f.edges - edges).square()) / 2,
+        lambda f: _mean((coarse * (f.bands[..., 0, :, :, :] - low).square()).sum(0)) / 2,
+        lambda f: _mean((f.bands[:, 1:] - detail).square().sum(1)) / 2,
         best(spatial_frequency),
         best(edge_intensity),
         best(standard_deviation),
@@ -80,7 +105,8 @@ def similarity(sources: Tensor, weights: Tensor) -> Condition:
     y = box_mean(sources, 7)
     yy = box_mean(sources.square(), 7) - y.square()
 
-    def condition(f: Tensor) -> Tensor:
+    def condition(maps: Maps) -> Tensor:
+        f = maps.image
         means = box_mean(torch.cat([torch.stack([f, f.square()]), f * sources]), 7)
         x, xx, xy = means[0], means[1], means[2:]
         similar = ssim_map(x, y, xx - x.square(), yy, xy - x * y, span=2)
@@ -89,19 +115,20 @@ def similarity(sources: Tensor, weights: Tensor) -> Condition:
     return condition
 
 
-def spatial_frequency(image: Tensor) -> Tensor:
+def spatial_frequency(of: Maps) -> Tensor:
     """Root mean square of the first differences along rows and columns: SF."""
-    right, below = gradient(image)
+    right, below = gradient(of.image)
     return (_mean(right.square() + below.square()) + SOFTNESS**2).sqrt()
 
 
-def edge_intensity(image: Tensor) -> Tensor:
+def edge_intensity(of: Maps) -> Tensor:
     """Mean magnitude of the Sobel gradient: EI."""
-    return _mean(edge_strength(image))
+    return _mean(of.edges)
 
 
-def standard_deviation(image: Tensor) -> Tensor:
+def standard_deviation(of: Maps) -> Tensor:
     """Root mean square distance of all values of an image to their mean: SD."""
+    image = of.image
     # Its slope is zero, whatever the mean's: distances to the mean sum to nothing.
     middle = image_mean(image.detach(), (-3, -2, -1), keepdim=True)
     return (_mean((image - middle).square()) + SOFTNESS**2).sqrt()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
+from fusionkit_objectives import conditions as bank_of
 from fusionkit_objectives.condition_bank import FLOOR, KEPT, ConditionBank
-from fusionkit_objectives.conditions import NAMES, SOFTNESS, Condition, conditions, haar
+from fusionkit_objectives.conditions import NAMES, SOFTNESS, Maps, haar
 from scipy import ndimage
 from skimage.metrics import structural_similarity
 from torch import Tensor
@@ -15,6 +18,18 @@ from .common import draw, run_of, some_weights, step_at
 
 SIZES = [(2, 2), (3, 2), (5, 7), (12, 9)]
 GLOBAL = ("sf", "ei", "sd")
+
+
+Condition = Callable[[Tensor], Tensor]
+
+
+def conditions(sources: Tensor, weights: Tensor) -> tuple[Condition, ...]:
+    """The conditions as functions of an image."""
+
+    def of_image(condition: bank_of.Condition) -> Condition:
+        return lambda image: condition(Maps(image))
+
+    return tuple(map(of_image, bank_of.conditions(sources, weights)))
 
 
 def named(sources: Tensor, weights: Tensor) -> dict[str, Condition]:
