@@ -9,6 +9,9 @@ N ?= 50000
 WORKERS ?= 2
 READY := .venv/ready
 
+# Where bytecode is not kept, every process of the tests compiles the tests and us anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test test-quick fuzz lint docs dist test-dist test-lowest clean
 
 setup: $(READY)

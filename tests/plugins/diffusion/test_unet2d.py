@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import socket
 from pathlib import Path
 
@@ -28,7 +29,11 @@ from .tiny import (
     sigmas,
 )
 
-diffusers = pytest.importorskip("diffusers")
+if importlib.util.find_spec("diffusers") is None:
+    pytest.skip("diffusers is not installed", allow_module_level=True)
+
+# Importing the library takes seconds: one process does it, and not before a test wants it.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("diffusers")]
 
 FIRST = TIMES[:1]
 NETWORK = {
@@ -46,6 +51,8 @@ DDIM = {"timestep_spacing": "trailing", "set_alpha_to_one": True, "clip_sample":
 
 def saved(folder: Path, *, safe: bool = True, network=NETWORK, **scheduler) -> str:
     """A random model, saved by the library."""
+    import diffusers
+
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = diffusers.UNet2DModel(**network)
@@ -58,7 +65,15 @@ def saved(folder: Path, *, safe: bool = True, network=NETWORK, **scheduler) -> s
 
 
 def loaded(folder: str, dtype: torch.dtype = torch.float32):
+    import diffusers
+
     return diffusers.UNet2DModel.from_pretrained(folder).to(dtype).eval().requires_grad_(False)
+
+
+def scheduler_of(folder: str):
+    import diffusers
+
+    return diffusers.DDIMScheduler.from_pretrained(folder)
 
 
 def noise_of(folder: str):
@@ -74,7 +89,7 @@ def test_the_estimate_is_by_the_librarys_noise(tmp_path, safe) -> None:
     x = noisy(2, 3, 12, 20)
     assert near(estimator.denoise(x, sigmas()), by_noise(noise_of(folder), x))
     assert estimator.denoise(x.double(), sigmas().double()).dtype == torch.float64
-    alpha_bar = diffusers.DDIMScheduler.from_pretrained(folder).alphas_cumprod
+    alpha_bar = scheduler_of(folder).alphas_cumprod
     ends = ((1 - alpha_bar) / alpha_bar).sqrt()[[0, -1]].tolist()
     assert [estimator.sigma_min, estimator.sigma_max] == pytest.approx(ends, rel=1e-3)
 
@@ -115,7 +130,7 @@ def ours(estimator: UNet2DEstimator, sources: Tensor, steps: int) -> Tensor:
 def theirs(folder: str, start: Tensor, steps: int, exact: bool) -> tuple[Tensor, list[int]]:
     """The same by the library's scheduler, from the same noise."""
     model = loaded(folder, start.dtype)
-    scheduler = diffusers.DDIMScheduler.from_pretrained(folder)
+    scheduler = scheduler_of(folder)
     if exact:  # its products are of float32
         beta = torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64)
         scheduler.alphas_cumprod = torch.cumprod(1 - beta, 0)
@@ -127,7 +142,6 @@ def theirs(folder: str, start: Tensor, steps: int, exact: bool) -> tuple[Tensor,
     return x, scheduler.timesteps.tolist()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
 def test_our_ddim_is_the_librarys(tmp_path, prediction) -> None:
     folder = saved(tmp_path, prediction_type=prediction)
@@ -181,7 +195,6 @@ def test_half_precision_is_the_torsos_alone(tmp_path, precision, far) -> None:
     assert 0 < (half - full).abs().mean() < far * full.std()
 
 
-@pytest.mark.slow
 def test_the_conformance_kit_passes(tmp_path) -> None:
     for prediction in ("epsilon", "v_prediction"):
         options = {"folder": saved(tmp_path / prediction, prediction_type=prediction)}
