@@ -65,6 +65,10 @@ class BaseEstimator:
     vjp
         ``vjp(x, sigma, cotangent)`` returns the estimate and J^T cotangent, J its Jacobian in x:
         for samplers that follow gradients. None if there is none.
+    encode, decode
+        Of a prior of latents, which then sees no images: ``encode(images)`` returns the latents
+        (M, channels, h, w) of (M, 3, H, W) in [-1, 1], of any size, and
+        ``decode(latents, (H, W))`` images of that size. None where images are their own latents.
     flops
         ``flops(height, width)`` is the operations for one image, for benchmarks.
     compiled
@@ -75,6 +79,8 @@ class BaseEstimator:
     pixels_per_pass: int | None = None
     pixels_per_tile: int | None = None
     vjp: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+    encode: Callable[[Tensor], Tensor] | None = None
+    decode: Callable[[Tensor, tuple[int, int]], Tensor] | None = None
     flops: Callable[[int, int], int] | None = None
     compiled: bool = False
 

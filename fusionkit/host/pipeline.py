@@ -24,6 +24,7 @@ from ..sampling.guide import SampledStep, sample
 from ..sampling.levels import Schedule, schedule_of
 from ..sampling.run import Run
 from .fingerprint import code_of_plugin
+from .latents import at_full_size, check_pixels, decoded, encoded, is_latent
 from .parts import Fused, Part, check_fit, checked_range, needed_levels
 from .preparing import Preparing, ScenePrior, ordered, prepare
 
@@ -42,6 +43,8 @@ class Pipeline:
         Which levels the result depends on, one of :data:`fusionkit.contract.guiding.LEVELS`.
     schedule
         The levels that are visited: one, if the same comes of all.
+    latent
+        Whether the prior is one of latents, which sources are encoded to.
     preparations
         What is made of the sources of a scene before they are fused, in this order. A call of
         the pipeline takes sources as they are.
@@ -66,6 +69,7 @@ class Pipeline:
         self.dtype = torch.float64 if context.precision == "float64" else torch.float32
         self.levels = needed_levels(parts["weighting"], parts["objective"])
         self.metrics: str | list[str] = ""
+        self.latent = is_latent(parts["estimator"])
         check_fit(self.parts)
         schedule = self._schedule(checked_range(parts["estimator"])[1])
         # The same would come of every step: one is run.
@@ -85,6 +89,8 @@ class Pipeline:
             The prior is one for another number.
         """
         known: int | None = self.parts["estimator"].built.channels
+        if self.latent:
+            return int(known or 1)
         if known in (None, 1, sources):
             return sources
         if sources == 1:
@@ -157,6 +163,9 @@ class Pipeline:
         assert image is not None
         assert weights is not None
         assert isinstance(run, Run)
+        if self.latent:
+            image = decoded(self.parts["estimator"], image, sources)
+            weights = at_full_size(weights, sources)
         if sources.shape[2] != image.shape[1]:
             image = image.mean(1, keepdim=True)
         return Fused(
@@ -203,6 +212,7 @@ class Pipeline:
         """
         if not self.preparations:
             return Preparing(sources)
+        check_pixels(self.parts["estimator"], f"preparation {next(iter(self.preparations))}")
         self.channels_of(sources.planes.shape[1])
         checks = Checks()
         evaluator = self._evaluator(checks, on_pixels)
@@ -226,7 +236,9 @@ class Pipeline:
         checks = Checks()
         checks.finite(prepared, "the sources hold values that are not finite")
         evaluator = self._evaluator(checks, on_pixels)
-        if channels != C:
+        if self.latent:
+            prepared = encoded(self.parts["estimator"], prepared)
+        elif channels != C:
             prepared = prepared.expand(K, B, channels, H, W)
         run = Run(
             prepared,
