@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..errors import ImageError, UsageError
 from ..host.saving import Kept, check_place, make_folder
 from ..imaging.files import exists
@@ -45,8 +48,6 @@ def main(arguments: Sequence[str]) -> int:
     if given.columns is not None and given.columns < 1:
         raise UsageError("--columns must be at least 1")
 
-    import numpy as np
-
     from ..evaluation.ranges import Ranges, parse_ranges
     from ..evaluation.sheet import check_regions, eight_bit, make_sheet, most_different
     from ..imaging import check_fits, write_picture
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
     profile = next((picture.icc for picture in pictures if picture.icc), None)
     images = [eight_bit(picture) for picture in pictures]
     if not regions:
-        regions = [most_different(images)]
+        regions = [most_different(_where_all_show(images, pictures))]
         found = regions[0]
         print(f"The images differ most at --zoom {found.x},{found.y},{found.size}")
     columns = given.columns or min(len(images), _COLUMNS)
@@ -73,6 +74,17 @@ def main(arguments: Sequence[str]) -> int:
     make_folder(Path(given.output).absolute().parent)
     write_picture(given.output, sheet, icc=profile, overwrite=given.overwrite)
     return 0
+
+
+def _where_all_show(
+    images: Sequence[NDArray[np.uint8]], pictures: Sequence[Picture]
+) -> list[NDArray[np.uint8]]:
+    """Return the images, white in all where one has no data: that is no difference to look at."""
+    hidden = [~picture.mask for picture in pictures if picture.mask is not None]
+    if not hidden:
+        return list(images)
+    anywhere = np.logical_or.reduce(hidden)[..., np.newaxis]
+    return [np.where(anywhere, np.uint8(255), image) for image in images]
 
 
 def _parser() -> Parser:

@@ -24,6 +24,7 @@ from .baselines import trivial_fusion
 from .presets import REFERENCE_METRICS, own_metrics, trivial_names
 from .ranges import REFERENCE, Ranges
 from .scores import Column, Scores
+from .window import Window, shared_window
 
 TRUTH = "truth-"
 """What the names of columns begin with that compare with a ground truth, not the sources."""
@@ -215,10 +216,14 @@ def evaluate(
         results = {m: of_scene[scene] for m, of_scene in methods.items() if scene in of_scene}
         try:
             pictures = ranges.sources(paths, list(results.values()))
-            sources = _stacked(pictures)
+            window, note = shared_window(same_size(pictures))
+            ranges.notes |= {note: None} if note else {}
+            sources = torch.stack([luma_of_picture(window.cut(one)) for one in pictures])
             reference = None
             if truth is not None and scene in truth:
-                reference = luma_of_picture(ranges.result(REFERENCE, truth[scene], pictures))
+                told = ranges.result(REFERENCE, truth[scene], pictures)
+                same = told.shape == pictures[0].shape  # or every method is told that it is not
+                reference = luma_of_picture(window.cut(told) if same else told)
         except FusionkitError as error:
             scores.problems.append(f"{scene}: {error}")
             continue
@@ -227,7 +232,9 @@ def evaluate(
         for method in names:
             try:
                 if method in methods:
-                    fused = _fused(method, results.get(method), pictures, ranges)
+                    if method not in results:
+                        raise ImageError("no fused image of this name")
+                    fused = _fused(method, results[method], pictures, ranges, window)
                 elif (made := trivial_fusion(method, sources)) is not None:
                     fused = made
                 else:
@@ -254,8 +261,8 @@ def reference_meter(registry: Registry, device: str = "cpu") -> Meter:
     return Meter(own_metrics(REFERENCE_METRICS, registry), registry, device)
 
 
-def _stacked(pictures: Sequence[Picture]) -> Tensor:
-    """Return the luma of the sources of a scene, (K, H, W)."""
+def same_size(pictures: Sequence[Picture]) -> Sequence[Picture]:
+    """Return the sources of a scene; raise ImageError unless they are of one size."""
     first = pictures[0]
     for picture in pictures:
         if picture.shape != first.shape:
@@ -263,18 +270,19 @@ def _stacked(pictures: Sequence[Picture]) -> Tensor:
                 f"{picture.name} is {_size(picture.shape)}, {first.name} {_size(first.shape)}: "
                 "the sources of a scene have one size"
             )
-    return torch.stack([luma_of_picture(picture) for picture in pictures])
+    return pictures
 
 
-def _fused(method: str, path: Path | None, sources: Sequence[Picture], ranges: Ranges) -> Tensor:
-    if path is None:
-        raise ImageError("no fused image of this name")
+def _fused(
+    method: str, path: Path, sources: Sequence[Picture], ranges: Ranges, window: Window
+) -> Tensor:
+    """Return the luma of a fused image inside the window."""
     picture = ranges.result(method, path, sources)
     if picture.shape != sources[0].shape:
         raise ImageError(
             f"{path} is {_size(picture.shape)}, its sources are {_size(sources[0].shape)}"
         )
-    return luma_of_picture(picture)
+    return luma_of_picture(window.cut(picture))
 
 
 def _against_truth(

@@ -77,7 +77,7 @@ class Ranges:
         for number, path in enumerate(paths, start=1):
             name = str(number)
             if name not in self.said and not {0, number}.isdisjoint(self.stretch):
-                picture = read_picture(path, OWN, name)
+                picture = read_picture(path, OWN, name, masks=True)
             else:
                 picture = self._read(name, path, records)
             pictures.append(picture)
@@ -104,10 +104,10 @@ class Ranges:
         sources: Sequence[Picture] = (),
     ) -> Picture:
         if name in self.said:
-            return read_picture(path, self.said[name], name)
+            return read_picture(path, self.said[name], name, masks=True)
         own = recorded(path)
         if own is not None:
-            picture = read_picture(path, own.output, name)
+            picture = read_picture(path, own.output, name, masks=True)
             if picture.dtype.name == own.dtype:  # or the file is another, of an old record's name
                 return picture
         told = _told(path, records)
@@ -116,13 +116,13 @@ class Ranges:
                 f"{path}: records tell different ranges of it: say --range {name}:LO,HI"
             )
         if told:
-            return read_picture(path, told.pop(), name)
-        picture = read_picture(path, None, name)
+            return read_picture(path, told.pop(), name, masks=True)
+        picture = read_picture(path, None, name, masks=True)
         if not _by_convention(picture):
             return picture
         shared = _shared(picture, sources)
         if shared is not None:
-            return read_picture(path, shared, name)
+            return read_picture(path, shared, name, masks=True)
         low, high = picture.extremes
         # One grey everywhere, not too dark, and black are what they are in any range.
         if picture.narrow_note is not None and (low < high or 0 < high < picture.high / 8):

@@ -61,13 +61,15 @@ class _Layout:
 
 
 def eight_bit(picture: Picture) -> NDArray[np.uint8]:
-    """Return a picture as it is shown: RGB of 8 bits, transparency on white."""
+    """Return a picture as it is shown: RGB of 8 bits, white where there are no data or nothing."""
     unit = picture.unit().astype(np.float64)
     if unit.ndim == 2:
         unit = np.repeat(unit[..., None], 3, axis=-1)
     if picture.alpha is not None:
         opacity = to_unit(picture.alpha, *full_scale(picture.dtype))[..., None]
         unit = unit * opacity + (1 - opacity)
+    if picture.mask is not None:
+        unit[~picture.mask] = 1
     shown: NDArray[np.uint8] = from_unit(unit, np.uint8, 0, 255)
     return shown
 

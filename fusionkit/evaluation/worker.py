@@ -26,9 +26,10 @@ from ..imaging import from_unit, write_picture
 from ..recipes.layers import resolve_settings
 from ..sampling.guide import SampledStep
 from .baselines import trivial_fusion
-from .measure import Meter, luma_of_picture
+from .measure import Meter, luma_of_picture, same_size
 from .ranges import Ranges, parse_ranges
 from .study import MAP_SIDE, Cell, Loading, Study
+from .window import shared_window
 
 
 class Worker:
@@ -77,8 +78,9 @@ class Worker:
         line["sha256"], line["bytes"] = hash_of_file(path), path.stat().st_size
         ranges = self._ranges(cell, len(sources))
         pictures = ranges.sources(sources, [path])
-        luma = torch.stack([luma_of_picture(picture) for picture in pictures])
-        fused = luma_of_picture(ranges.result("fused", path, pictures))
+        window, _ = shared_window(same_size(pictures))
+        luma = torch.stack([luma_of_picture(window.cut(picture)) for picture in pictures])
+        fused = luma_of_picture(window.cut(ranges.result("fused", path, pictures)))
         line["values"], line["problems"] = self.meter.measure(fused, luma)
         return line
 

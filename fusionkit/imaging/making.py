@@ -117,7 +117,7 @@ def checked_picture(
     mask, what = _seen(pixels, no_data)
     if mask is not None:
         _check_hidden(name, mask, what, masks)
-        said.append(f"{mask.size - mask.sum()} pixels {what}: there the other sources count alone")
+        said.append(f"{mask.size - mask.sum()} pixels {what}: they do not count")
         pixels = _filled(pixels, mask)
     if alpha is not None:
         _check_alpha(alpha, name)

@@ -42,9 +42,7 @@ def test_nan_is_a_mask(make, bad, channels):
     hidden = 1 if channels == 1 else 2
     assert (~picture.mask).sum() == hidden
     assert np.isfinite(picture.pixels).all()
-    assert picture.notes == (
-        f"a: {hidden} pixels are NaN or infinite: there the other sources count alone",
-    )
+    assert picture.notes == (f"a: {hidden} pixels are NaN or infinite: they do not count",)
     whole = np.delete(samples.reshape(63, -1), np.flatnonzero(~picture.mask), axis=0)
     np.testing.assert_allclose(picture.pixels[2, 3], whole.mean(axis=0), rtol=1e-5)
     with pytest.raises(ImageError, match="pixels are NaN or infinite: replace them first"):
