@@ -18,29 +18,34 @@ class Chain(BaseObservation):
 
     What a mask hides and how much noise there is, is said of y, wherever in the chain. ``prox`` is
     the closed form of the one operator, where there is one and nobody else hides anything.
+
+    Attributes
+    ----------
+    operators
+        A_1 ... A_n; none where the scene is shown as it is, but for noise and what is hidden.
     """
 
     def __init__(self, parts: Sequence[StartedObservation]) -> None:
-        self._operators = [part for part in parts if not isinstance(part, Identity)]
+        self.operators = tuple(part for part in parts if not isinstance(part, Identity))
         self.sigma = math.hypot(*(part.sigma for part in parts))
         masks = [part.mask for part in parts if part.mask is not None]
         self.mask = math.prod(masks[1:], start=masks[0]) if masks else None
-        norms = [getattr(part, "norm", None) for part in self._operators]
+        norms = [getattr(part, "norm", None) for part in self.operators]
         known = [norm for norm in norms if norm is not None]
         self.norm = math.prod(known) if len(known) == len(norms) else None
         hides = [part for part in parts if part.mask is not None]
-        alone = len(self._operators) == 1 and all(part in self._operators for part in hides)
-        self._closed = self._operators[0] if alone else None
+        alone = len(self.operators) == 1 and all(part in self.operators for part in hides)
+        self._closed = self.operators[0] if alone else None
 
     def A(self, c: Tensor) -> Tensor:  # noqa: N802 - the operator's name
         """Return A_n ... A_1 c."""
-        for part in self._operators:
+        for part in self.operators:
             c = part.A(c)
         return c
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Return A_1^T ... A_n^T y."""
-        for part in reversed(self._operators):
+        for part in reversed(self.operators):
             y = part.adjoint(y)
         return y
 
@@ -48,7 +53,7 @@ class Chain(BaseObservation):
         """Return the minimiser, in closed form where there is one."""
         if self._closed is not None:
             return self._closed.prox(z, y, rho)
-        if not self._operators:
+        if not self.operators:
             return Identity(mask=self.mask).prox(z, y, rho)
         return super().prox(z, y, rho)
 
