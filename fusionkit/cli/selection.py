@@ -116,7 +116,7 @@ def _refuse_foreign(chosen: Merged, selected: dict[str, Provided]) -> None:
     """Raise UsageError for an option that a recipe says and the component does not have."""
     for flag, origin in chosen.origins.items():
         group, dot, name = flag.partition(".")
-        if not dot:
+        if not dot or group not in selected:  # of preparations, whoever chooses them says it
             continue
         own = [spec.name for spec in specs(selected[group].component.options)]
         if name not in own:

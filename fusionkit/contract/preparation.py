@@ -79,6 +79,9 @@ class PriorAtHand(Protocol):
     dtype: Any
     """The torch dtype of the run."""
 
+    channels: int | None
+    """How many the prior takes at once; None for any number."""
+
     def denoise(self, x: Tensor, sigmas: Sequence[float]) -> Tensor:
         """Return clean estimates of noisy images, tiled and checked as in a run.
 

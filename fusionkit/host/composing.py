@@ -16,6 +16,7 @@ from ..contract.guiding import uses_trajectory
 from ..contract.kind import Kind
 from ..contract.objective import OBJECTIVE, Objective
 from ..contract.options import from_mapping, specs, to_mapping
+from ..contract.preparation import PREPARATION
 from ..contract.registry import Registry
 from ..contract.sampler import SAMPLER, Sampler
 from ..contract.weighting import WEIGHTING, Weighting
@@ -163,6 +164,22 @@ def compose(
     for complaint in complaints(pipeline, layered.origins):
         warnings.warn(complaint, FusionkitWarning, stacklevel=2)
     return pipeline
+
+
+def with_preparation(pipeline: Pipeline, name: str) -> Pipeline:
+    """Return a pipeline that also makes a preparation, with its defaults, if it does not yet."""
+    made = [part.table["name"] for part in pipeline.preparations.values()]
+    if name in made:
+        return pipeline
+    registry = load_plugins()
+    choice = choose(PREPARATION, {"name": name}, registry)
+    part = _part_by_name(choice, pipeline.context, {})
+    preparations = {**pipeline.preparations, name.rpartition(":")[2]: part}
+    more = Pipeline(
+        pipeline.parts, pipeline.settings, pipeline.context, pipeline.cache, preparations
+    )
+    more.metrics = pipeline.metrics
+    return more
 
 
 def _part_by_name(choice: Choice, context: BuildContext, kept: dict[str, Part]) -> Part:

@@ -46,7 +46,7 @@ class ScenePrior:
         self.device = device
         self.dtype = dtype
         self._evaluator = evaluator
-        self._channels = channels
+        self.channels = channels
         self._seed = seed
 
     def denoise(self, x: Tensor, sigmas: Sequence[float]) -> Tensor:
@@ -54,7 +54,7 @@ class ScenePrior:
         if len(sigmas) != len(x) or not all(0 < sigma < math.inf for sigma in sigmas):
             raise ValueError(f"{len(x)} images need as many levels above 0, not {list(sigmas)}")
         y = x.to(self.device, self.dtype)
-        wide = self._channels if self._channels not in (None, 1) else y.shape[1]
+        wide = self.channels if self.channels not in (None, 1) else y.shape[1]
         if y.shape[1] not in (1, wide):
             raise ValueError(f"the prior takes {wide} channels, or 1, not {y.shape[1]}")
         # One field for all, so that their order cannot matter.

@@ -18,11 +18,11 @@ from ..imaging import (
     OutputFormat,
     Picture,
     check_fits,
-    check_same_size,
     common_alpha,
     held,
     in_one_profile,
     noise_note,
+    on_one_grid,
     orientation_notes,
     output_format,
     plan_colour,
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from .pipeline import Pipeline
 
     OnStep = Callable[[SampledStep], None]
+
+RESTORES_SIZE = "restoration:observe"
+"""What makes of a source of fewer pixels one of the common grid, where nothing else is asked."""
 
 OnPixels = Callable[[float], None] | None
 
@@ -76,8 +79,7 @@ class Scene:
         """
         sources = listed(sources)
         pictures = source_pictures(sources, settings.range, settings.stretch)
-        check_same_size(pictures)
-        pictures = in_one_profile(pictures)
+        pictures = on_one_grid(in_one_profile(pictures))
         alpha, opaque = common_alpha(pictures)
         shown = shown_by(pictures, opaque)
         chroma = "auto" if settings.colour == "rgb" else settings.chroma
@@ -172,10 +174,13 @@ class Scene:
         """
         import torch
 
+        from .composing import with_preparation
         from .record import make_record, metadata_record
 
         began = time.perf_counter()
         before = self.sources
+        if any(picture.measured is not None for picture in self.pictures):
+            pipeline = with_preparation(pipeline, RESTORES_SIZE)
         prepared = pipeline.prepare(before, seed, on_pixels)
         if on_note is not None:
             for note in prepared.notes:

@@ -5,7 +5,7 @@ from fusionkit.imaging._sniff import EXTENSIONS, SUPPORTED
 from fusionkit.imaging.alpha import common_alpha
 from fusionkit.imaging.colour import CHROMA_RULES, ColourPlan, chroma_offset, plan_colour
 from fusionkit.imaging.files import atomic_write, check_destination, write_text
-from fusionkit.imaging.geometry import check_same_size, orientation_notes
+from fusionkit.imaging.geometry import check_same_size, on_one_grid, orientation_notes
 from fusionkit.imaging.making import picture_from_array
 from fusionkit.imaging.masks import left_to_one, shown_by
 from fusionkit.imaging.noise import LEAST_NOISE, estimated_noise, noise_note, seen_noise
@@ -53,6 +53,7 @@ __all__ = [
     "in_one_profile",
     "left_to_one",
     "noise_note",
+    "on_one_grid",
     "orientation_notes",
     "output_format",
     "parse_bounds",

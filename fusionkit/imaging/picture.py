@@ -57,6 +57,9 @@ class Picture:
         Of the file's bytes, when it was read from a file.
     reader : str or None
         The plugin's reader that decoded it, and its version, if one did.
+    measured : Picture or None
+        What it was made of, if it had fewer pixels than the other sources: `pixels` are
+        interpolated then.
     """
 
     pixels: NDArray[Any]
@@ -75,6 +78,7 @@ class Picture:
     metadata: Metadata = NO_METADATA
     sha256: str | None = None
     reader: str | None = None
+    measured: Picture | None = None
 
     @property
     def height(self) -> int:

@@ -26,11 +26,14 @@ from torch import Tensor
 from fusionkit import StartedObservation
 
 from .foretelling import foretold
-from .guesses import ROUNDING, guess, shows_whole
+from .guesses import guess, shows_whole
 
-FIRST = 80 / 127.5
-LAST = 1.5 / 127.5
+FIRST = 40 / 127.5
+LAST = 4 / 127.5
 """The first and the last level, of images in [-1, 1]."""
+
+ROUNDING = 0.3 / 127.5
+"""The least noise that is reckoned with: of what is rounded to 8 bits, 1 / sqrt(12)."""
 
 Denoise = Callable[[Tensor, Sequence[float], bool], Tensor]
 """Returns the prior's clean estimates of images (M, C, H, W) of M noise levels; the last argument

@@ -9,7 +9,13 @@ from PIL import Image
 
 import fusionkit
 from fusionkit.errors import ImageError
-from fusionkit.imaging import check_same_size, orientation_notes, read_picture
+from fusionkit.imaging import (
+    check_same_size,
+    on_one_grid,
+    orientation_notes,
+    picture_from_array,
+    read_picture,
+)
 
 TURNED = {
     1: "as it is stored",
@@ -86,3 +92,19 @@ def test_fused_as_seen(save, tmp_path):
     assert any("orientation tag" in note for note in result.record["warnings"])
     result.save(tmp_path / "o.jpg")
     assert 274 not in Image.open(tmp_path / "o.jpg").getexif()
+
+
+def test_pictures_of_fewer_pixels_are_brought_to_the_largest_grid() -> None:
+    ramp = np.arange(0, 240, 10, dtype=np.uint8)
+    large = picture_from_array(np.tile(np.repeat(ramp, 4), (40, 1)), "large")
+    small = picture_from_array(np.tile(ramp, (10, 1)), "small")
+    one, other = on_one_grid([small, large])
+    assert other is large
+    assert one.measured is small
+    assert one.shape == large.shape
+    assert one.dtype == np.uint8
+    assert np.abs(one.pixels.astype(int) - large.pixels).max() <= 5
+    assert on_one_grid([large, large]) == (large, large)
+    for shape in [(10, 30), (40, 24), (80, 96)]:
+        with pytest.raises(ImageError, match="fusion needs registered images of one"):
+            on_one_grid([picture_from_array(np.zeros(shape, np.uint8), "odd"), large])
