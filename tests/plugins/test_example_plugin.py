@@ -221,6 +221,22 @@ def test_run_uses_its_prior_and_sampler(
     assert 0 <= scene["nearest"] < 20
 
 
+def test_run_uses_its_preparation_and_recipe(
+    installed: Installed, three_sources: list[str], tmp_path: Path
+) -> None:
+    chosen = ["--task", "sharpest-focus", "--destripe", "9"]
+    installed.run(
+        *("fusionkit", "run", *three_sources, "-o", "fused.png", "--quiet", *chosen), cwd=tmp_path
+    )
+    record = json.loads((tmp_path / "fused.png.json").read_text())
+    assert record["recipe"]["weighting"]["name"] == "example:sharpest"
+    assert record["recipe"]["preparations"] == {
+        "destripe": {"name": "example-sampling:destripe", "window": 9}
+    }
+    assert record["components"]["destripe"]["distribution"] == "fusionkit-example"
+    assert len(record["preparations"]["destripe"]["most"]) == 3
+
+
 def test_its_own_tests_pass(installed: Installed, tmp_path: Path) -> None:
     shutil.copytree(EXAMPLE / "tests", tmp_path / "tests")
     done = installed.run(
