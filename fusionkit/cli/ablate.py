@@ -33,8 +33,8 @@ from .stacking import add_stacking_flags, stacking
 if TYPE_CHECKING:
     from ..evaluation.folder import Known
     from ..evaluation.origins import Origins
-    from ..evaluation.plan import Variant
     from ..evaluation.study import Study
+    from ..evaluation.variants import Variant
     from ..host.parts import Part
 
 _EXAMPLES = """\
@@ -172,9 +172,9 @@ def _study(
 ) -> tuple[Study, list[str]]:
     from ..evaluation.departures import RECIPES
     from ..evaluation.origins import Origins, key_of
-    from ..evaluation.plan import products
     from ..evaluation.presets import chosen_metrics, metric_options, told
     from ..evaluation.study import Study, cells_of
+    from ..evaluation.variants import products
 
     if given.jobs < 1:
         raise UsageError("--jobs must be at least 1")
@@ -274,7 +274,7 @@ def _with_baselines(
     built: dict[str, Part],
     known: Known,
 ) -> list[Variant]:
-    from ..evaluation.plan import at_same_cost, rungs
+    from ..evaluation.variants import at_same_cost, rungs
 
     rows = {variant.key: variant for variant in variants}
     for variant in variants:

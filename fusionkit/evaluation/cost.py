@@ -15,7 +15,7 @@ from ..host.composing import compose
 from ..host.parts import Part
 from ..host.pipeline import Pipeline
 from ..recipes.layers import merge
-from .plan import Variant
+from .variants import Variant
 
 _SIDE = 128
 """Pixels: NFE does not depend on the size, as long as what shrinks its sources still can."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from .origins import Origins, key_of
-from .plan import Variant
 from .presets import trivial_names
+from .variants import Variant
 
 MAP_SIDE = 160
 """Longest side in pixels of the weight maps that are kept."""

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..errors import PluginError, UsageError
-from ..sampling.checks import Checks, blame, check_shape
+from ..sampling.flags import Flags, blame, check_shape
 from .parts import Part
 
 CHANNELS = 3
@@ -70,6 +70,6 @@ def at_full_size(weights: Tensor, sources: Tensor) -> Tensor:
 
 
 def _check_finite(values: Tensor, complaint: str) -> None:
-    checks = Checks()
-    checks.finite(values, complaint)
-    checks.verify()
+    flags = Flags()
+    flags.finite(values, complaint)
+    flags.verify()

@@ -18,8 +18,8 @@ from ..errors import UsageError
 from ..recipes.preparing import PREPARATIONS
 from ..recipes.settings import Settings
 from ..sampling.cache import EstimateCache, RunCache
-from ..sampling.checks import Checks
 from ..sampling.evaluator import Evaluator, OnPixels
+from ..sampling.flags import Flags
 from ..sampling.guide import SampledStep, sample
 from ..sampling.levels import Schedule, schedule_of
 from ..sampling.run import Run
@@ -214,12 +214,12 @@ class Pipeline:
             return Preparing(sources)
         check_pixels(self.parts["estimator"], f"preparation {next(iter(self.preparations))}")
         self.channels_of(sources.planes.shape[1])
-        checks = Checks()
-        evaluator = self._evaluator(checks, on_pixels)
+        flags = Flags()
+        evaluator = self._evaluator(flags, on_pixels)
         (seed,) = self._seeds(seed, 1)
         channels: int | None = self.parts["estimator"].built.channels
         prior = ScenePrior(evaluator, channels, seed, self.device, self.dtype)
-        return prepare(sources, self.preparations, evaluator, checks, prior)
+        return prepare(sources, self.preparations, evaluator, flags, prior)
 
     def _sample(
         self,
@@ -233,9 +233,9 @@ class Pipeline:
         K, B, C, H, W = sources.shape
         prepared = sources.to(self.device, self.dtype)
         channels = self.channels_of(C)
-        checks = Checks()
-        checks.finite(prepared, "the sources hold values that are not finite")
-        evaluator = self._evaluator(checks, on_pixels)
+        flags = Flags()
+        flags.finite(prepared, "the sources hold values that are not finite")
+        evaluator = self._evaluator(flags, on_pixels)
         if self.latent:
             prepared = encoded(self.parts["estimator"], prepared)
         elif channels != C:
@@ -245,7 +245,7 @@ class Pipeline:
             seeds,
             self.parts["estimator"].built,
             self.schedule,
-            checks=checks,
+            flags=flags,
             cache=cache,
             evaluator=evaluator,
             detach=grad,
@@ -264,13 +264,13 @@ class Pipeline:
             objective_name=self.parts["objective"].label,
             sampler_name=self.parts["sampler"].label,
         )
-        checks.verify()
+        flags.verify()
         if cache is not None:
             cache.write()
 
-    def _evaluator(self, checks: Checks, on_pixels: OnPixels | None) -> Evaluator:
+    def _evaluator(self, flags: Flags, on_pixels: OnPixels | None) -> Evaluator:
         part = self.parts["estimator"]
-        return Evaluator(part.built, part.label, checks, self.settings.tile, on_pixels)
+        return Evaluator(part.built, part.label, flags, self.settings.tile, on_pixels)
 
     def _run_cache(self, sources: Tensor, seeds: tuple[int, ...]) -> RunCache | None:
         """Return the cache as a batch sees it; a device without values has none to keep."""

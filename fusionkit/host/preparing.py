@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ..contract.preparation import STAGES, Prepared, Sources
 from ..errors import PluginError
-from ..sampling.checks import Checks, blame
 from ..sampling.denoising import Denoiser
 from ..sampling.evaluator import Evaluator
+from ..sampling.flags import Flags, blame
 from ..sampling.run import standard_normal
 from .parts import Part
 
@@ -117,7 +117,7 @@ def prepare(
     sources: Sources,
     preparations: Mapping[str, Part],
     evaluator: Evaluator,
-    checks: Checks,
+    flags: Flags,
     prior: ScenePrior,
 ) -> Preparing:
     """Make preparations, one after another.
@@ -135,7 +135,7 @@ def prepare(
         done.sources = prepared.sources
         done.record[name] = dict(prepared.record)
         done.notes += prepared.notes
-    checks.verify()
+    flags.verify()
     height, width = sources.planes.shape[-2:]
     done.nfe = evaluator.pixels / (height * width)
     done.tiled, done.retries = evaluator.tiled, evaluator.retries

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..contract.estimator import NoiseEstimator
 from ..ops.borders import mirrored_index
-from .checks import Checks, blame, check_shape
+from .flags import Flags, blame, check_shape
 from .tiles import Axis, axis_of
 
 PIXELS_PER_PASS = 2**20
@@ -40,7 +40,7 @@ class Evaluator:
     ----------
     estimator, name
         The noise estimator, and what messages call it.
-    checks
+    flags
         Where the flags of what it returns are gathered.
     tile
         The side in pixels of the tiles that larger images are evaluated in; 0 for tiles
@@ -66,11 +66,11 @@ class Evaluator:
         self,
         estimator: NoiseEstimator,
         name: str,
-        checks: Checks,
+        flags: Flags,
         tile: int = 0,
         on_pixels: OnPixels | None = None,
     ) -> None:
-        self.checks = checks
+        self.flags = flags
         self.pixels = 0
         self.tiled = 0
         self.retries = 0
@@ -127,7 +127,7 @@ class Evaluator:
             # keeps, or ``x`` itself.
             clean = clean.to(x.dtype, copy=True)
             self._tell(x.shape[0] * height * width)
-        self.checks.finite(clean, f"{self._name} returned an estimate that is not finite {where}")
+        self.flags.finite(clean, f"{self._name} returned an estimate that is not finite {where}")
         return clean
 
     def _blended(self, x: Tensor, sigma: Tensor, where: str) -> Tensor:
@@ -188,7 +188,7 @@ class Evaluator:
             _, gradient = self._estimator.vjp(x[..., rows, :][..., columns], sigmas, padded)  # type: ignore[attr-defined]
         check_shape(gradient, padded.shape, self._name, "a gradient", where)
         self._tell(x.shape[0] * height * width)
-        self.checks.finite(gradient, f"{self._name} returned a gradient that is not finite {where}")
+        self.flags.finite(gradient, f"{self._name} returned a gradient that is not finite {where}")
         # The transpose of mirroring: what was read twice is added up.
         across = torch.zeros(*x.shape[:2], len(rows), width, device=x.device, dtype=x.dtype)
         across.index_add_(-1, columns, gradient.to(x.dtype))
@@ -264,9 +264,9 @@ def denoised(prior: NoiseEstimator, images: Tensor, sigma: float) -> Tensor:
     PluginError
         The prior failed, or returned what is not finite.
     """
-    checks = Checks()
-    clean = Evaluator(prior, "noise estimator", checks).clean(images, [sigma] * len(images))
-    checks.verify()
+    flags = Flags()
+    clean = Evaluator(prior, "noise estimator", flags).clean(images, [sigma] * len(images))
+    flags.verify()
     return clean
 
 

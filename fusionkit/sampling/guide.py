@@ -14,7 +14,7 @@ from ..contract.sampler import Sampler
 from ..contract.weighting import Weighting
 from ..errors import PluginError
 from ..ops.channels import distinct
-from .checks import blame, check_shape
+from .flags import blame, check_shape
 from .run import Run
 
 
@@ -98,7 +98,7 @@ class Guide:
         with blame(name, "for the initial fusion"):
             initial = self._fusion.initial(weights)
         check_shape(initial, shape, name, "an initial fusion", "", run.sources.dtype)
-        run.checks.finite(initial, f"{name} returned an initial fusion that is not finite")
+        run.flags.finite(initial, f"{name} returned an initial fusion that is not finite")
         return noise.add_(distinct(initial))
 
     def __call__(
@@ -128,7 +128,7 @@ class Guide:
             corrected = self._fusion.rectify(step, weights)
         shape, dtype = run.sources.shape[1:], run.sources.dtype
         check_shape(corrected, shape, name, "an estimate", where, dtype)
-        run.checks.finite(corrected, f"{name} returned an estimate that is not finite {where}")
+        run.flags.finite(corrected, f"{name} returned an estimate that is not finite {where}")
         if not provisional:
             self._previous = corrected
         return SampledStep(step, weights, corrected)
@@ -139,7 +139,7 @@ class Guide:
             weights = self._weigh(step)
         K, B, _, H, W = self.run.sources.shape
         check_shape(weights, (K, B, 1, H, W), name, "weights", where, self.run.sources.dtype)
-        self.run.checks.simplex(weights, name, where)
+        self.run.flags.simplex(weights, name, where)
         return weights
 
 

@@ -15,8 +15,8 @@ from ..contract.observation import Identity, StartedObservation
 from ..ops.borders import mirrored_index
 from ..ops.channels import distinct
 from .cache import RunCache
-from .checks import Checks, check_shape
 from .evaluator import Evaluator
+from .flags import Flags, check_shape
 from .levels import Schedule
 
 
@@ -35,7 +35,7 @@ class Run:
         The levels.
     memory_budget
         Bytes of source estimates to hold at most (one level always is).
-    checks
+    flags
         Where the flags of what the estimator returns are gathered.
     cache
         Where source estimates are looked for before they are made, and left afterwards.
@@ -55,7 +55,7 @@ class Run:
         schedule: Schedule,
         *,
         memory_budget: int = 2**28,
-        checks: Checks | None = None,
+        flags: Flags | None = None,
         estimator_name: str = "noise estimator",
         cache: RunCache | None = None,
         tile: int = 0,
@@ -63,9 +63,9 @@ class Run:
         detach: bool = False,
     ) -> None:
         self.seeds = tuple(seeds)
-        self.checks = checks if checks is not None else Checks()
+        self.flags = flags if flags is not None else Flags()
         # What derived runs, shorter or smaller, share with this one:
-        self._evaluator = evaluator or Evaluator(estimator, estimator_name, self.checks, tile)
+        self._evaluator = evaluator or Evaluator(estimator, estimator_name, self.flags, tile)
         self._unit = sources.shape[-2] * sources.shape[-1]
         self._budget = memory_budget
         self._detach = detach

@@ -1,4 +1,4 @@
-"""Checks of every component: its declaration, its options, and that it can be built."""
+"""Flags of every component: its declaration, its options, and that it can be built."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def sampled(
         weighting_name="it",
         objective_name="it",
     )
-    run.checks.verify()
+    run.flags.verify()
 
 
 def drive(subject: Subject, component: Any, sources: Tensor, **how: Any) -> Outputs:

@@ -1,4 +1,4 @@
-"""Checks of noise estimators."""
+"""Flags of noise estimators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks that weightings and objectives share: what it means to take part in a run."""
+"""Flags that weightings and objectives share: what it means to take part in a run."""
 
 from __future__ import annotations
 

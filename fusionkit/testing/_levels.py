@@ -1,4 +1,4 @@
-"""Checks of what components say that they do not depend on: levels, and idle options."""
+"""Flags of what components say that they do not depend on: levels, and idle options."""
 
 from __future__ import annotations
 

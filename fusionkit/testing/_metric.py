@@ -1,4 +1,4 @@
-"""Checks of metrics. They may read values back to the host; the sampling loop is over by then."""
+"""Flags of metrics. They may read values back to the host; the sampling loop is over by then."""
 
 from __future__ import annotations
 

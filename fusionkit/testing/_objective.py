@@ -1,4 +1,4 @@
-"""Checks of objectives alone: what they may return, and what may influence it."""
+"""Flags of objectives alone: what they may return, and what may influence it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of observations: that they are linear, and that adjoint and prox belong to them."""
+"""Flags of observations: that they are linear, and that adjoint and prox belong to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of a plugin as a whole: that it loads, and what loading it costs."""
+"""Flags of a plugin as a whole: that it loads, and what loading it costs."""
 
 from __future__ import annotations
 

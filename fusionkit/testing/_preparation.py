@@ -1,4 +1,4 @@
-"""Checks of preparations: that they keep the scene's form, its arrays, and their word."""
+"""Flags of preparations: that they keep the scene's form, its arrays, and their word."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fusionkit.contract.preparation import STAGES, Prepared, Sources
 from fusionkit.errors import PluginError
 from fusionkit.host.preparing import ScenePrior, check_prepared
 from fusionkit.imaging.making import picture_from_array
-from fusionkit.sampling.checks import Checks
 from fusionkit.sampling.evaluator import Evaluator
+from fusionkit.sampling.flags import Flags
 
 from ._common import built_otherwise
 from ._randomness import global_seed
@@ -60,7 +60,7 @@ def scenes() -> dict[str, Sources]:
 
 def prior_at_hand(seed: int = 0) -> ScenePrior:
     """Return an exact prior, as preparations have it."""
-    evaluator = Evaluator(WhiteGaussian(channels=None), "prior", Checks())
+    evaluator = Evaluator(WhiteGaussian(channels=None), "prior", Flags())
     return ScenePrior(evaluator, None, seed, torch.device("cpu"), torch.float64)
 
 

@@ -1,4 +1,4 @@
-"""Checks of recipes: what can be said of one without the plugins that it names."""
+"""Flags of recipes: what can be said of one without the plugins that it names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of samplers: what they yield, whom they ask, and where they end."""
+"""Flags of samplers: what they yield, whom they ask, and where they end."""
 
 from __future__ import annotations
 
@@ -313,7 +313,7 @@ def driven(
             objective_name="it with the objective",
             sampler_name="it",
         )
-        run.checks.verify()
+        run.flags.verify()
 
 
 def corrected(steps: Iterator[SampledStep]) -> list[Tensor]:

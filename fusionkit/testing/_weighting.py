@@ -1,4 +1,4 @@
-"""Checks of weightings alone: the simplex, and the provisional call."""
+"""Flags of weightings alone: the simplex, and the provisional call."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from fusionkit.errors import UsageError
-from fusionkit.host.weights import check_tensors, checked_file, empty_network, read_safetensors
+from fusionkit.host.weights_file import check_tensors, checked_file, empty_network, read_safetensors
 
 from .compact_network import Architecture, Network
 

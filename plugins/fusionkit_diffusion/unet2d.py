@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fusionkit import DiscretePrior
 from fusionkit.errors import UsageError
-from fusionkit.host.weights import checked_hash
+from fusionkit.host.weights_file import checked_hash
 
 from .unet2d_config import ModelFolder, read_folder
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.errors import UsageError
-from fusionkit.host.weights import damaged, read_safetensors
+from fusionkit.host.weights_file import damaged, read_safetensors
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.errors import UsageError
-from fusionkit.host.weights import (
+from fusionkit.host.weights_file import (
     check_tensors,
     checked_file,
     checked_hash,

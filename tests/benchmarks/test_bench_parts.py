@@ -17,9 +17,9 @@ from fusionkit_benchmarks.quality.recipes import Recipe
 
 import fusionkit
 from fusionkit.evaluation.cost import nearest_steps, nfe_of
-from fusionkit.evaluation.plan import resolve
 from fusionkit.evaluation.pool import Pool
 from fusionkit.evaluation.statistics import Difference
+from fusionkit.evaluation.variants import resolve
 from fusionkit.recipes.finding import task_recipe
 from fusionkit.recipes.layers import merge
 

@@ -11,8 +11,8 @@ from torch import Tensor
 import fusionkit
 from fusionkit import Pipeline, UsageError, compose
 from fusionkit.host.preparing import ScenePrior
-from fusionkit.sampling.checks import Checks
 from fusionkit.sampling.evaluator import Evaluator
+from fusionkit.sampling.flags import Flags
 from fusionkit.testing.doubles import (
     ConstantWeights,
     EulerSampler,
@@ -107,7 +107,7 @@ def test_sources_of_a_prior_of_one_channel_are_estimated_channel_by_channel() ->
 def test_noise_is_taken_off_every_channel(channels: int | None, nfe: int, count: int) -> None:
     images = synthetic_sources(2, 2, count, 9, 8)[0]
     estimator = Grey() if channels == 1 else WhiteGaussian(channels=None)
-    evaluator = Evaluator(estimator, "prior", Checks())
+    evaluator = Evaluator(estimator, "prior", Flags())
     prior = ScenePrior(evaluator, channels, 0, torch.device("cpu"), torch.float64)
     assert (prior.denoise(images, [0.5, 0.5]) - images / 2).abs().max() < 1e-12
     assert evaluator.pixels / (9 * 8) == 2 * (count if channels == 1 else nfe)

@@ -776,7 +776,7 @@ def test_the_whole_loop_runs_on_a_cpu_and_reads_nothing_back(
     for _ in range(pipe.schedule.steps):
         with reading_back_refused():
             done = next(steps)
-    assert next(steps, None) is None  # where Checks.verify reads its flags
+    assert next(steps, None) is None  # where Flags.verify reads its flags
     image = done.corrected.mean(1, keepdim=True)
     assert torch.equal(image, plain.image)
 

@@ -14,8 +14,8 @@ import fusionkit
 from fusionkit import Prior
 from fusionkit.errors import UsageError
 from fusionkit.sampling import evaluator as evaluating
-from fusionkit.sampling.checks import Checks
 from fusionkit.sampling.evaluator import Evaluator
+from fusionkit.sampling.flags import Flags
 from fusionkit.sampling.tiles import axis_of
 from fusionkit.testing.doubles import (
     ConstantWeights,
@@ -91,7 +91,7 @@ def images(height: int = 300, width: int = 420, count: int = 1, level: int = 0) 
 
 
 def clean(estimator, x: Tensor, tile: int = 0, level: int = 0) -> tuple[Tensor, Evaluator]:
-    evaluator = Evaluator(estimator, "it", Checks(), tile)
+    evaluator = Evaluator(estimator, "it", Flags(), tile)
     return evaluator.clean(x, [SIGMAS[level]] * len(x)), evaluator
 
 
@@ -189,7 +189,7 @@ def test_windows_are_made_once_for_each_size(monkeypatch) -> None:
         return axis_of(*arguments)
 
     monkeypatch.setattr(evaluating, "axis_of", counted)
-    evaluator = Evaluator(WhiteGaussian(), "it", Checks(), 128)
+    evaluator = Evaluator(WhiteGaussian(), "it", Flags(), 128)
     for _ in range(3):
         evaluator.clean(images(), SIGMAS[:1])
     assert len(made) == 2
@@ -247,7 +247,7 @@ def test_tiles_need_no_values() -> None:
 
 
 def test_nothing_is_read_back_in_tiles() -> None:
-    evaluator = Evaluator(WhiteGaussian(), "it", Checks(), 128)
+    evaluator = Evaluator(WhiteGaussian(), "it", Flags(), 128)
     x = images()
     with reading_back_refused():
         found = evaluator.clean(x, SIGMAS[:1])
@@ -273,7 +273,7 @@ def test_a_gradient_is_that_through_the_padding(size) -> None:
     sigma = torch.full((2,), SIGMAS[0], dtype=x.dtype)
     estimate = prior.denoise(whole, sigma)[..., :height, :width]
     (expected,) = torch.autograd.grad(estimate, tracked, cotangent)
-    evaluator = Evaluator(prior, "it", Checks())
+    evaluator = Evaluator(prior, "it", Flags())
     with torch.no_grad():
         found = evaluator.vjp(x, SIGMAS[0], cotangent)
         plain = evaluator.clean(x, SIGMAS[:1] * 2)
@@ -293,7 +293,7 @@ def test_gradients_of_big_batches_go_in_parts(monkeypatch) -> None:
 
     monkeypatch.setattr(evaluating, "PIXELS_PER_PASS", 2 * 64)
     told: list[float] = []
-    evaluator = Evaluator(Watched(), "it", Checks(), 0, told.append)
+    evaluator = Evaluator(Watched(), "it", Flags(), 0, told.append)
     x = images(8, 8, count=5)
     found = evaluator.vjp(x, 0.5, x)
     assert Watched.sizes == [2, 2, 1]
@@ -308,11 +308,11 @@ def test_a_bad_gradient_is_the_priors_fault(bad) -> None:
             x0, gradient = super().vjp(x, sigma, cotangent)
             return x0, bad(gradient)
 
-    checks = Checks()
-    evaluator = Evaluator(Bad(), "prior Bad", checks)
+    flags = Flags()
+    evaluator = Evaluator(Bad(), "prior Bad", flags)
     with pytest.raises(fusionkit.PluginError, match=r"prior Bad .*0\.5"):  # noqa: PT012
         evaluator.vjp(images(8, 8), 0.5, images(8, 8))
-        checks.verify()
+        flags.verify()
 
 
 # Channels
@@ -323,14 +323,14 @@ def test_a_prior_of_one_channel_takes_those_of_an_image_one_by_one() -> None:
     x = torch.cat([images(12, 20, 2), images(12, 20, 2, 1), images(12, 20, 2).flip(-1)], 1)
     y = x.flip(1)
     levels = list(SIGMAS)
-    evaluator = Evaluator(prior, "it", Checks())
+    evaluator = Evaluator(prior, "it", Flags())
     together = evaluator.clean(x, levels)
     assert evaluator.pixels == 3 * 2 * 12 * 20
     gradient = evaluator.vjp(x, SIGMAS[0], y)
     assert evaluator.pixels == 2 * 3 * 2 * 12 * 20
     for c in range(3):
         one = slice(c, c + 1)
-        alone = Evaluator(prior, "it", Checks())
+        alone = Evaluator(prior, "it", Flags())
         assert (together[:, one] - alone.clean(x[:, one], levels)).abs().max() < 1e-12
         assert (gradient[:, one] - alone.vjp(x[:, one], SIGMAS[0], y[:, one])).abs().max() < 1e-12
 
@@ -338,7 +338,7 @@ def test_a_prior_of_one_channel_takes_those_of_an_image_one_by_one() -> None:
 @pytest.mark.parametrize("channels", [1, 2, 4, 8])
 def test_a_prior_of_any_channels_takes_them_at_once(channels) -> None:
     x = torch.cat([images(9, 7)] * channels, 1)
-    evaluator = Evaluator(WhiteGaussian(channels=None), "it", Checks())
+    evaluator = Evaluator(WhiteGaussian(channels=None), "it", Flags())
     assert (evaluator.clean(x, [0.5]) - x / 2).abs().max() < 1e-12
     assert evaluator.pixels == 9 * 7
 

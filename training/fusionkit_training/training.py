@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from fusionkit import __version__
 from fusionkit.cli.arguments import Parser
 from fusionkit.errors import UsageError
-from fusionkit.host.weights import checked_hash
+from fusionkit.host.weights_file import checked_hash
 
 from .photographs import find_photographs, sources_of, split
 from .plan import Plan, add_arguments, chosen_plan

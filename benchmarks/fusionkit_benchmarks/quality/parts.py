@@ -9,7 +9,7 @@ from fusionkit.contract.registry import Registry
 from fusionkit.contract.weighting import WEIGHTING
 from fusionkit.errors import UsageError
 from fusionkit.evaluation.cost import nearest_steps, nfe_of
-from fusionkit.evaluation.plan import Variant, matched, resolve, rungs
+from fusionkit.evaluation.variants import Variant, matched, resolve, rungs
 from fusionkit.recipes.finding import Layer
 from fusionkit.recipes.layers import merge
 

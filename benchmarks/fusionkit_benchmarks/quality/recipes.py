@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from fusionkit.contract.registry import Registry
-from fusionkit.evaluation.plan import resolve
+from fusionkit.evaluation.variants import resolve
 from fusionkit.host.composing import compose
 from fusionkit.host.fingerprint import code_of_class, combined, core_code
 from fusionkit.host.parts import Part

@@ -10,8 +10,8 @@ from fusionkit import Sources, compose, fuse
 from fusionkit.errors import FusionkitWarning, UsageError
 from fusionkit.host.preparing import ScenePrior
 from fusionkit.imaging import picture_from_array
-from fusionkit.sampling.checks import Checks
 from fusionkit.sampling.evaluator import Evaluator
+from fusionkit.sampling.flags import Flags
 
 SIGMA = 25 / 127.5
 
@@ -39,8 +39,8 @@ def noise_like(images, seed=0):
 
 
 def prior(pipeline):
-    checks = Checks()
-    evaluator = Evaluator(pipeline.parts["estimator"].built, "compact", checks)
+    flags = Flags()
+    evaluator = Evaluator(pipeline.parts["estimator"].built, "compact", flags)
     return ScenePrior(evaluator, 3, 0, pipeline.device, pipeline.dtype), evaluator
 
 

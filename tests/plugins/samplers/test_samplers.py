@@ -76,7 +76,7 @@ def sampled(
         Schedule.of(levels),
     )
     done = list(sample(run, ConstantWeights(), objective or Untouched(), sampler))
-    run.checks.verify()
+    run.flags.verify()
     return done
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from fusionkit_diffusion.compact import CompactEstimator
 from fusionkit_training.compact import evaluate
-from fusionkit_training.compact.denoising import clipped_psnr, denoised_psnr, noisy
+from fusionkit_training.compact.psnr import clipped_psnr, denoised_psnr, noisy
 from fusionkit_training.photographs import read_rgb
 from PIL import Image
 from torch import Tensor

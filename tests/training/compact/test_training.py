@@ -14,8 +14,8 @@ from fusionkit_diffusion.compact import CompactEstimator
 from fusionkit_diffusion.compact_file import read_file
 from fusionkit_diffusion.compact_network import Architecture
 from fusionkit_training.compact import train
-from fusionkit_training.compact.denoising import clipped_psnr, noisy
 from fusionkit_training.compact.muon import RMS, orthogonalised
+from fusionkit_training.compact.psnr import clipped_psnr, noisy
 from fusionkit_training.compact.round import Round
 from fusionkit_training.rounds import CHECKPOINT, LOG
 

@@ -19,7 +19,7 @@ from fusionkit.errors import UsageError
 from fusionkit.imaging import atomic_write
 
 from ..photographs import find_photographs, luma, read_rgb
-from .denoising import denoised_psnr
+from .psnr import denoised_psnr
 
 
 class Unconditional:

@@ -14,7 +14,7 @@ from fusionkit_diffusion.compact_network import Architecture, count_parameters, 
 from torch import Tensor
 
 from fusionkit.errors import UsageError
-from fusionkit.host.weights import checked_hash
+from fusionkit.host.weights_file import checked_hash
 
 from ..photographs import read_rgb
 from ..state import training_state

@@ -13,14 +13,14 @@ from fusionkit_diffusion.compact_network import PIXELWISE, Architecture, Denoise
 from torch import Tensor
 
 from fusionkit.errors import UsageError
-from fusionkit.host.weights import write_safetensors
+from fusionkit.host.weights_file import write_safetensors
 
 from .. import plan
 from ..state import by_part, check_same, follow, generator_for, training_state
 from .crops import Photographs, vary
-from .denoising import denoised_psnr
 from .muon import Muon
 from .plan import LevelWeights, Plan, draw_levels
+from .psnr import denoised_psnr
 
 EMA_DECAY = 0.999
 """Of the running average of the weights, which is what is exported."""

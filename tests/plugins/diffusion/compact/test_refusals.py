@@ -11,7 +11,7 @@ from fusionkit_diffusion.compact import CompactEstimator
 from fusionkit_diffusion.compact_file import FORMAT, describe
 
 from fusionkit.errors import UsageError
-from fusionkit.host.weights import write_safetensors
+from fusionkit.host.weights_file import write_safetensors
 
 from .tiny import TINY, denoiser, one_line, weights_file
 

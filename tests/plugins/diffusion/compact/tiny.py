@@ -9,7 +9,7 @@ from fusionkit_diffusion.compact_file import describe
 from fusionkit_diffusion.compact_network import Architecture, Denoiser
 from torch import Tensor
 
-from fusionkit.host.weights import write_safetensors
+from fusionkit.host.weights_file import write_safetensors
 
 TINY = Architecture(widths=(8, 16), blocks=1)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from fusionkit.host.weights import empty_network
+from fusionkit.host.weights_file import empty_network
 from tests.plugins.diffusion.tiny import checkpoint
 
 COMMAND = """

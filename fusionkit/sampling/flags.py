@@ -1,4 +1,4 @@
-"""Checks of what plugins return: shapes at once, values on the device until the loop ends."""
+"""Flags of what plugins return: shapes at once, values on the device until the loop ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIMPLEX_TOLERANCE = 1e-3
 """How far from 1 the weights of a pixel may sum: float32 softmax and division stay far within."""
 
 
-class Checks:
+class Flags:
     """Flags on the device, one per check, read back once.
 
     Reading a value from a GPU waits for it; a flag per tensor and one read

@@ -9,8 +9,8 @@ from fusionkit import UsageError
 from fusionkit.evaluation.cost import nfe_of, steps_at_nfe
 from fusionkit.evaluation.departures import departure, named_flags
 from fusionkit.evaluation.origins import Origins
-from fusionkit.evaluation.plan import at_same_cost, product, rungs
 from fusionkit.evaluation.study import cells_of
+from fusionkit.evaluation.variants import at_same_cost, product, rungs
 from fusionkit.recipes.finding import task_recipe
 
 REGISTRY = fusionkit.load_plugins()
