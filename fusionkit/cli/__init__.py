@@ -21,7 +21,7 @@ from ..errors import FusionkitError, FusionkitWarning, PluginError
 _LACK = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
 
 _COLLECTED_AT = 100_000
-"""New objects after which garbage is looked for, in the place of Python's 700."""
+"""New objects after which garbage is looked for, instead of Python's 700."""
 
 _HELP = """\
 usage: fusionkit COMMAND ...
@@ -46,7 +46,7 @@ examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0, 1 (something failed) or 2 (usage).
 
-    Set ``FUSIONKIT_DEBUG=1`` to get tracebacks in the place of one-line messages.
+    Set ``FUSIONKIT_DEBUG=1`` to get tracebacks instead of one-line messages.
     """
     # Threads that wait by spinning take the processor from whatever else runs: beside one busy
     # process, that made a run take more than twice as long. Read when torch is imported.

@@ -24,7 +24,7 @@ _ADDED = ("stretch",)  # numbers, which add up too
 
 
 class Parser(argparse.ArgumentParser):
-    """An argparse parser that raises UsageError, one line, in the place of printing usage."""
+    """An argparse parser that raises UsageError, one line, instead of printing usage."""
 
     def __init__(self, **keywords: Any) -> None:
         super().__init__(

@@ -61,7 +61,7 @@ def compose(
         The name of a recipe: one that comes with fusionkit (:func:`fusionkit.tasks`; default
         ``general``), or a plugin's.
     recipe
-        In its place, such a name, a TOML file, the record of a run, or a mapping of the same form.
+        Instead, such a name, a TOML file, the record of a run, or a mapping of the same form.
     estimator, weighting, objective, sampler
         A name (``"dig"``, ``"dig:dig"``), a table (``{"name": "dig", "window": 7}``; without
         a name, options for the recipe's choice), or an object that does what

@@ -59,7 +59,7 @@ def fuse(
     task, recipe, estimator, weighting, objective, registry, cache, **settings
         See :func:`fusionkit.compose` and :class:`fusionkit.Settings`.
     pipeline
-        A composed pipeline in their place, to fuse many scenes with one set of
+        A composed pipeline instead of these, to fuse many scenes with one set of
         loaded models; only ``seed`` may then be given beside it.
     on_step
         Called with every finished step.

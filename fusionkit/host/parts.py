@@ -60,7 +60,7 @@ class Fused:
         Images passed through the noise estimator, per image of the batch; smaller ones
         count by their area.
     cached
-        Those that were found in a cache in the place of being passed through it.
+        Those that were found in a cache instead of being passed through it.
     steps
         Steps run.
     target_only

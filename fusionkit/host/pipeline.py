@@ -139,7 +139,7 @@ class Pipeline:
             Called with the pixels of every part of an image that the estimator has evaluated;
             in all they are about NFE times those of the images.
         x_init
-            (B, C, H, W), the fused image at the first level, in the place of noise or of the
+            (B, C, H, W), the fused image at the first level, instead of noise or of the
             noised initial fusion: ``step.x`` of a step, with the levels from there on as
             ``sigmas``, resumes a run.
 

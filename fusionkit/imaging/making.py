@@ -197,7 +197,7 @@ def _check_hidden(name: str, mask: NDArray[np.bool_], what: str, masks: bool) ->
 
 
 def _filled(pixels: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
-    """Return the pixels with the mean of those that have a value in the place of the others."""
+    """Return the pixels with the mean of those that have a value instead of the others."""
     mean = pixels[mask].mean(axis=0, dtype=np.float64)
     filled = pixels.copy()
     filled[~mask] = np.rint(mean) if pixels.dtype.kind in "ui" else mean

@@ -62,7 +62,7 @@ def consistent_weights(weights: Tensor, window: int, power: float = 4.0) -> Tens
     w_k becomes (G w_k)^p / Σ_j (G w_j)^p, G the mean over the window: each pixel takes what most
     of its neighbours chose. This is the consistency verification of Li, Manjunath and
     Mitra, "Multisensor image fusion using the wavelet transform", Graphical Models
-    and Image Processing 57 (1995) 235-245, section 3, with weights in the place of choices.
+    and Image Processing 57 (1995) 235-245, section 3, with weights instead of choices.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def _window_sum(maps: Tensor, window: int, dim: int) -> Tensor:
     """Sum over a window (odd) around each place of one axis, over what lies inside.
 
     Sums over 2, 4, 8 ... places are made of one another: about 2 log2(window) additions a
-    pixel in the place of window, three times as fast as avg_pool2d for a window of 11.
+    pixel instead of window, three times as fast as avg_pool2d for a window of 11.
     """
     half = window // 2
     length = maps.shape[dim]

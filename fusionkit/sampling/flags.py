@@ -60,7 +60,7 @@ class Flags:
 def _span(tensor: Tensor) -> tuple[Tensor, Tensor]:
     """Return the least and the greatest value; NaN, where there is one.
 
-    Two passes that allocate nothing, in the place of flags for each value.
+    Two passes that allocate nothing, instead of flags for each value.
     """
     return tensor.amin(), tensor.amax()
 

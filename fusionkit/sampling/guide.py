@@ -50,7 +50,7 @@ class Guide:
         Whether a trajectory starts from pure noise; otherwise from the objective's initial
         fusion, noised.
     x_init
-        The image at level 0, in their place.
+        The image at level 0, instead of either.
     weighting_name, objective_name
         What messages call them.
     """

@@ -42,7 +42,7 @@ class Run:
     tile
         The side of the tiles that images are evaluated in; see ``Evaluator``.
     evaluator
-        The estimator with what it has cost already, in the place of a new one.
+        The estimator with what it has cost already, instead of a new one.
     detach
         Whether images to estimate may require a gradient, which ends there.
     """
@@ -96,7 +96,7 @@ class Run:
 
     @property
     def cached(self) -> float:
-        """Images that were found in the cache in the place of being evaluated, counted alike."""
+        """Images that were found in the cache instead of being evaluated, counted alike."""
         return 0.0 if self._cache is None else self._cache.pixels / self._unit
 
     @property

@@ -30,7 +30,7 @@ def conformance(
         The plugin's name, which is that of its entry point; or the path of an
         inline plugin file (``.py``).
     options
-        By component name, the options to build it with in the place of its
+        By component name, the options to build it with instead of its
         defaults: ``{"my-prior": {"checkpoint": "tiny.pt"}}``. Without them, a
         component that cannot be built from its defaults has its cases skipped.
     waive

@@ -133,7 +133,7 @@ class Charbonnier:
 
     which is d²/2 for small differences, so that its strength means what it means
     to ``mse``, and ε|d| for large ones: where one of many sources differs much from the
-    others (a moving object, a highlight), it is outvoted in the place of averaged in.
+    others (a moving object, a highlight), it is outvoted instead of averaged in.
     With two sources of equal weight no one can be outvoted, and the mean remains.
 
     Its proximal map is found by iteratively reweighted least squares from the

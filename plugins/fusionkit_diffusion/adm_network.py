@@ -45,7 +45,7 @@ class Architecture:
         Sizes are changed within residual blocks (``resblock_updown``), not by convolutions.
     scale_shift
         The time embedding scales and shifts the normalised activations
-        (``use_scale_shift_norm``), in the place of being added to them.
+        (``use_scale_shift_norm``), instead of being added to them.
     channels_in, channels_out
         Of the image, and of the estimate: twice as many where the variance is learned.
     """

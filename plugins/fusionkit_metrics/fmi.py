@@ -70,7 +70,7 @@ class FeatureMutualInformation(Measure):
 
 
 class WaveletMutualInformation(FeatureMutualInformation):
-    """FMI with the four bands of a wavelet transform in the place of the pixels.
+    """FMI with the four bands of a wavelet transform instead of the pixels.
 
     One level of the discrete Meyer wavelet, 61 taps, symmetric borders; the
     windows lie within the bands.

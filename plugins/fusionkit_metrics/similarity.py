@@ -134,7 +134,7 @@ class PiellaEdges(PiellaWeighted):
     Piella and Heijmans (2003) with the exponent α = 1. The edge images are, as
     in Liu's toolbox, magnitudes of Prewitt's operator; but with replicated
     borders: zeros make a frame of the strongest edges of all, which Qw's weights
-    then look at in the place of the image.
+    then look at instead of the image.
     """
 
     name = "qe"

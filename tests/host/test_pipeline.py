@@ -151,7 +151,7 @@ def test_objects_in_the_place_of_names() -> None:
         ({"task": "general", "recipe": {}}, "give a task or a recipe, not both"),
         ({"recipe": {"weighting": 3}}, "weighting must be a name or a table, not 3"),
         ({"weighting": 3}, "weighting: 3 is neither a name, a table, nor an object"),
-        ({"weighting": Fixed}, "weighting: "),  # the class in the place of an object of it
+        ({"weighting": Fixed}, "weighting: "),  # the class instead of an object of it
         ({"estimator": Fixed()}, "does what fusionkit.NoiseEstimator says"),
     ],
 )

@@ -1,4 +1,4 @@
-"""All channels fused with common weights, in the place of luminance."""
+"""All channels fused with common weights, instead of luminance."""
 
 from __future__ import annotations
 
