@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .options import NoOptions, specs
+
+if TYPE_CHECKING:
+    from .registry import Registry
 
 T = TypeVar("T", covariant=True)
 
@@ -29,11 +32,14 @@ class BuildContext:
     compile
         Whether an estimator is to compile its network, see :meth:`torch.nn.Module.compile`;
         one that did says so by an attribute ``compiled`` that is true.
+    registry
+        All components, for one that is made of others; None where it is built by itself.
     """
 
     device: str = "cpu"
     precision: str = "float32"
     compile: bool = False
+    registry: Registry | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

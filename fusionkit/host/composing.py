@@ -137,7 +137,7 @@ def compose(
     compiling = resolved.compile == "on"
     if compiling:
         check_compiler(device)
-    context = BuildContext(device, _precision(resolved, device), compiling)
+    context = BuildContext(device, _precision(resolved, device), compiling, registry)
     parts = {"estimator": part(ESTIMATOR, context)}
     if compiling and not getattr(parts["estimator"].built, "compiled", False):
         raise UsageError(

@@ -36,7 +36,7 @@ class ObserveOptions:
 def _observe(options: ObserveOptions, context: BuildContext) -> Observe:
     from .observe import Observe
 
-    return Observe(options.chains, options.guided, options.levels)
+    return Observe(options.chains, options.guided, options.levels, context.registry)
 
 
 @hookimpl

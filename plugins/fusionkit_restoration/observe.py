@@ -18,6 +18,7 @@ from fusionkit import (
     Identity,
     Prepared,
     PriorAtHand,
+    Registry,
     Sources,
     StartedObservation,
     UsageError,
@@ -66,15 +67,24 @@ class Observe(BasePreparation):
         ``"K:CHAIN"``, see :func:`fusionkit.recipes.observing.parse_observations`.
     guided, levels
         As of :func:`.splitting.restore`.
+    registry
+        Where observations are found; default: all installed plugins.
     """
 
     stage: Literal["geometry", "radiometry", "restoration"] = "restoration"
     uses_seed = True
 
-    def __init__(self, chains: Sequence[str], guided: bool = True, levels: int = 8) -> None:
+    def __init__(
+        self,
+        chains: Sequence[str],
+        guided: bool = True,
+        levels: int = 8,
+        registry: Registry | None = None,
+    ) -> None:
         self._chains = _whole(chains)
         self._guided = guided
         self._levels = levels
+        self._registry = load_plugins() if registry is None else registry
 
     def evaluations(self, sources: Sources) -> float:
         """Return the levels of every source that is spoken of; of one that is only noisy, fewer."""
@@ -127,7 +137,7 @@ class Observe(BasePreparation):
         return Prepared(prepared, self._record(found, restored), notes)
 
     def _said(self, sources: Sources) -> dict[int, Observed]:
-        registry = load_plugins()
+        registry = self._registry
         count = len(sources.pictures)
         said = {o.source: o for o in parse_observations(self._chains, count, registry)}
         for k, picture in enumerate(sources.pictures):
