@@ -88,6 +88,8 @@ def test_another_component_of_the_name_breaks_no_default(other_dig: str) -> None
     recipe = merged(base_layers(), registry).recipe
     assert recipe["weighting"]["name"] == "dig:dig"
     assert compose(registry=registry, device="cpu").parts["weighting"].table["window"] == 5
+    with pytest.raises(UsageError, match="Did you mean dig:dig or own:dig"):
+        registry.find(WEIGHTING, "dgi")
     with pytest.raises(UsageError, match="several plugins: say dig:dig or own:dig"):
         compose(weighting="dig", registry=registry, device="cpu")
 
@@ -102,6 +104,22 @@ def test_options_are_inherited_by_the_same_component_only(other_dig: str) -> Non
     without = load_plugins(inline=[other_dig], disabled=["dig"])
     bare = compose(weighting="dig", registry=without, device="cpu").parts["weighting"].table
     assert bare == own
+
+
+def test_messages_say_a_shared_name_in_full(
+    other_dig: str, pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ["run", *pair, "-o", str(tmp_path / "o.png"), "--plugin", other_dig]
+    for more, expected in (
+        (["--weighting.granularity", "image"], "give --weighting dig:dig"),
+        (["--weighting.granularity", "image"], "but weighting own:dig is selected"),
+        (["--weighting.sharpnes", "1"], "weighting own:dig has no option 'sharpnes'"),
+    ):
+        assert main([*run, "--weighting", "own:dig", *more]) == 2
+        assert expected in capsys.readouterr().err
+    assert main([*run, "--weighting", "nope"]) == 2
+    said = capsys.readouterr().err
+    assert "There are dig-residual, dig:dig, fixed, learned, own:dig, saliency." in said
 
 
 def test_a_name_that_is_not_chosen_in_the_end_is_no_error(other_dig: str) -> None:

@@ -24,7 +24,10 @@ _ADDED = ("stretch",)  # numbers, which add up too
 
 
 class Parser(argparse.ArgumentParser):
-    """An argparse parser that raises UsageError, one line, instead of printing usage."""
+    """An argparse parser that raises UsageError, one line, instead of printing usage.
+
+    In ``registry`` are the components whose options an unknown flag may mean.
+    """
 
     def __init__(self, **keywords: Any) -> None:
         super().__init__(
@@ -32,6 +35,7 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             **keywords,
         )
+        self.registry: Registry | None = None
 
     def knows(self, flag: str) -> bool:
         """Whether this is one of the parser's own flags."""
@@ -52,7 +56,8 @@ class Parser(argparse.ArgumentParser):
         """Parse, and suggest the nearest flag for one that is unknown."""
         given, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            near = near_flags(unknown[0].split("=")[0], self._option_string_actions)
+            flag = unknown[0].split("=")[0]
+            near = near_flags(flag, self._option_string_actions, self.registry)
             self.error(f"unknown argument {unknown[0]!r}.{near}")
         return given
 

@@ -69,6 +69,7 @@ class Selection:
 
     def add_flags(self, parser: Parser) -> None:
         """Add the flags that select, those of the selected components, and those of settings."""
+        parser.registry = self.registry
         _add_names(parser, self.merged)
         for provided in self.selected.values():
             add_component_flags(parser, provided, self.merged)

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from ..contract.options import specs, suggest
+from ..contract.options import did_you_mean, specs, suggest
 from ..contract.registry import Provided, Registry
 from ..errors import UsageError
+from ..recipes.finding import flags_called
 
 _NEAR = 0.75  # of 1, as difflib compares words
 
 
-def near_flags(flag: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean --X?"`` for flags that are nearly this, or begin with it."""
+def near_flags(flag: str, known: Collection[str], registry: Registry | None = None) -> str:
+    """Return ``" Did you mean --X?"`` for flags that are nearly this, or begin with it.
+
+    First those of components' options whose group was left out: of what is selected, or else,
+    with a registry, of any component.
+    """
     word = flag.lstrip("-").lower()
+    own = [other for other in known if other.endswith(f".{word}")]
+    if not own and registry is not None:
+        own = flags_called(word, registry)
+    if own:
+        return did_you_mean(own)
     words = {other.lstrip("-").lower(): other for other in known}
     near = difflib.get_close_matches(word, words, n=2, cutoff=_NEAR)
     near = near or [other for other in words if len(word) > 2 and other.startswith(word)]
-    return f" Did you mean {' or '.join(words[other] for other in near[:3])}?" if near else ""
+    return did_you_mean([words[other] for other in near[:3]])
 
 
 def refuse_unselected(
@@ -35,14 +45,14 @@ def refuse_unselected(
         if name in own:
             continue
         owners = [
-            p.component.name
+            p.called
             for p in registry.all(chosen.kind)
             if name in [spec.name for spec in specs(p.component.options)]
         ]
         if owners:
             raise UsageError(
                 f"{flag} is an option of {group} {' and '.join(owners)}, but {group} "
-                f"{chosen.component.name} is selected: give --{group} {owners[0]}, or leave it out"
+                f"{chosen.called} is selected: give --{group} {owners[0]}, or leave it out"
             )
         hint = suggest(name, own) or (f" It has {', '.join(own)}." if own else " It has none.")
-        raise UsageError(f"{group} {chosen.component.name} has no option {name!r}.{hint}")
+        raise UsageError(f"{group} {chosen.called} has no option {name!r}.{hint}")

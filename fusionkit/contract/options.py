@@ -12,7 +12,7 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,12 @@ from .optionspec import OptionSpec as OptionSpec  # who asks for specs, names th
 from .optionspec import Scalar
 
 T = TypeVar("T")
+
+_NEAR = 0.6
+"""How much of two words must agree for one to be a slip of the other, as difflib counts."""
+
+_FARTHER = 0.1
+"""By how much less another word may agree than the nearest, and still be named beside it."""
 
 _SCALARS = (bool, int, float, str, Path)
 
@@ -200,8 +206,25 @@ def _spec(field: dataclasses.Field[Any], annotation: Any, where: str) -> OptionS
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean X?"`` for the nearest known names, or ``""``."""
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f" Did you mean {' or '.join(near)}?" if near else ""
+    return did_you_mean(nearest(name, known))
+
+
+def did_you_mean(names: Sequence[str]) -> str:
+    """Return ``" Did you mean X or Y?"``, or ``""`` if there are none."""
+    return f" Did you mean {' or '.join(names)}?" if names else ""
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """Return the known names that this may be a slip of, the nearest first, and none much farther.
+
+    Examples
+    --------
+    >>> nearest("salency", ["saliency", "fixed", "dig"])
+    ['saliency']
+    """
+    near = difflib.get_close_matches(name, dict.fromkeys(known), n=3, cutoff=_NEAR)
+    shares = [difflib.SequenceMatcher(None, word, name).ratio() for word in near]
+    return [word for word, share in zip(near, shares, strict=True) if share > shares[0] - _FARTHER]
 
 
 def from_mapping(options: type[T], values: Mapping[str, Any], where: str) -> T:

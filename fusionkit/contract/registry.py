@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import FusionkitError, PluginError, PluginLoadError, UsageError
 from .component import BuildContext
 from .kind import Kind
-from .options import from_mapping, specs, suggest
+from .options import did_you_mean, from_mapping, nearest, specs, suggest
 from .stray import prints_on_stderr
 
 
@@ -36,11 +37,15 @@ class PluginInfo:
 
 @dataclass(frozen=True)
 class Provided:
-    """A component, or the record of another kind, together with the plugin that provides it."""
+    """A component, or the record of another kind, together with the plugin that provides it.
+
+    ``shares_name`` says that another plugin provides one of this kind and name.
+    """
 
     kind: Kind
     component: Any
     plugin: PluginInfo
+    shares_name: bool = False
 
     @property
     def qualified(self) -> str:
@@ -48,25 +53,26 @@ class Provided:
         return f"{self.plugin.name}:{self.component.name}"
 
     @property
+    def called(self) -> str:
+        """What a person types: the bare name, or ``provider:name`` where that is shared."""
+        return self.qualified if self.shares_name else str(self.component.name)
+
+    @property
     def label(self) -> str:
         """What messages call it."""
         plugin = f"plugin {self.plugin.name}, {self.plugin.source}"
-        return f"{self.kind.title} {self.component.name} ({plugin})"
+        return f"{self.kind.title} {self.called} ({plugin})"
 
     def make_options(self, values: Mapping[str, Any]) -> Any:
         """Validate a mapping into this component's options object."""
-        return from_mapping(
-            self.component.options, values, f"{self.kind.title} {self.component.name}"
-        )
+        return from_mapping(self.component.options, values, f"{self.kind.title} {self.called}")
 
     def refuse_unsaid(self, options: Any) -> None:
         """Raise UsageError for an option without which nothing can be built, and nobody said."""
         for spec in specs(self.component.options):
             if spec.required and getattr(options, spec.field) == spec.default:
                 flag = f"--{self.kind.group}.{spec.name} {spec.kind}"
-                raise UsageError(
-                    f"{self.kind.title} {self.component.name} needs {flag}: {spec.help}"
-                )
+                raise UsageError(f"{self.kind.title} {self.called} needs {flag}: {spec.help}")
 
     def build(self, options: Any, context: BuildContext) -> Any:
         """Build the component; anything it raises is reported in its name.
@@ -99,7 +105,11 @@ class Registry:
     def __init__(self, plugins: Iterable[PluginInfo], provided: Iterable[Provided]) -> None:
         # Of two plugins of one name, the one that is in use comes first.
         self.plugins = tuple(sorted(plugins, key=lambda p: (p.name, p.status != "loaded")))
-        self._provided = tuple(sorted(provided, key=lambda p: (p.kind.group, p.qualified)))
+        found = sorted(provided, key=lambda p: (p.kind.group, p.qualified))
+        counts = Counter((p.kind, p.component.name) for p in found)
+        self._provided = tuple(
+            replace(p, shares_name=counts[p.kind, p.component.name] > 1) for p in found
+        )
 
     def all(self, kind: Kind | None = None) -> tuple[Provided, ...]:
         """Return the components of one kind, or of all, sorted by provider and name."""
@@ -134,8 +144,11 @@ class Registry:
         if matches:
             listed = " or ".join(p.qualified for p in matches)
             raise UsageError(f"{kind.title} {name!r} is provided by several plugins: say {listed}")
-        known = [p.component.name for p in self.all(kind)] + [p.qualified for p in self.all(kind)]
-        hint = suggest(name, known) or f" There are {', '.join(sorted(set(known))) or 'none'}."
+        there = self.all(kind)
+        near = nearest(name, (p.qualified if colon else p.component.name for p in there))
+        meant = [p.called for word in near for p in self._matches(kind, word)]
+        listed = ", ".join(p.called for p in sorted(there, key=lambda p: p.called)) or "none"
+        hint = did_you_mean(meant) or f" There are {listed}."
         raise UsageError(f"unknown {kind.title} {name!r}.{hint}{self.failures()}")
 
     def named(self, kind: Kind, name: Any) -> Provided | None:
@@ -150,8 +163,8 @@ class Registry:
 
     def short_name(self, kind: Kind, full: str) -> str:
         """Return the bare name of ``provider:name``, if it means that one component."""
-        bare = full.rpartition(":")[2]
-        return bare if self.full_name(kind, bare) == full else full
+        found = self.named(kind, full)
+        return full if found is None else found.called
 
     def clashes(self) -> list[tuple[Kind, str, tuple[str, ...]]]:
         """Return the bare names that several plugins provide, each with its full names."""

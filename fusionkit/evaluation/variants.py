@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..contract.options import OptionSpec, specs, suggest, to_mapping
+from ..contract.options import OptionSpec, did_you_mean, specs, suggest, to_mapping
 from ..contract.registry import Provided, Registry
 from ..errors import UsageError
-from ..recipes.finding import RECIPE_KINDS, Layer
+from ..recipes.finding import RECIPE_KINDS, Layer, flags_called
 from ..recipes.layers import choose, choose_preparations, merge, resolve_settings
 from ..recipes.preparing import PREPARATIONS
 from ..recipes.settings import Settings
@@ -211,7 +211,9 @@ def _variant(
     for axis, text in point.items():
         spec = _SETTINGS.get(axis) if "." not in axis else _spec(axis, selected)
         if spec is None:
-            raise UsageError(f"unknown setting --{axis}.{suggest(axis, [*_SETTINGS, *_GROUPS])}")
+            own = did_you_mean(flags_called(axis, registry))
+            hint = own or suggest(axis, [*_SETTINGS, *_GROUPS])
+            raise UsageError(f"unknown setting --{axis}.{hint}")
         try:
             value = spec.parse(text)
         except ValueError as error:

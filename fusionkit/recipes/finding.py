@@ -195,6 +195,17 @@ def base_layers(
     return [default] if name is None else [default, named_recipe(name, found)]
 
 
+def flags_called(name: str, registry: Registry) -> list[str]:
+    """Return the flags of the components' options of a name: ``--sampler.eta`` of ``eta``."""
+    found = {
+        f"--{kind.group}.{name}"
+        for kind in RECIPE_KINDS
+        for provided in registry.all(kind)
+        if name in [spec.name for spec in specs(provided.component.options)]
+    }
+    return sorted(found)
+
+
 def _is_file(recipe: str | Path) -> bool:
     """Whether a recipe is given by its file rather than its name."""
     path = Path(recipe)

@@ -175,7 +175,7 @@ def choose(
     provided = registry.find(kind, name)
     choice = Choice(provided, provided.make_options(options))
     for spec in _path_specs(provided):
-        where = f"{kind.title} {provided.component.name}: {spec.name}"
+        where = f"{kind.title} {provided.called}: {spec.name}"
         verify(options.get(spec.name), where, f"--{called or kind.group}.{spec.name}")
     provided.refuse_unsaid(choice.options)
     return choice

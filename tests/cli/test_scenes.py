@@ -79,6 +79,9 @@ def test_a_name_is_offered(pair, folders, tmp_path, capsys, monkeypatch):
         ("--out", "Did you mean --output?"),
         ("-O", "Did you mean -o?"),
         ("--stackby", "Did you mean --stack-by?"),
+        ("--eta", "Did you mean --sampler.eta?"),
+        ("--granularity=image", "Did you mean --weighting.granularity?"),
+        ("--border", "Did you mean --estimator.border?"),  # of another estimator
         ("--bogus", None),
         ("--zebra=3", None),
         ("-x", None),
@@ -414,10 +417,10 @@ def test_whatever_one_scene_does_the_others_are_fused(folders, tmp_path, capsys,
 
     real = Scene.load.__func__
 
-    def load(cls, sources, settings):
+    def load(cls, sources, *how):
         if Path(sources[0]).stem == "2":
             raise ZeroDivisionError("by nothing")
-        return real(cls, sources, settings)
+        return real(cls, sources, *how)
 
     monkeypatch.setattr(Scene, "load", classmethod(load))
     assert run(*folders, "-o", tmp_path / "out") == 1
