@@ -11,6 +11,10 @@ SUBCOMMANDS = {
         "fusionkit_benchmarks.quality.command",
         "fusion quality: against truth, under noise, on published sets",
     ),
+    "degraded": (
+        "fusionkit_benchmarks.degraded.command",
+        "sources of fewer pixels, blurred, noisy, with holes: restored, and fused",
+    ),
     "speed": (
         "fusionkit_benchmarks.speed.command",
         "where the time of a fusion goes; one setting against another",

@@ -103,41 +103,39 @@ def restore(
         How many evaluations a source takes that is more than noisy; one that is takes one.
     guided
         Whether what one source shows helps the others. A source that shows the scene as it is
-        comes back unchanged in any case.
+        comes back unchanged in any case, and one that is only noisy as the prior estimates it.
     """
-    images = [guess(y, o, size) for y, o in zip(measured, observations, strict=True)]
+    images = [
+        y if shows_all(o) else guess(y, o, size)
+        for y, o in zip(measured, observations, strict=True)
+    ]
     taken = [torch.zeros_like(image) for image in images]
     plans = [levels_of(observation, levels) for observation in observations]
-    evaluations = 0
-    for k, observation in enumerate(observations):
-        if shows_all(observation):
-            images[k] = measured[k]
-    # What is only noisy first: the others are then guided by clean estimates.
-    for count in sorted({len(plan) for plan in plans} - {0}):
-        sources = [k for k, plan in enumerate(plans) if len(plan) == count]
-        z = {k: images[k] for k in sources}
-        for i in range(count):
-            detail = {k: torch.zeros_like(z[k]) for k in sources}
-            if guided:
-                detail = {k: foretold(k, measured[k], observations[k], images) for k in sources}
-            if guided and i == 0:
-                begun = [k for k in sources if not shows_all(observations[k])]
-                z |= {k: _begun(measured[k], observations[k], size, detail[k]) for k in begun}
-            left = torch.cat([z[k] - detail[k] for k in sources])
-            sigmas = [plans[k][i] for k in sources for _ in range(len(z[k]))]
-            clean = denoise(left, sigmas, count == 1).view(len(sources), *z[sources[0]].shape)
-            evaluations += len(left)
-            for k, estimate in zip(sources, clean.unbind(), strict=True):
-                images[k] = detail[k] + estimate
-                rho = (max(observations[k].sigma, ROUNDING) / plans[k][i]) ** 2
-                z[k] = observations[k].prox(images[k], measured[k], rho)
-        for k in sources:
-            if observations[k].sigma == 0:  # else the estimate, in which there is no noise
-                images[k] = z[k]
-            if guided:
-                shown = guess(observations[k].A(detail[k]), observations[k], size)
-                taken[k] = detail[k] - shown
-    return Restored(images, taken, evaluations)
+    noisy = [k for k, o in enumerate(observations) if shows_all(o) and o.sigma > 0]
+    # These first: the others are then guided by clean estimates.
+    for k in noisy:
+        images[k] = denoise(images[k], plans[k] * len(images[k]), True)
+    poor = [k for k, observation in enumerate(observations) if not shows_all(observation)]
+    z = {k: images[k] for k in poor}
+    detail = {k: torch.zeros_like(z[k]) for k in poor}
+    for i in range(levels if poor else 0):
+        if guided:
+            detail = {k: foretold(k, measured[k], observations[k], images) for k in poor}
+            if i == 0:
+                z = {k: _begun(measured[k], observations[k], size, detail[k]) for k in poor}
+        left = torch.cat([z[k] - detail[k] for k in poor])
+        sigmas = [plans[k][i] for k in poor for _ in range(len(z[k]))]
+        clean = denoise(left, sigmas, False).view(len(poor), *z[poor[0]].shape)
+        for k, estimate in zip(poor, clean.unbind(), strict=True):
+            images[k] = detail[k] + estimate
+            rho = (max(observations[k].sigma, ROUNDING) / plans[k][i]) ** 2
+            z[k] = observations[k].prox(images[k], measured[k], rho)
+    for k in poor:
+        if observations[k].sigma == 0:  # else the estimate, in which there is no noise
+            images[k] = z[k]
+        taken[k] = detail[k] - guess(observations[k].A(detail[k]), observations[k], size)
+    evaluations = len(noisy) + len(poor) * levels
+    return Restored(images, taken, evaluations * len(images[0]))
 
 
 def _begun(
