@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from ..contract.kind import Kind
 from ..contract.options import OptionSpec, specs
+from ..contract.paths import refuse_url
 from ..contract.reading import use_readers
 from ..contract.registry import Provided, Registry
 from ..errors import UsageError
@@ -158,6 +159,7 @@ def set_threads(count: int | None) -> None:
 
 
 def _folder(text: str) -> str:
+    refuse_url(text)
     if os.path.exists(text) and not os.path.isdir(text):
         raise argparse.ArgumentTypeError(f"{text} is a file: give a folder")
     return text

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..contract.reading import stem_of
 from ..errors import ImageError, UsageError
 from ..host.saving import Kept, check_place, make_folder
 from ..imaging.files import exists
@@ -123,7 +124,7 @@ def _labels(given: str | None, paths: Sequence[str]) -> list[str]:
         if len(labels) != len(paths):
             raise UsageError(f"--labels {given}: {len(labels)} labels for {len(paths)} images")
         return labels
-    stems = [Path(path).stem for path in paths]
+    stems = [stem_of(path) for path in paths]
     if len(set(stems)) == len(stems):
         return stems
     # One scene in the folders of several methods: the folder tells them apart.

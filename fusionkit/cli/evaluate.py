@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..contract.paths import refuse_url
 from ..contract.registry import Registry
 from ..errors import UsageError
 from ..host.batch import doubled_stem, find_scenes, holds_scenes, images_by_stem
@@ -181,6 +182,7 @@ def _methods(given: argparse.Namespace) -> dict[str, Path]:
 def _check_there(paths: Iterable[Path]) -> None:
     """Raise UsageError for a file that is missing: before torch is imported to measure it."""
     for path in paths:
+        refuse_url(path)
         if not path.exists():
             raise UsageError(f"{path}: there is no such file: check the path")
 

@@ -7,6 +7,7 @@ the absolute path and its SHA-256, which whoever replays the record is held to.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -33,6 +34,17 @@ def as_path(value: Any) -> Path | None:
     if not isinstance(value, (str, os.PathLike)) or "\0" in os.fspath(value):
         raise ValueError(f"expects a path, not {value!r}")
     return Path(os.path.abspath(os.path.expanduser(value)))
+
+
+def refuse_url(path: str | os.PathLike[str]) -> None:
+    """Raise UsageError for a URL, which would be taken for a folder called ``s3:``."""
+    name = os.fspath(path)
+    # As a Path has it, there is one slash.
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", name) and not os.path.lexists(name):
+        raise UsageError(
+            f"{name}: this is a URL, and files are read and written on this machine alone: "
+            "download it first, or upload afterwards"
+        )
 
 
 def said_in(folder: Path, value: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import PurePath
 
 from .reader import READER
 from .registry import Provided, Registry
@@ -56,3 +57,14 @@ def readers() -> tuple[Provided, ...]:
 def readers_of(name: str) -> list[Provided]:
     """Return the readers of files of this name, by what it ends in."""
     return [each for each in readers() if name.lower().endswith(each.component.extensions)]
+
+
+def stem_of(path: str | PurePath) -> str:
+    """Return a file's name without its extension, which of a reader's may be ``.nii.gz``."""
+    name = PurePath(path).name
+    if "." in PurePath(name).stem:  # else there is but one extension, and nobody to ask
+        ends = [end for one in readers_of(name) for end in one.component.extensions]
+        longest = max((len(end) for end in ends if name.lower().endswith(end)), default=0)
+        if 0 < longest < len(name):
+            return name[:-longest]
+    return PurePath(name).stem

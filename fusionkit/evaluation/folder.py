@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..contract.paths import refuse_url
 from ..errors import UsageError
 from ..imaging import write_text
 from .study import Study, study_of
@@ -88,6 +89,7 @@ def held(folder: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
+    refuse_url(folder)
     try:
         folder.mkdir(exist_ok=True)
         for name in ("cells", "images", "weights"):

@@ -19,7 +19,8 @@ from ..contract.kind import Kind
 from ..contract.metric import METRIC
 from ..contract.options import specs
 from ..contract.preparation import PREPARATION
-from ..contract.registry import Provided, Registry
+from ..contract.reading import readers_of
+from ..contract.registry import PluginInfo, Provided, Registry
 from ..host.fingerprint import code_of_modules, code_of_plugin, core_code
 from ..recipes.finding import RECIPE_KINDS
 from ..recipes.preparing import preparation_tables
@@ -27,7 +28,9 @@ from ..recipes.preparing import preparation_tables
 LARGE = 2**25
 """Bytes from which on a file is not read again while its size and time are what they were."""
 
-_MEASURING = tuple(f"fusionkit.evaluation.{name}" for name in ("measure", "ranges", "baselines"))
+_MEASURING = tuple(
+    f"fusionkit.evaluation.{name}" for name in ("measure", "ranges", "baselines", "window")
+)
 
 
 class Origins:
@@ -76,8 +79,11 @@ class Origins:
         }
 
     def of_sources(self, paths: Sequence[str]) -> list[str]:
-        """Return the SHA-256 of each source; ``""`` for one that cannot be read."""
-        return [self.of_file(Path(path)) for path in paths]
+        """Return the SHA-256 of each source, with the code of plugins that read such files.
+
+        It is ``""`` for one that cannot be read.
+        """
+        return [self.of_file(Path(path)) + self._readers(path) for path in paths]
 
     def of_file(self, path: Path) -> str:
         """Return the SHA-256 of a file, or of all files of a folder; ``""`` if that fails."""
@@ -96,16 +102,23 @@ class Origins:
             return ""
         return found
 
+    def _readers(self, path: str) -> str:
+        """Return what tells the readers of files of this name; ``""`` if the host reads them."""
+        return "".join(f" {self._code(reader.plugin)}" for reader in readers_of(path))
+
     def _component(self, kind: Kind, table: Mapping[str, Any]) -> dict[str, Any]:
         provided = self.registry.find(kind, str(table["name"]))
         plugin = provided.plugin
-        if plugin.name not in self._codes:
-            self._codes[plugin.name] = code_of_plugin(plugin)
         return {
             "plugin": [plugin.name, plugin.distribution, plugin.version],
-            "code": self._codes[plugin.name],
+            "code": self._code(plugin),
             "files": {name: self.of_file(path) for name, path in _option_files(provided, table)},
         }
+
+    def _code(self, plugin: PluginInfo) -> str:
+        if plugin.name not in self._codes:
+            self._codes[plugin.name] = code_of_plugin(plugin)
+        return self._codes[plugin.name]
 
 
 def key_of(*parts: Any) -> str:

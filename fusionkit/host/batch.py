@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..contract.reading import stem_of
 from ..errors import UsageError
 from ..imaging import SUPPORTED
 from ..imaging.stacks import images_in
@@ -170,7 +171,7 @@ def _paired(
     for key in dict.fromkeys(key for listing in listings for key in listing):
         found = [listing.get(key, []) for listing in listings]
         present = next(paths for paths in found if paths)
-        name = below + composed(present[0].stem)
+        name = below + composed(stem_of(present[0]))
         doubled = next((paths for paths in found if len(paths) > 1), None)
         missing = [folder for folder, paths in zip(folders, found, strict=True) if not paths]
         if doubled is not None:

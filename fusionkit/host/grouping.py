@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from ..contract.reading import stem_of
 from ..errors import UsageError
 from ..imaging.stacks import images_in
 from .listing import composed, ignores_case
@@ -72,7 +73,7 @@ def group(images: Sequence[Path], folder: str, how: Stacking = Stacking()) -> Gr
     single = [path for path in images if path not in set(stacks)]
     groups: Groups = {}
     for path in stacks:
-        _add(groups, composed(path.stem), (path,))
+        _add(groups, composed(stem_of(path)), (path,))
     for name, paths in _grouped(single, folder, how).items():
         _add(groups, name, paths)
     return groups
@@ -80,7 +81,7 @@ def group(images: Sequence[Path], folder: str, how: Stacking = Stacking()) -> Gr
 
 def scene_and_role(path: Path) -> tuple[str, str]:
     """Split ``SCENE_ROLE`` or ``SCENE-ROLE``; the role is empty where there is no such split."""
-    stem = composed(path.stem)
+    stem = composed(stem_of(path))
     scene, separator, role = stem.rpartition("_" if "_" in stem else "-")
     return (scene, role) if separator and scene and role else (stem, "")
 
@@ -117,7 +118,7 @@ def _by_name(images: Sequence[Path], numbers: bool) -> Groups:
     for path in images:
         scene, role = scene_and_role(path)
         if role.isdecimal() and not numbers:
-            scene = composed(path.stem)
+            scene = composed(stem_of(path))
         found.setdefault(scene.casefold() if folds else scene, (scene, []))[1].append(path)
     return {scene: tuple(paths) for scene, paths in found.values()}
 
@@ -181,7 +182,7 @@ def _time_taken(path: Path) -> datetime.datetime | None:
 def _named_by_first(stacks: Sequence[Sequence[Path]]) -> Groups:
     groups: Groups = {}
     for paths in stacks:
-        _add(groups, composed(paths[0].stem), tuple(paths))
+        _add(groups, composed(stem_of(paths[0])), tuple(paths))
     return groups
 
 

@@ -13,7 +13,8 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..contract.reading import readers_of
+from ..contract.paths import refuse_url
+from ..contract.reading import readers_of, stem_of
 from ..errors import UsageError
 from ..imaging import EXTENSIONS
 from .saving import is_result
@@ -80,7 +81,7 @@ def by_stem(paths: Sequence[Path]) -> dict[str, list[Path]]:
     """Return paths by stem, in Unicode's composed form."""
     found: dict[str, list[Path]] = {}
     for path in paths:
-        found.setdefault(composed(path.stem), []).append(path)
+        found.setdefault(composed(stem_of(path)), []).append(path)
     return found
 
 
@@ -115,7 +116,7 @@ def expanded(sources: Sequence[str]) -> list[str]:
     Raises
     ------
     UsageError
-        Nothing fits a pattern, or a name is empty.
+        Nothing fits a pattern, or a name is empty, or a URL.
     """
     found: list[str] = []
     for source in sources:
@@ -123,6 +124,7 @@ def expanded(sources: Sequence[str]) -> list[str]:
             raise UsageError(
                 "one of the sources is an empty name: is a variable of the shell unset?"
             )
+        refuse_url(source)
         if os.path.lexists(source) or not glob.has_magic(source):
             found.append(source)
             continue

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from ..contract.options import suggest
 from ..contract.reading import load_readers_by
 from ..contract.registry import PluginInfo, Provided, Registry
 from ..contract.stray import prints_on_stderr
-from ..errors import PluginLoadError, UsageError
+from ..errors import FusionkitWarning, PluginLoadError, UsageError
 from ..recipes import builtin
 from .collecting import Collector
 
@@ -125,6 +126,13 @@ def load_plugins(
         else:
             infos.append(candidate.info)
             provided.extend(found)
+            if candidate.entry_point is None and not found:
+                warnings.warn(
+                    f"plugin file {candidate.info.origin} provides nothing: a function marked "
+                    "@fusionkit.hookimpl, such as fusionkit_weightings, says what it adds",
+                    FusionkitWarning,
+                    stacklevel=2,
+                )
     return Registry(infos, provided)
 
 

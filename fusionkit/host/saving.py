@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..contract.paths import refuse_url
 from ..errors import UsageError
 from ..imaging.files import Part, check_destination, exists, explained, locked, part_of, sweep, utf8
 
@@ -118,6 +119,7 @@ def check_result(path: StrPath, *, overwrite: bool = False, resume: bool = False
 
 def check_place(path: StrPath) -> None:
     """Raise UsageError unless a file can be made there, in folders that are made for it."""
+    refuse_url(path)
     if os.fspath(path).endswith((os.sep, "/")):
         raise UsageError(f"{os.fspath(path)}: this names a folder: give the name of a file in it")
     place = Path(path)
@@ -150,6 +152,7 @@ def check_folder(folder: StrPath, overwrite: bool = False, beside: str | None = 
         The folder is a file, cannot be made or written to, or holds a trace and
         ``overwrite`` is false; or the trace would replace ``beside``.
     """
+    refuse_url(folder)
     place = Path(folder)
     if beside is not None and Path(beside).resolve() in [
         (place / f).resolve() for f in TRACE_FILES

@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 
+from fusionkit.contract.paths import refuse_url
 from fusionkit.contract.reading import readers
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging import _npy, _png
@@ -170,6 +171,7 @@ def _read_bytes(name: str, max_pixels: int) -> bytes:
             with enough_memory(name):
                 return file.read()
     except FileNotFoundError:
+        refuse_url(name)
         raise ImageError(f"{name}: there is no such file: check the path") from None
     except PermissionError:
         raise ImageError(f"{name}: you may not read it: check its permissions") from None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..contract.reading import stem_of
 from ..host.fusion import fuse
 from ..host.pipeline import Pipeline
 from ..host.result import Result
@@ -89,7 +90,7 @@ def source_names(sources: Sequence[Source]) -> tuple[str, ...]:
     if isinstance(sources, (str, os.PathLike)) or len(sources) == 1:
         return ()
     paths = [Path(s) if isinstance(s, (str, os.PathLike)) else None for s in sources]
-    stems = [None if path is None else path.stem for path in paths]
+    stems = [None if path is None else stem_of(path) for path in paths]
     names = [
         stem if path is None or stems.count(stem) == 1 else f"{path.absolute().parent.name}/{stem}"
         for path, stem in zip(paths, stems, strict=True)

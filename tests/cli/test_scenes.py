@@ -16,6 +16,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from fusionkit import UsageError, fuse
 from fusionkit.cli import main
 from tests.cli.test_run import fails
 
@@ -70,6 +71,39 @@ def test_a_name_is_offered(pair, folders, tmp_path, capsys, monkeypatch):
     (tmp_path / "fused.png").write_bytes(b"")
     assert fails(capsys, 2, "run", *pair).endswith("for example -o fused-2.png")
     assert fails(capsys, 2, "run", *map(str, folders)).endswith("for example -o fused")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "LEFT", "RIGHT", "-o", "s3://bucket/o.png"],
+        ["run", "s3://bucket/a.png", "RIGHT", "-o", "o.png"],
+        ["run", "LEFT", "RIGHT", "-o", "o.png", "--trace", "s3://bucket/why"],
+        ["run", "LEFT", "RIGHT", "-o", "o.png", "--cache", "s3://bucket/kept"],
+        ["run", "ir", "vi", "-o", "s3://bucket/out"],
+        ["compare", "LEFT", "RIGHT", "-o", "s3://bucket/o.png"],
+        ["compare", "LEFT", "https://bucket.org/a.png", "-o", "o.png"],
+        ["evaluate", "https://bucket.org/a.png", "--sources", "LEFT", "RIGHT"],
+        ["evaluate", "LEFT", "--sources", "s3://bucket/a.png", "RIGHT"],
+        ["ablate", "ir", "vi", "-o", "s3://bucket/study", "--baseline", "none", *QUICK],
+        ["ablate", "s3://bucket/ir", "vi", "-o", "study"],
+    ],
+)
+def test_urls_are_refused_and_make_no_folder(pair, folders, tmp_path, capsys, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    before = content(tmp_path)
+    named = {"LEFT": pair[0], "RIGHT": pair[1]}
+    code = main([named.get(word, word) for word in words])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert code in (1, 2)
+    assert re.search("error: .*(s3|https):/.*: this is a URL", line)
+    assert content(tmp_path) == before
+    assert not list(tmp_path.glob("*:"))
+
+
+def test_urls_are_refused_in_python(pair):
+    with pytest.raises(UsageError, match=r"s3://bucket/a\.png: this is a URL"):
+        fuse([pair[0], "s3://bucket/a.png"], estimator="gaussian")
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,32 @@ def bench(tmp_path: Path, scenes: Path) -> Bench:
     return Bench(tmp_path, scenes)
 
 
+def test_another_reader_of_the_sources_is_another_source(bench, scenes, tmp_path):
+    for path in scenes.glob("*.png"):
+        path.with_suffix(".grey").write_bytes(np.asarray(Image.open(path)).tobytes())
+        path.unlink()
+    reader = tmp_path / "grey.py"
+    code = """
+import numpy as np
+from fusionkit import Reader, hookimpl
+
+def read(data, name):
+    return np.frombuffer(data, np.uint8).reshape(20, 24) // {}
+
+@hookimpl
+def fusionkit_readers():
+    return [Reader("grey", "bytes in rows", (".grey",), read)]
+"""
+    reader.write_text(code.format(1))
+    flags = ["--plugin", str(reader)]
+    assert bench.run(*flags) == 2
+    bright = bench.values()
+    assert bench.run(*flags) == 0
+    reader.write_text(code.format(2))
+    assert bench.run(*flags) == 2
+    assert all(dark < 0.6 * before for dark, before in zip(bench.values(), bright, strict=True))
+
+
 def test_nothing_is_run_twice(bench):
     assert bench.run() == 2
     assert bench.run() == 0

@@ -531,7 +531,7 @@ def test_misses_suggest(make: Make) -> None:
     for wrong in ("salency", "maker:salency", "makr:saliency"):
         with pytest.raises(UsageError, match=r"Did you mean .*saliency"):
             registry.find(WEIGHTING, wrong)
-    with pytest.raises(UsageError, match=r"There are maker:saliency, saliency\."):
+    with pytest.raises(UsageError, match=r"There are saliency\."):
         registry.find(WEIGHTING, "q")
     with pytest.raises(UsageError, match=r"unknown objective 'saliency'.* none\."):
         registry.find(OBJECTIVE, "saliency")
@@ -592,6 +592,13 @@ INLINE = """
 
 
 @pytest.mark.usefixtures("make")
+def test_a_file_that_provides_nothing_is_told(tmp_path) -> None:
+    file = tmp_path / "empty.py"
+    file.write_text("import fusionkit\n")
+    with pytest.warns(FusionkitWarning, match="empty.py provides nothing: a function marked"):
+        load_plugins(entry_points=[], inline=[str(file)])
+
+
 def test_an_inline_file_is_a_plugin(tmp_path: Path) -> None:
     file = tmp_path / "my-plugin.py"
     file.write_text(_dedent(INLINE))

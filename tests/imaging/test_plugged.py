@@ -17,6 +17,7 @@ import fusionkit
 from fusionkit import Decoded, ImageError, Reader, load_plugins
 from fusionkit.cli import main
 from fusionkit.contract import reading
+from fusionkit.host.batch import find_scenes
 from fusionkit.host.listing import images_of
 from fusionkit.imaging import read_picture
 from fusionkit.imaging.sources import source_picture
@@ -197,6 +198,25 @@ def test_run_takes_such_a_file_beside_others(
     capsys.readouterr()
     assert main([*asked, "--overwrite"]) == 2
     assert "scan.xyz: the content is no image" in capsys.readouterr().err
+
+
+def test_the_stem_ends_before_the_whole_extension(
+    plugin: str, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    for path, stem in {
+        "a/07.XYZ.gz": "07",
+        "a/07.v2.xyz": "07.v2",
+        "07.v2.png": "07.v2",
+        "x.gz": "x",
+        ".xyz.gz": ".xyz",  # nothing would be left
+    }.items():
+        assert reading.stem_of(path) == reading.stem_of(Path(path)) == stem
+    scan, other = tmp_path / "a" / "07.xyz.gz", tmp_path / "b" / "07.png"
+    for path in (scan, other):
+        path.parent.mkdir()
+    write_xyz(scan, pixels)
+    Image.fromarray(pixels).save(other)
+    assert find_scenes([scan.parent, other.parent]).of_files().found == {"07": (scan, other)}
 
 
 def test_plugins_tells_what_they_read(plugin: str, capsys: pytest.CaptureFixture[str]) -> None:
