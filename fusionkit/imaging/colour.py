@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fusionkit.contract.preparation import Sources
 from fusionkit.errors import ImageError, UsageError
+from fusionkit.imaging.exposures import DARK, are_exposures, headroom
 from fusionkit.imaging.geometry import check_same_size
 from fusionkit.imaging.masks import filled
 from fusionkit.imaging.picture import Picture
@@ -25,11 +26,9 @@ from fusionkit.imaging.values import bands
 CHROMA_RULES = ("auto", "weights", "distance", "none")
 """What ``--chroma`` accepts beside a source number."""
 
-# Where a channel begins to count less, and where it counts as clipped: the ringing of a JPEG
-# around white stays above. A clipped channel keeps a little say, for where all are clipped.
-_BRIGHT, _CLIPPED, _LEAST_SAY = 0.9, 0.98, 1e-3
 _LEAST_WEIGHT = 1e-9  # of a source that shows the scene, beside those that do not
-_EXPOSURES = 0.9  # frames of one exposure differ by a few percent, a third of a stop by more
+_MOST_GAIN = 8.0  # of the colour of a darker frame
+_SAY_OF_ALL = 0.1  # of a frame that does not count where the fused luma comes from
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +51,8 @@ class ColourPlan:
     offsets : mapping of int to array of float32, (H, W, 3)
         RGB - Y of the sources, counted from 0, that give chroma.
     exposures : bool
-        Whether these differ in exposure: in mean luma, by more than a tenth.
+        Whether these are exposures of one scene: they differ in mean luma, by more than a tenth,
+        and are correlated where neither is dark or clipped.
     shown : array of bool, (K, H, W), or None
         Where each source shows the scene; None where all do everywhere.
     """
@@ -95,7 +95,7 @@ class ColourPlan:
             return fused
         if not self.offsets:
             return np.repeat(fused[..., np.newaxis], 3, axis=-1)
-        return into_gamut(fused, self._offset(weights))
+        return into_gamut(fused, self._offset(fused, weights))
 
     def of(self, sources: Sources) -> ColourPlan:
         """Return the plan for the same sources prepared: it is decided as for those read."""
@@ -123,10 +123,15 @@ class ColourPlan:
             "profile": None if self.icc is None else described(self.icc),
         }
 
-    def _offset(self, weights: NDArray[Any] | None) -> NDArray[np.float64]:
-        """Combine the sources' chroma offsets; (H, W, 3)."""
+    def _offset(
+        self, fused: NDArray[np.float64], weights: NDArray[Any] | None
+    ) -> NDArray[np.float64]:
+        """Combine the sources' chroma offsets for the fused luma; (H, W, 3)."""
         offsets = np.stack(list(self.offsets.values()), dtype=np.float64)
         shares = self._shares(offsets, weights)
+        if self.exposures:
+            luma = self.luma[list(self.offsets)].astype(np.float64)
+            shares = shares * np.minimum(fused / np.maximum(luma, DARK), _MOST_GAIN)
         combined: NDArray[np.float64] = (shares[..., np.newaxis] * offsets).sum(axis=0)
         return combined
 
@@ -137,24 +142,23 @@ class ColourPlan:
         givers = list(self.offsets)
         if len(givers) == 1:
             return np.ones(offsets.shape[:3])
-        say = headroom(self.luma[givers][..., np.newaxis] + offsets)
+        luma = self.luma[givers].astype(np.float64)
+        say = headroom(luma[..., np.newaxis] + offsets)
         if self.shown is not None:
             say = say * self.shown[givers]
-        distance = np.stack([chroma_distance(offset) for offset in offsets])
-        by_distance = _normalised(say * distance)
+        if self.chroma == "distance" and not self.exposures:
+            return _normalised(say * np.stack([chroma_distance(offset) for offset in offsets]))
         if self.chroma == "distance":
-            return by_distance
+            return _normalised(say * np.maximum(luma, DARK) ** 2)
         if weights is None or weights.shape != self.luma.shape:
             raise ValueError(f"chroma by weights needs weights of shape {self.luma.shape}")
         weighed = weights[givers].astype(np.float64)
         if self.shown is not None:
             weighed = np.maximum(weighed, _LEAST_WEIGHT) * self.shown[givers]
-        by_weights = _normalised(weighed)
         if not self.exposures:
-            return by_weights
-        kept = say * by_weights
-        lost: NDArray[np.float64] = 1 - kept.sum(axis=0)
-        return kept + lost * by_distance
+            return _normalised(weighed)
+        # The same light, brighter: all tell the same colour, the brightest with the least noise.
+        return _normalised(say * np.maximum(luma, DARK) ** 2 * (_normalised(weighed) + _SAY_OF_ALL))
 
 
 def plan_colour(
@@ -169,8 +173,9 @@ def plan_colour(
     chroma : str
         ``"auto"``: one colour source gives its chroma, several share by the fusion weights.
         ``"weights"``: by the fusion weights, renormalised over the colour sources.
-        ``"distance"``: by each source's distance from neutral, pixel by pixel, as is usual
-        for multi-exposure fusion. ``"none"``: grey output. ``"1"`` to ``"K"``: that source's.
+        ``"distance"``: by each source's distance from neutral, pixel by pixel. Exposures of one
+        scene share by how far they are from clipping and from black, and with ``"weights"`` by
+        these too; their chroma is scaled to the fused luma. ``"none"``: grey output. ``"1"`` to ``"K"``: that source's.
         For the first two, a source that is only tinted (`Picture.is_tinted`) counts as grey,
         unless all are.
         With grey content only, the first three fuse grey and keep the richest stored layout.
@@ -210,8 +215,7 @@ def plan_colour(
         for source, offset in offsets.items():
             offset[~shown[source]] = 0
     described_by = [pictures[source] for source in givers] or list(pictures)
-    means = [float(luma[source].mean()) for source in givers]
-    exposures = bool(means) and min(means) < _EXPOSURES * max(means)
+    exposures = are_exposures(luma[givers])
     icc = _shared_icc(described_by, layout)
     return ColourPlan(luma, kind, rule, layout, icc, offsets, exposures, shown)
 
@@ -266,28 +270,6 @@ def chroma_offset(rgb: NDArray[Any]) -> NDArray[np.float32]:
     """RGB - Y of (H, W, 3), on the scale of the input."""
     offset: NDArray[np.float32] = (rgb - luma_of(rgb)[..., np.newaxis]).astype(np.float32)
     return offset
-
-
-def headroom(rgb: NDArray[Any]) -> NDArray[np.float64]:
-    """How far sources are from clipping, relative to the one that is farthest.
-
-    A channel counts fully up to 0.9, and linearly less from there to a thousandth at 0.98. A
-    pixel is the product of its channels: two that are clipped are worse than one.
-
-    Parameters
-    ----------
-    rgb : array, (K, H, W, 3)
-        In [0, 1].
-
-    Returns
-    -------
-    array of float64, (K, H, W)
-        In (0, 1], 1 for the source that is clipped least.
-    """
-    room = np.clip((_CLIPPED - rgb.astype(np.float64)) / (_CLIPPED - _BRIGHT), _LEAST_SAY, 1.0)
-    product = room.prod(axis=-1)
-    relative: NDArray[np.float64] = product / product.max(axis=0)
-    return relative
 
 
 def _normalised(say: NDArray[np.float64]) -> NDArray[np.float64]:

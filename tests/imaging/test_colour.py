@@ -19,7 +19,8 @@ from fusionkit.imaging import (
     read_picture,
     values,
 )
-from fusionkit.imaging.colour import chroma_distance, headroom, into_gamut
+from fusionkit.imaging.colour import chroma_distance, into_gamut
+from fusionkit.imaging.exposures import headroom
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -137,12 +138,9 @@ def test_weights_are_renormalised_over_the_colour_sources(photos):
     plan = plan_colour([picture(p) for p in photos])
     weights = np.zeros((3, 64, 80))
     weights[0], weights[2] = 0.1, 0.9
-    # The grey source has the larger weight, and still all the chroma is that of source 1, but
-    # where that is nearly clipped: the other is darker.
-    result = plan.attach(plan.luma[0], weights)
-    unclipped = photos[0].max(-1) <= 0.9 * 255
-    assert unclipped.mean() > 0.8
-    np.testing.assert_allclose(result[unclipped], photos[0][unclipped] / 255, atol=1e-6)
+    # The grey source has the larger weight, and still all the chroma is that of source 1.
+    assert not plan.exposures  # one is brighter, but they do not show the same
+    np.testing.assert_allclose(plan.attach(plan.luma[0], weights), photos[0] / 255, atol=1e-6)
 
 
 def test_colour_sources_without_weight_share_equally(photos):
@@ -155,14 +153,15 @@ def test_colour_sources_without_weight_share_equally(photos):
 
 
 def test_distance_prefers_the_more_colourful():
-    vivid, dull = np.full((2, 2, 3), (200, 100, 100)), np.full((2, 2, 3), (120, 100, 100))
+    # Of one luma: frames that differ in it are exposures, of which all know the colour.
+    vivid, dull = np.full((2, 2, 3), (200, 100, 100)), np.full((2, 2, 3), (150, 121, 121))
     pictures = [picture(p.astype(np.uint8)) for p in (vivid, dull)]
     plan = plan_colour(pictures, "distance")
     result = plan.attach(np.full((2, 2), 0.5))[0, 0] - 0.5
     d1, d2 = (p[0, 0] / 255 - p[0, 0] @ LUMA / 255 for p in (vivid, dull))
     n1, n2 = (chroma_distance(d[None, None])[0, 0] for d in (d1, d2))
-    assert n1 == pytest.approx(5 * n2)
-    np.testing.assert_allclose(result, (5 * d1 + d2) / 6, atol=1e-6)
+    assert n1 > 3 * n2
+    np.testing.assert_allclose(result, (n1 * d1 + n2 * d2) / (n1 + n2), atol=1e-6)
 
 
 def test_distance_where_all_are_neutral():
@@ -244,6 +243,34 @@ def test_where_all_are_clipped_the_least_clipped_has_its_say(chroma):
     weights[0] = 1
     result = plan.attach(np.full((4, 4), 0.6), weights)
     assert hue_error(result, one.pixels / 65535).max() < 0.5
+
+
+@pytest.mark.parametrize("chroma", ["weights", "distance"])
+@pytest.mark.parametrize("chosen", [0, 1])
+def test_exposures_agree_on_colour(photos, chroma, chosen):
+    """A dark frame tells the hue and the saturation of a bright one, whichever is fused from."""
+    light = photos[0] / 255 * 0.7
+    frames = [picture((light * gain * 255).astype(np.uint8)) for gain in (0.2, 1.0)]
+    plan = plan_colour(frames, chroma)
+    assert plan.exposures
+    weights = np.zeros((2, 64, 80))
+    weights[chosen] = 1
+    bright = plan.attach(plan.luma[1], weights)
+    assert np.sqrt(np.square(bright - light).mean()) < 0.01
+    dark = plan.attach(plan.luma[0], weights)
+    assert np.sqrt(np.square(dark - light * 0.2).mean()) < 0.01
+
+
+def test_the_brightest_frame_that_holds_it_gives_the_colour():
+    """Colour of a nearly black frame is noise: patches of grey in a dark door, before."""
+    rng = np.random.default_rng(0)
+    door = np.broadcast_to((0.25, 0.1, 0.05), (40, 40, 3)) + 0.02 * rng.random((40, 40, 1))
+    black = np.rint(door * 0.04 * 255 + rng.random((40, 40, 3)))
+    frames = [picture(black.astype(np.uint8)), picture(np.rint(door * 255).astype(np.uint8))]
+    plan = plan_colour(frames)
+    weights = rng.integers(0, 2, (1, 40, 40)).astype(float)
+    result = plan.attach(plan.luma[1], np.concatenate([weights, 1 - weights]))
+    assert np.abs(result - door).max() < 0.02
 
 
 def test_say_is_lost_gradually():
