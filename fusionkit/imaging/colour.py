@@ -175,7 +175,8 @@ def plan_colour(
         ``"weights"``: by the fusion weights, renormalised over the colour sources.
         ``"distance"``: by each source's distance from neutral, pixel by pixel. Exposures of one
         scene share by how far they are from clipping and from black, and with ``"weights"`` by
-        these too; their chroma is scaled to the fused luma. ``"none"``: grey output. ``"1"`` to ``"K"``: that source's.
+        these too; their chroma is scaled to the fused luma. ``"none"``: grey output. ``"1"`` to
+        ``"K"``: that source's.
         For the first two, a source that is only tinted (`Picture.is_tinted`) counts as grey,
         unless all are.
         With grey content only, the first three fuse grey and keep the richest stored layout.
