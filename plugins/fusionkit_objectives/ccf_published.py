@@ -17,7 +17,8 @@ FIDELITY = NAMES.index("mse")
 """The condition that takes part in every step, once for each one that is chosen."""
 
 SCALES = (1.0, 2.0, 2.0, 8.0, 8 / 3, 1.0, 8.0, 1.0)
-"""Released losses in units of ours: no halves, bands of an orthonormal transform, Sobel's sum."""
+"""Released losses in units of ours, in the order of ``NAMES``: without halves; of the bands of an
+orthonormal transform, the high ones averaged; EI of Sobel's sum. Edges are of another kernel."""
 
 TINY = 1e-6
 """Of a loss; far below what counts."""
