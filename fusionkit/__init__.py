@@ -71,17 +71,34 @@ if TYPE_CHECKING:
         from_epsilon,
         from_velocity,
     )
+    from .contract.chain import (
+        Chain,
+        start_chain,
+    )
     from .host.composing import compose
     from .host.fusion import fuse, fuse_batch
     from .host.parts import Fused
     from .host.pipeline import Pipeline
     from .host.result import Result
+    from .host.weights_file import (
+        check_tensors,
+        checked_file,
+        checked_hash,
+        damaged,
+        empty_network,
+        read_safetensors,
+        write_safetensors,
+    )
     from .imaging.decoded import Decoded
     from .imaging.noise import estimated_noise, noise_note, seen_noise
     from .ops.borders import mirrored_index
     from .ops.channels import distinct, weighted_sum
     from .ops.windows import box_mean, consistent_weights, image_mean, raised
     from .recipes.finding import tasks
+    from .recipes.observing import (
+        Observed,
+        parse_observations,
+    )
     from .recipes.settings import Settings
     from .sampling.evaluator import denoised
     from .sampling.guide import SampledStep
@@ -89,6 +106,17 @@ if TYPE_CHECKING:
 
 # Imported when first asked for: most of these need torch, or files of the package.
 _LATER = {
+    "start_chain": "contract.chain",
+    "Chain": "contract.chain",
+    "Observed": "recipes.observing",
+    "parse_observations": "recipes.observing",
+    "check_tensors": "host.weights_file",
+    "checked_file": "host.weights_file",
+    "checked_hash": "host.weights_file",
+    "damaged": "host.weights_file",
+    "empty_network": "host.weights_file",
+    "read_safetensors": "host.weights_file",
+    "write_safetensors": "host.weights_file",
     "Decoded": "imaging.decoded",
     "estimated_noise": "imaging.noise",
     "noise_note": "imaging.noise",
@@ -145,6 +173,7 @@ __all__ = [
     "BaseSampler",
     "BaseWeighting",
     "BuildContext",
+    "Chain",
     "Command",
     "Component",
     "Decoded",
@@ -161,6 +190,7 @@ __all__ = [
     "NoiseEstimator",
     "Objective",
     "Observation",
+    "Observed",
     "Pipeline",
     "PluginError",
     "PluginInfo",
@@ -190,11 +220,16 @@ __all__ = [
     "Weighting",
     "__version__",
     "box_mean",
+    "check_tensors",
+    "checked_file",
+    "checked_hash",
     "compose",
     "consistent_weights",
+    "damaged",
     "denoised",
     "deprecated",
     "distinct",
+    "empty_network",
     "estimated_noise",
     "from_azula",
     "from_deepinv",
@@ -209,12 +244,16 @@ __all__ = [
     "mirrored_index",
     "noise_note",
     "option",
+    "parse_observations",
     "proximal_weights",
     "raised",
+    "read_safetensors",
     "seen_noise",
+    "start_chain",
     "tasks",
     "trace",
     "weighted_sum",
+    "write_safetensors",
 ]
 
 

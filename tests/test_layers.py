@@ -89,3 +89,24 @@ def test_files_are_read_in_one_sitting() -> None:
     files = [*(path for _, path in modules()), *packages]
     lengths = {str(path): len(path.read_text("utf-8").splitlines()) for path in files}
     assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
+
+
+PUBLIC = {"fusionkit", "fusionkit.imaging", "fusionkit.ops", "fusionkit.testing"}
+"""What plugins may import: the modules of the reference."""
+
+
+def test_plugins_import_what_is_public():
+    others = {}
+    for path in sorted((ROOT.parent / "plugins").rglob("*.py")):
+        if "tests" in path.parts:  # which try the command line
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module or ""]
+            ours = {name for name in names if name.split(".")[0] == "fusionkit"} - PUBLIC
+            if ours:
+                others.setdefault(str(path), set()).update(ours)
+    assert others == {}
+    nav = (ROOT.parent / "mkdocs.yml").read_text("utf-8")
+    assert all(f"reference/{name}.md" in nav for name in PUBLIC)

@@ -146,7 +146,9 @@ class Registry:
             raise UsageError(f"{kind.title} {name!r} is provided by several plugins: say {listed}")
         there = self.all(kind)
         near = nearest(name, (p.qualified if colon else p.component.name for p in there))
-        meant = [p.called for word in near for p in self._matches(kind, word)]
+        meant = near
+        if not colon:
+            meant = [p.called for word in near for p in self._matches(kind, word)]
         listed = ", ".join(p.called for p in sorted(there, key=lambda p: p.called)) or "none"
         hint = did_you_mean(meant) or f" There are {listed}."
         raise UsageError(f"unknown {kind.title} {name!r}.{hint}{self.failures()}")

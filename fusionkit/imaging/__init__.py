@@ -3,7 +3,7 @@
 from fusionkit.imaging._encode import FORMATS
 from fusionkit.imaging._sniff import EXTENSIONS, SUPPORTED
 from fusionkit.imaging.alpha import common_alpha
-from fusionkit.imaging.colour import CHROMA_RULES, ColourPlan, chroma_offset, plan_colour
+from fusionkit.imaging.colour import CHROMA_RULES, ColourPlan, chroma_offset, luma_of, plan_colour
 from fusionkit.imaging.files import atomic_write, check_destination, write_text
 from fusionkit.imaging.geometry import check_same_size, on_one_grid, orientation_notes
 from fusionkit.imaging.making import picture_from_array
@@ -52,6 +52,7 @@ __all__ = [
     "held",
     "in_one_profile",
     "left_to_one",
+    "luma_of",
     "noise_note",
     "on_one_grid",
     "orientation_notes",

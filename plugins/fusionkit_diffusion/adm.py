@@ -9,9 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fusionkit import DiscretePrior
-from fusionkit.errors import UsageError
-from fusionkit.host.weights_file import checked_file, checked_hash, empty_network
+from fusionkit import DiscretePrior, UsageError, checked_file, checked_hash, empty_network
 
 from .adm_network import GROUPS, ADMNetwork, Architecture
 from .schedules import linear_alpha_bar

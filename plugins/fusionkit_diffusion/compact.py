@@ -7,8 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fusionkit import Prior
-from fusionkit.host.weights_file import checked_file, checked_hash, empty_network
+from fusionkit import Prior, checked_file, checked_hash, empty_network
 
 from .compact_file import architecture_of, check_weights, read_file
 from .compact_network import Denoiser, forward_flops

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from fusionkit.errors import UsageError
-from fusionkit.host.weights_file import check_tensors, checked_file, empty_network, read_safetensors
+from fusionkit import UsageError, check_tensors, checked_file, empty_network, read_safetensors
 
 from .compact_network import Architecture, Network
 

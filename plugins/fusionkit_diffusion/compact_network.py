@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
-from fusionkit.host.weights_file import empty_network
+from fusionkit import empty_network
 
 FEATURES = 7
 """Numbers that tell the network the noise level."""

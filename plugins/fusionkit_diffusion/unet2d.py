@@ -10,9 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from fusionkit import DiscretePrior
-from fusionkit.errors import UsageError
-from fusionkit.host.weights_file import checked_hash
+from fusionkit import DiscretePrior, UsageError, checked_hash
 
 from .unet2d_config import ModelFolder, read_folder
 

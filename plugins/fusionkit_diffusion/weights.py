@@ -10,8 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fusionkit.errors import UsageError
-from fusionkit.host.weights_file import damaged, read_safetensors
+from fusionkit import UsageError, damaged, read_safetensors
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:

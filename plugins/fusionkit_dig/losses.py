@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fusionkit import box_mean
-from fusionkit.ops.similarity import ssim_map
+from fusionkit.ops import ssim_map
 
 LossMap = Callable[[Tensor, Tensor], Tensor]
 

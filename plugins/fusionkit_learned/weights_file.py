@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fusionkit.errors import UsageError
-from fusionkit.host.weights_file import (
+from fusionkit import (
+    UsageError,
     check_tensors,
     checked_file,
     checked_hash,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fusionkit.ops.similarity import ssim_map
+from fusionkit.ops import ssim_map
 
 from .filters import box, gaussian, gradients, smooth
 from .measure import Local, Measure, mean, weighted_mean

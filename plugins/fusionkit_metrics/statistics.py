@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fusionkit.ops.similarity import MOST, psnr
+from fusionkit.ops import MOST, psnr
 
 from .filters import gradients
 from .measure import Local, Pixelwise, mean

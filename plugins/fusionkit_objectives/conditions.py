@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from fusionkit import box_mean, image_mean
-from fusionkit.ops.similarity import ssim_map
+from fusionkit.ops import ssim_map
 
 from .differences import gradient
 

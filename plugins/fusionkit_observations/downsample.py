@@ -9,8 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fusionkit import BaseObservation, StartedObservation, UsageError
-from fusionkit.contract.chain import Chain
+from fusionkit import BaseObservation, Chain, StartedObservation, UsageError
 
 from .blur import Blur
 from .psf import PSF

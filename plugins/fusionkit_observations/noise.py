@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fusionkit import Identity, box_mean
-from fusionkit.imaging.noise import LEAST_NOISE, estimated_noise
+from fusionkit.imaging import LEAST_NOISE, estimated_noise
 
 _WINDOW = 5  # of the mean that brightness is taken from, so that it is not that of the noise
 _ROUNDING = 1 / math.sqrt(12)  # of a grey level

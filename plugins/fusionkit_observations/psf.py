@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.errors import UsageError
+from fusionkit import UsageError
 from fusionkit.imaging import read_picture
 
 PSF = NDArray[np.float64]

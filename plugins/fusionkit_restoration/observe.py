@@ -16,6 +16,7 @@ from fusionkit import (
     BasePreparation,
     BuildContext,
     Identity,
+    Observed,
     Prepared,
     PriorAtHand,
     Registry,
@@ -23,11 +24,10 @@ from fusionkit import (
     StartedObservation,
     UsageError,
     load_plugins,
+    parse_observations,
+    start_chain,
 )
-from fusionkit.contract.chain import start_chain
-from fusionkit.imaging.colour import luma_of
-from fusionkit.imaging.picture import Picture
-from fusionkit.recipes.observing import Observed, parse_observations
+from fusionkit.imaging import Picture, luma_of
 
 from .guesses import guess
 from .splitting import Restored, restore
