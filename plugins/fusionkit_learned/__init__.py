@@ -28,6 +28,12 @@ class LearnedOptions:
         minimum=0,
         maximum=1e3,
     )
+    dig: float = option(
+        0.0,
+        "The power of DIG's gains that scores are multiplied by; 0 asks no prior.",
+        minimum=0,
+        maximum=1e3,
+    )
 
     def __post_init__(self) -> None:
         if self.sha256 and not re.fullmatch("[0-9a-fA-F]{64}", self.sha256):
@@ -43,6 +49,7 @@ def _learned(options: LearnedOptions, context: BuildContext) -> Learned:
         options.checkpoint,
         sha256=options.sha256,
         sharpness=options.sharpness,
+        dig=options.dig,
         device=context.device,
         precision=context.precision,
     )
@@ -54,8 +61,7 @@ def fusionkit_weightings() -> Iterable[Component[Weighting]]:
     return [
         Component(
             "learned",
-            "a small network, trained where the right answer is known: weights from sources, "
-            "clean estimate and noise level",
+            "a small network, trained on focus stacks whose right answer is known",
             _learned,
             LearnedOptions,
             frozenset({SOURCE_SYMMETRIC}),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from itertools import product
 from pathlib import Path
 
 import torch
+from fusionkit_dig.dig import Dig
 from torch import Tensor
 
 from fusionkit import Run, StartedWeighting, Step, mirrored_index
@@ -14,16 +17,32 @@ from .weights_file import network_from, read_file
 
 SHIPPED = Path(__file__).with_name("learned.safetensors")
 
-SHIPPED_SHA256 = "7639072542740a3e224f9516e0fafc13ac7961230d00edbc766f9685f64b3d01"
+SHIPPED_SHA256 = "1705d071e2295b765f6ec6c70b66d7a0861135c38e0d451ed2f30286ffe846a2"
 """Of the weights that come with fusionkit (docs/learned.md)."""
+
+TILE = 2**23
+"""About how many pixels of all sources are weighed at once, which takes about a gigabyte."""
+
+LEAST_SIDE = 256
+"""No tile is smaller, however many sources there are."""
+
+MARGIN = 192
+"""What the network sees beyond a tile, in pixels; a multiple of 32. What lies further away has some
+influence on flat parts, which may so be weighed otherwise than without tiles."""
+
+DIG_WINDOW = 9
+"""Side of the window that gains are averaged over, as in the recipe of focus stacks."""
+
+LEAST_GAIN = 1e-6
+"""Added to the shares of the gains, so that they do not overrule the network altogether."""
 
 
 class Learned:
     """Weigh each source by the score that a network gives it: w = softmax over the sources.
 
-    The network looks at the luma (mean over channels) of each source, of the mean of all and
-    of the fused image's clean estimate x0, and is told the noise level, by :mod:`.network`. It
-    holds nothing of a run: the same step has the same weights.
+    The network looks at the luma (mean over channels) of all sources, by :mod:`.network`, and at
+    nothing else: one weighting for all steps, and no evaluation of the prior. What the prior
+    knows besides can be added, w_k ∝ exp(s_k) DIG_k^d: see ``dig``.
 
     Parameters
     ----------
@@ -34,9 +53,12 @@ class Learned:
         The hash that ``file`` must have; empty for any.
     sharpness
         A factor of the scores.
+    dig
+        d, the power of each source's information gain from the run's first level on
+        (:class:`fusionkit_dig.dig.Dig`) that its weight is multiplied by; 0 for none.
     device, precision
         As of :class:`fusionkit.BuildContext`. The network is computed in float64 under
-        ``float64`` and otherwise in float32: in a run it is a hundredth of the estimator's cost.
+        ``float64`` and otherwise in float32.
 
     Attributes
     ----------
@@ -46,7 +68,7 @@ class Learned:
         What the file says of itself: data, recipe, licence.
     """
 
-    uses_trajectory = True
+    uses_trajectory = False
 
     def __init__(
         self,
@@ -54,6 +76,7 @@ class Learned:
         *,
         sha256: str = "",
         sharpness: float = 1.0,
+        dig: float = 0.0,
         device: str = "cpu",
         precision: str = "float32",
     ) -> None:
@@ -67,39 +90,52 @@ class Learned:
         self._network.requires_grad_(False)
         self._dtype = dtype
         self.sharpness = sharpness
+        self.gains = Dig(dynamic=False, scale=dig, window=DIG_WINDOW) if dig else None
+        self.levels = "first" if dig else "none"
 
     def start(self, run: Run) -> StartedWeighting:
-        """Begin a run; every step is weighed by itself."""
+        """Begin a run: weigh its sources, once for all steps."""
+        weights = self.weigh(run.sources)
+        if self.gains is None:
+            return lambda step: weights
+        gains = self.gains.start(run)
 
         def weigh(step: Step) -> Tensor:
-            return self.weigh(run.sources, step.x0, step.sigma)
+            both = weights * (gains(step) + LEAST_GAIN)
+            return both / both.sum(0)
 
         return weigh
 
     @torch.no_grad()
-    def weigh(self, sources: Tensor, x0: Tensor, sigma: float) -> Tensor:
+    def weigh(self, sources: Tensor) -> Tensor:
         """Return weights (K, B, 1, H, W) of sources (K, B, C, H, W) in [-1, 1].
 
-        Parameters
-        ----------
-        sources
-            Of any size; they are mirrored past their border as far as the network needs.
-        x0
-            The clean estimate of the fused image, (B, C, H, W).
-        sigma
-            The noise level s/a that it is of.
+        Images of any size will do. Large ones are weighed tile by tile.
         """
-        height, width = x0.shape[-2:]
+        luma = sources.mean(-3, keepdim=True).to(self._dtype)
+        weights = torch.empty_like(luma)
+        height, width = luma.shape[-2:]
+        side = tile_side(luma.shape[0] * luma.shape[1])
+        for top, left in product(range(0, height, side), range(0, width, side)):
+            first = max(0, top - MARGIN), max(0, left - MARGIN)
+            seen = luma[..., first[0] : top + side + MARGIN, first[1] : left + side + MARGIN]
+            found = fusion_weights(self._scores(seen), self.sharpness)
+            inner = found[..., top - first[0] :, left - first[1] :][..., :side, :side]
+            weights[..., top : top + side, left : left + side] = inner
+        return weights.to(sources.dtype)
+
+    def _scores(self, luma: Tensor) -> Tensor:
+        """Return the scores of images of any size, mirrored past their right and lower border."""
+        height, width = luma.shape[-2:]
         rows, columns = (
-            mirrored_index(0, -(-side // MULTIPLE_OF) * MULTIPLE_OF, side, x0.device)
+            mirrored_index(0, -(-side // MULTIPLE_OF) * MULTIPLE_OF, side, luma.device)
             for side in (height, width)
         )
+        scores: Tensor = self._network(luma[..., rows, :][..., columns])
+        return scores[..., :height, :width]
 
-        def luma(images: Tensor) -> Tensor:
-            grey = images.mean(-3, keepdim=True).to(self._dtype)
-            return grey[..., rows, :][..., columns]
 
-        level = torch.full((len(x0),), sigma, dtype=self._dtype, device=x0.device)
-        scores = self._network(luma(sources), luma(x0), level)
-        weights = fusion_weights(scores[..., :height, :width], self.sharpness)
-        return weights.to(sources.dtype)
+def tile_side(sources: int) -> int:
+    """Return the side of a tile, a multiple of 32, for so many sources of all images."""
+    side = math.isqrt(TILE // sources) // MULTIPLE_OF * MULTIPLE_OF
+    return max(side, LEAST_SIDE)

@@ -1,4 +1,4 @@
-"""What the network of ``learned`` is shown of sources and clean estimate, at half their size."""
+"""What the network of ``learned`` is shown of the sources, at half their size."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad, pixel_unshuffle
 
-PLANES = 19
-"""Channels: four maps with 2 x 2 pixels unshuffled, and three that are made at half size."""
+PLANES = 16
+"""Channels: three maps with 2 x 2 pixels unshuffled, and four that are made at half size."""
 
 LEAST = 0.01
 """Added to contrasts, of values in [-1, 1]: about a grey level of 8 bits."""
 
 
-def planes(sources: Tensor, x0: Tensor) -> Tensor:
-    """Return (K B, 19, H/2, W/2), a source of an image after the other.
+def planes(sources: Tensor) -> Tensor:
+    """Return (K B, 16, H/2, W/2), a source of an image after the other.
 
-    Of each source: itself; its difference to the mean of all, and that as a magnitude; its
-    difference to the clean estimate; the logarithm of its contrast, by itself and beside the
-    mean over sources; and whether its difference to the mean looks like detail or noise
+    Of each source: itself; its difference to the mean of all, and that as a magnitude; the
+    logarithm of its contrast, by itself, beside the mean over sources and beside the largest;
+    and whether its difference to the mean looks like detail or noise
     (:func:`detail_or_noise`). The contrasts begin where classical saliency ends: a softmax of
     multiples of the logarithm is a power of the contrast.
 
@@ -26,13 +26,12 @@ def planes(sources: Tensor, x0: Tensor) -> Tensor:
     ----------
     sources
         (K, B, 1, H, W) in [-1, 1], H and W even.
-    x0
-        (B, 1, H, W).
     """
     apart = sources - sources.mean(0)
-    whole = torch.cat([sources, apart, apart.abs(), sources - x0], 2).flatten(0, 1)
+    whole = torch.cat([sources, apart, apart.abs()], 2).flatten(0, 1)
     contrast = log_contrast(sources)
-    halves = torch.cat([contrast, contrast - contrast.mean(0), detail_or_noise(sources)], 2)
+    beside = [contrast - contrast.mean(0), contrast - contrast.amax(0)]
+    halves = torch.cat([contrast, *beside, detail_or_noise(sources)], 2)
     return torch.cat([pixel_unshuffle(whole, 2), halves.flatten(0, 1)], 1)
 
 

@@ -20,7 +20,7 @@ from fusionkit import (
 
 from .network import Network
 
-FORMAT = "fusionkit-learned-1"
+FORMAT = "fusionkit-learned-2"
 """The metadata's ``format``: the network, and what it is given, as in :mod:`.network`."""
 
 

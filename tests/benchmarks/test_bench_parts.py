@@ -117,12 +117,12 @@ def test_parts(photos, guided, tmp_path, monkeypatch):
 
 
 def test_the_parts_have_the_options_that_they_share_with_the_recipe():
-    layer = {**task_recipe("multi-focus"), "estimator": "gaussian"}
-    recipe = Recipe("multi-focus", layer, fusionkit.load_plugins(), {})
+    layer = {**task_recipe("multi-exposure"), "estimator": "gaussian"}
+    recipe = Recipe("multi-exposure", layer, fusionkit.load_plugins(), {})
     by_name = {variant.name: variant for variant in variants(recipe)}
-    saliency = by_name["multi-focus, saliency"].of_count(2).recipe["weighting"]
+    saliency = by_name["multi-exposure, saliency"].of_count(2).recipe["weighting"]
     assert (saliency["window"], saliency["consistency"]) == (9, 21)
-    classical = by_name["multi-focus, no prior"].recipe["weighting"]
+    classical = by_name["multi-exposure, no prior"].recipe["weighting"]
     assert (classical["window"], classical["consistency"]) == (9, 21)
 
 

@@ -50,6 +50,8 @@ OPTIONS: dict[str, Any] = {
     "weighting.consistency": 3,
     "weighting.stride": 1,
     "weighting.resolution": 4,
+    "weighting.sharpness": 3.0,
+    "weighting.dig": 2.0,
     "objective.strength": 0.05,
     "objective.psi": 11.0,
     "objective.base": "saliency",
@@ -57,7 +59,9 @@ OPTIONS: dict[str, Any] = {
 }
 """Another value of every option than a recipe has."""
 
-FILES = {"estimator.checkpoint", "estimator.sha256"}
+FILES = {
+    f"{group}.{name}" for group in ("estimator", "weighting") for name in ("checkpoint", "sha256")
+}
 """Options that want another file of weights, and what must be true of it."""
 
 LARGE = {"weighting.resolution", "tile"}
@@ -138,8 +142,10 @@ def test_in_a_shipped_recipe_what_is_idle_changes_no_bit_and_the_rest_does(
     task: str, built: dict[str, Part]
 ) -> None:
     recipe, found = base(built, task=task)
-    assert {"steps", "spacing", "init", "sampler", "weighting.stride"} <= found
-    flags = {**SETTINGS, **OPTIONS}
+    assert {"steps", "spacing", "init", "sampler"} <= found
+    assert ("weighting.stride" in found) == ("stride" in recipe["weighting"])
+    own = {f"{kind}.{name}" for kind in ("weighting", "objective") for name in recipe[kind]}
+    flags = {**SETTINGS, **{flag: value for flag, value in OPTIONS.items() if flag in own}}
     assert compare(recipe, flags, built) == found & set(flags)
 
 
@@ -179,7 +185,7 @@ COMPOSITIONS: dict[str, tuple[dict[str, Any], set[str]]] = {
         {**FIXED, "objective": {"name": "mse", "strength": 0.1}, "sigmas": [6.0, 0.35]},
         {"steps", "start-sigma", "spacing"},
     ),
-    "learned": ({"weighting": "learned", "steps": 3}, set()),
+    "learned": ({"weighting": "learned"}, {*LEVELS, "seed", "tile"}),
 }
 
 

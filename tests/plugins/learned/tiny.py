@@ -16,8 +16,6 @@ def network(seed: int = 0) -> Network:
         torch.manual_seed(seed)
         made = Network().double().requires_grad_(False)
         made.head.weight.normal_(std=0.5)
-        for level in made.levels:
-            level.modulation.normal_(std=0.2)
     return made
 
 

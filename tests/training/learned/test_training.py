@@ -55,15 +55,14 @@ def test_what_is_drawn_is_a_function_of_the_step_alone(photos) -> None:
     one = draw_batch(data, 6, 32, 7, 3)
     torch.manual_seed(1)
     two, other = draw_batch(data, 6, 32, 7, 3), draw_batch(data, 6, 32, 7, 4)
-    for name in ("sources", "fusion", "x0", "sigma", "band", "brightness", "choosing"):
+    for name in ("sources", "fusion", "taste", "choosing"):
         assert torch.equal(getattr(one, name), getattr(two, name))
     assert not torch.equal(one.fusion, other.fusion)
     K = len(one.sources)
-    assert one.sources.shape == (K, 6, 1, 32, 32)
-    assert one.fusion.shape == one.x0.shape == (6, 1, 32, 32)
-    assert one.choosing.sum() == 3
-    counts = {len(draw_batch(data, 1, 32, 7, step).sources) for step in range(30)}
-    assert counts == {2, 3, 4}
+    assert one.sources.shape == (K, round(6 / K), 1, 32, 32)
+    assert one.fusion.shape == (round(6 / K), 1, 32, 32)
+    counts = {len(draw_batch(data, 6, 32, 7, step).sources) for step in range(60)}
+    assert counts == {2, 3, 4, 5, 6, 7}
 
 
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(photos, tmp_path, capsys) -> None:
@@ -148,8 +147,8 @@ def test_a_damaged_or_another_checkpoint_is_refused(photos, tmp_path, capsys) ->
         (("--steps", "0"), ("above 0",)),
         (("--steps", "1", "--rate", "-1"), ("above 0",)),
         (("--steps", "1", "--validation", "3"), ("3 of 3",)),
-        (("--steps", "1", "--crop", "40"), ("multiple of 16",)),
-        (("--steps", "1", "--crop", "48"), ("too small",)),
+        (("--steps", "1", "--crop", "40"), ("multiple of 32",)),
+        (("--steps", "1", "--crop", "256"), ("too small",)),
     ],
 )
 def test_requests_that_cannot_be_met(photos, tmp_path, capsys, more, parts) -> None:
@@ -168,16 +167,14 @@ def test_crops_show_the_photograph(photos) -> None:
 def test_evaluation_prints_a_row_for_every_family(photos, tmp_path, capsys) -> None:
     file = str(weights_file(tmp_path))
     assert (
-        main(
-            ["train", "evaluate-learned", file, str(photos), "--size", "48", "--levels", "0.05,20"]
-        )
+        main(["train", "evaluate-learned", file, str(photos), "--size", "48", "--sources", "3"])
         == 0
     )
     head, _, *rows = capsys.readouterr().out.strip().splitlines()
-    assert head.endswith("| learned, 0.05 | learned, 20 |")
-    assert len(rows) == 6
+    assert head.endswith("| pixels | learned |")
+    assert len(rows) == 7
     assert all(len(row.split("|")) == len(head.split("|")) for row in rows)
     assert evaluated(file, str(photos), "--size", "4096") == 2
     one_line(capsys.readouterr().err.strip(), "too small")
-    assert evaluated(file, str(photos), "--levels", "0") == 2
-    one_line(capsys.readouterr().err.strip(), "--levels")
+    assert evaluated(file, str(photos), "--sources", "1") == 2
+    one_line(capsys.readouterr().err.strip(), "--sources")

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..photographs import read_luma, read_scales
 from .draw import Draw
 
-SCALES = (0.3, 0.35, 0.35)
+SCALES = (0.4, 0.6)
 """Shares of crops from the photographs and from copies at half and quarter size, whose details are
 finer and whose view is wider: sources of fusion are often small images of whole scenes."""
 

@@ -7,68 +7,72 @@ got objects that one source alone shows.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import affine_grid, grid_sample
 
+from .defocus import focus_stack
 from .draw import Draw
-from .filters import disc_blur, gaussian_blur
+from .fields import regions, smooth_fields
+from .filters import gaussian_blur
 
 Family = Callable[[Tensor, int, Draw], tuple[Tensor, Tensor]]
 
 
-def smooth_fields(count: int, size: int, draw: Draw, finest: int = 9) -> Tensor:
-    """Return smooth random maps (N, S, S), about standard normal, with bumps of one random size.
-
-    Half of the time around levels of their own, so that one may be the largest all over the image.
-    Otherwise a source that is sharper everywhere would always be a noisy one in training, and
-    away from borders the network would prefer what is blurred (it did).
-    """
-    cells = draw.whole(2, finest)
-    grid = 1.3 * draw.normal(count, 1, cells, cells)
-    if draw.chance(0.5):
-        grid = grid + 2 * draw.normal(count, 1, 1, 1)
-    return interpolate(grid, (size, size), mode="bicubic", align_corners=True)[:, 0]
-
-
-def regions(count: int, size: int, draw: Draw) -> Tensor:
-    """Return a random partition of the image into parts with smooth borders: (N, S, S) of 0, 1.
-
-    Some parts may be empty.
-    """
-    fields = smooth_fields(count, size, draw)
-    return (fields == fields.amax(0)).float()
-
-
 def focus(photo: Tensor, K: int, draw: Draw) -> tuple[Tensor, Tensor]:
-    """Layers at K depths, of which each source has one in focus.
+    """Make a focus stack (:mod:`.defocus`), as a camera stores it (:func:`stored`)."""
+    sources, fusion = focus_stack(photo, K, draw)
+    return stored(sources, draw), fusion
 
-    Source k shows layer l blurred by a Gaussian (deviation 0.7 to 6 pixels) or disc, the more,
-    the further l is from k. Layers are composed from back to front, as a lens does:
-    what is out of focus spreads over what lies behind it, and there the sharp
-    background shines through, so that right at such borders no source is the photograph.
+
+def flicker(photo: Tensor, K: int, draw: Draw) -> tuple[Tensor, Tensor]:
+    """Make a focus stack of which each source is darker or brighter by up to a third of a stop."""
+    sources, fusion = focus_stack(photo, K, draw)
+    gain = 2.0 ** draw.tensor(K, 1, 1, low=-1 / 3, high=1 / 3)
+    return stored((sources**2.2 * gain).clamp(0, 1) ** (1 / 2.2), draw), fusion
+
+
+def stored(sources: Tensor, draw: Draw) -> Tensor:
+    """Return sources (K, S, S) with what a camera adds, each by chance.
+
+    Misalignment by up to half a pixel and 0.2% in size; noise of up to 5 grey levels, as much
+    in all sources; compression as JPEG.
     """
-    masks = regions(K, photo.shape[-1], draw)
-    deviation = draw.uniform(0.7, 6.0)
-    disc = draw.chance(0.5)
-    sources = []
-    for k in range(K):
-        seen = torch.zeros_like(photo)
-        for depth, mask in enumerate(masks):  # from back to front
-            layer = torch.stack([mask * photo, mask, photo])
-            if depth != k:
-                spread = min(6.0, deviation * (1 + 0.5 * (abs(depth - k) - 1)))
-                # A disc of radius r has the deviation r / 2.
-                layer = disc_blur(layer, 2 * spread) if disc else gaussian_blur(layer, spread)
-            colour, cover, anything = layer
-            if depth == 0:  # it goes on behind what hides it
-                seen = (colour + 1e-3 * anything) / (cover + 1e-3)
-            else:
-                seen = colour + (1 - cover) * seen
-        sources.append(seen)
-    return torch.stack(sources), photo
+    if draw.chance(0.15):
+        sources = misaligned(sources, draw)
+    if draw.chance(0.3):
+        sources = sources + draw.uniform(0, 5 / 255) * draw.normal(*sources.shape)
+    if draw.chance(0.2):
+        quality = draw.whole(70, 96)
+        sources = torch.stack([compressed(source, quality) for source in sources])
+    return sources
+
+
+def misaligned(sources: Tensor, draw: Draw) -> Tensor:
+    """Shift every source by up to half a pixel, and enlarge it by up to 0.2%."""
+    K, size = len(sources), sources.shape[-1]
+    maps = torch.zeros(K, 2, 3)
+    maps[:, 0, 0] = maps[:, 1, 1] = 1 + draw.tensor(K, low=-0.002, high=0.002)
+    maps[:, :, 2] = draw.tensor(K, 2, low=-1, high=1) / size
+    grid = affine_grid(maps, [K, 1, size, size], align_corners=False)
+    moved = grid_sample(
+        sources[:, None], grid, mode="bicubic", padding_mode="reflection", align_corners=False
+    )
+    return moved[:, 0]
+
+
+def compressed(image: Tensor, quality: int) -> Tensor:
+    """Return an image (S, S) in [0, 1] as JPEG leaves it."""
+    buffer = io.BytesIO()
+    Image.fromarray(quantised(image.clamp(0, 1)).mul(255).byte().numpy()).save(
+        buffer, "JPEG", quality=quality
+    )
+    return torch.from_numpy(np.array(Image.open(buffer))).float() / 255
 
 
 def exposure(photo: Tensor, K: int, draw: Draw) -> tuple[Tensor, Tensor]:
@@ -155,7 +159,7 @@ def mixed(photo: Tensor, K: int, draw: Draw) -> tuple[Tensor, Tensor]:
 
     Of up to 12 grey levels, its own in each source.
     """
-    family = (focus, contrast, structure)[draw.whole(0, 2)]
+    family = (focus_stack, contrast, structure)[draw.whole(0, 2)]
     sources, fusion = family(photo, K, draw)
     gain = 2.0 ** draw.tensor(K, 1, 1, low=-0.7, high=0.7)
     sources = (sources.clamp(0, 1) ** 2.2 * gain).clamp(0, 1) ** (1 / 2.2)
@@ -165,6 +169,7 @@ def mixed(photo: Tensor, K: int, draw: Draw) -> tuple[Tensor, Tensor]:
 
 FAMILIES: dict[str, Family] = {
     "focus": focus,
+    "flicker": flicker,
     "exposure": exposure,
     "noise": noise,
     "contrast": contrast,
@@ -172,14 +177,10 @@ FAMILIES: dict[str, Family] = {
     "mixed": mixed,
 }
 
-ROTATION = (
-    *("focus", "exposure", "contrast", "structure", "mixed", "noise"),
-    *("focus", "exposure", "contrast", "structure", "mixed", "exposure"),
-)
-"""The families that follow each other in training: texture and noise are told apart with
-difficulty, and the more noise there is in training, the more often a blurred source is chosen."""
+ROTATION = ("focus", "focus", "focus", "focus", "focus", "flicker")
+"""The families that follow each other in training."""
 
-TASTE = ("exposure", "mixed")
+TASTE = ("flicker", "exposure", "mixed")
 """Families where the brightness of the answer is one of several that would do."""
 
 CHOOSING = ("focus", "contrast", "structure")
@@ -189,11 +190,11 @@ CHOOSING = ("focus", "contrast", "structure")
 def degrade(family: str, photo: Tensor, K: int, draw: Draw) -> tuple[Tensor, Tensor]:
     """Return K sources (K, S, S) in random order, and their fusion (S, S), all in [0, 1].
 
-    Half of the sources are rounded to 8 bits.
+    Most are rounded to 8 bits.
     """
     sources, fusion = FAMILIES[family](photo, K, draw)
     sources = sources[torch.randperm(K, generator=draw.generator)].clamp(0, 1)
-    return quantised(sources) if draw.chance(0.5) else sources, fusion
+    return quantised(sources) if draw.chance(0.8) else sources, fusion
 
 
 def quantised(images: Tensor) -> Tensor:

@@ -7,12 +7,11 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, pad
 
 
 @lru_cache(maxsize=8)
-def _cosines(size: int) -> tuple[Tensor, Tensor]:
-    """Return the orthonormal DCT-II, (S, S), and its frequencies in cycles a pixel."""
+def cosines(size: int) -> tuple[Tensor, Tensor]:
+    """Return the orthonormal DCT-II, (S, S), and its frequencies in cycles a pixel, (S,)."""
     frequency = torch.arange(size) / (2 * size)
     basis = torch.cos(2 * math.pi * frequency[:, None] * (torch.arange(size) + 0.5))
     basis *= math.sqrt(2 / size)
@@ -35,7 +34,7 @@ def gaussian_matrix(size: int, deviation: Tensor | float) -> Tensor:
     Tensor
         (..., S, S).
     """
-    basis, frequency = _cosines(size)
+    basis, frequency = cosines(size)
     spread = torch.as_tensor(deviation)[..., None]
     gain = torch.exp(-2 * (math.pi * spread * frequency) ** 2)
     return basis.mT @ (gain[..., None] * basis)
@@ -51,19 +50,24 @@ def gaussian_blur(images: Tensor, deviation: Tensor | float) -> Tensor:
     return blur(images, gaussian_matrix(images.shape[-1], deviation))
 
 
-def disc_blur(images: Tensor, radius: float) -> Tensor:
-    """Blur images (N, S, S) by a disc, as a lens out of focus does; 0 changes nothing."""
-    half = math.ceil(radius)
-    if half == 0:
-        return images
-    along = torch.arange(-half, half + 1).float()
-    # A pixel at the rim counts by how much of it lies inside.
-    inside = (radius + 0.5 - torch.hypot(along[:, None], along)).clamp(0, 1)
-    disc = inside / inside.sum()
-    around = pad(images[:, None], (half,) * 4, mode="reflect")
-    return conv2d(around, disc[None, None])[:, 0]
+def gaussian_gain(size: int, deviation: Tensor) -> Tensor:
+    """Return what a Gaussian leaves of each pair of frequencies of the DCT, (..., S, S)."""
+    spread = deviation[..., None, None]
+    return torch.exp(-2 * (math.pi * spread * _radius(size)) ** 2)
 
 
-def gradients(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Forward differences of images (..., H, W) along rows and columns."""
-    return images.diff(dim=-1), images.diff(dim=-2)
+def disc_gain(size: int, radius: Tensor) -> Tensor:
+    """Return what a disc, as of a lens out of focus, leaves of each pair, (..., S, S).
+
+    Its Fourier transform, the jinc 2 J₁(x) / x of x = 2π radius f.
+    """
+    x = (2 * math.pi * radius[..., None, None] * _radius(size)).clamp(min=1e-3)
+    gain: Tensor = 2 * torch.special.bessel_j1(x) / x
+    return gain
+
+
+@lru_cache(maxsize=8)
+def _radius(size: int) -> Tensor:
+    """Return the distance from 0 of each pair of frequencies, (S, S), in cycles a pixel."""
+    _, frequency = cosines(size)
+    return torch.hypot(frequency[:, None], frequency)

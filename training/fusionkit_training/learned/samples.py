@@ -1,25 +1,19 @@
-"""What the network is trained on: degraded sources, a noise level, a clean estimate, the answer."""
+"""What the network is trained on: degraded sources, and the answer."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from fusionkit_learned.network import LEVELS
 from torch import Tensor
 
 from .crops import Photographs
-from .degradations import CHOOSING, ROTATION, TASTE, degrade, smooth_fields
+from .degradations import CHOOSING, ROTATION, TASTE, degrade
 from .draw import Draw
-from .filters import blur, gaussian_matrix
 
-SOURCES = ((2, 0.6), (3, 0.25), (4, 0.15))
+SOURCES = ((2, 0.4), (3, 0.2), (4, 0.12), (5, 0.14), (6, 0.07), (7, 0.07))
 """How many sources a batch has, and its share."""
-
-FINE = 0.65
-"""Share of noise levels below 1.2, where a clean estimate shows structures of a few pixels."""
 
 
 @dataclass(frozen=True)
@@ -32,88 +26,34 @@ class Batch:
         (K, B, 1, S, S).
     fusion
         (B, 1, S, S): the right answer.
-    x0
-        (B, 1, S, S): a clean estimate of the fused image, such as a run may have.
-    sigma
-        (B,): its noise level.
-    band
-        (B, 1, S, S): the matrices that blur an image as far as can be told at this level.
-    brightness
-        (B,): how much the brightness of the answer counts, beside its gradients.
+    taste
+        (B,): 1 where the brightness of the answer is one of several that would do, else 0.
     choosing
         (B,): 1 where one source is the best at each pixel, in a way that can be told, else 0.
     """
 
     sources: Tensor
     fusion: Tensor
-    x0: Tensor
-    sigma: Tensor
-    band: Tensor
-    brightness: Tensor
+    taste: Tensor
     choosing: Tensor
 
 
-def band_deviation(sigma: Tensor) -> Tensor:
-    """Return how many pixels a clean estimate at these levels is blurred by, as a Gaussian.
-
-    A prior with a power spectrum A / f² passes f where A / f² > sigma²: for photographs (a
-    deviation of 0.5 over 256 pixels, A = 0.008) up to 0.09 / sigma cycles a pixel, which a
-    Gaussian of deviation 2 sigma halves. Above 32, crops show nothing any more.
-    """
-    return (2 * sigma).clamp(max=32)
-
-
-def draw_batch(photographs: Photographs, count: int, size: int, seed: int, step: int) -> Batch:
-    """Return the batch of one step: a function of (seed, step)."""
+def draw_batch(photographs: Photographs, total: int, size: int, seed: int, step: int) -> Batch:
+    """Return the batch of a step, about ``total`` sources: a function of (seed, step)."""
     draw = Draw(seed, step)
     u = draw.uniform()
     K = next((k for n, (k, _) in enumerate(SOURCES) if u < sum(s for _, s in SOURCES[: n + 1])), 2)
-    families = [ROTATION[(step * count + n) % len(ROTATION)] for n in range(count)]
+    count = max(1, round(total / K))
+    families = [ROTATION[draw.whole(0, len(ROTATION) - 1)] for n in range(count)]
     pairs = [degrade(name, photographs.crop(size, draw), K, draw) for name in families]
-    return assemble(pairs, families, draw_levels(count, draw), draw)
+    return assemble(pairs, families)
 
 
-def assemble(
-    pairs: Sequence[tuple[Tensor, Tensor]], families: Sequence[str], sigma: Tensor, draw: Draw
-) -> Batch:
-    """Make a batch of sources (K, S, S) and fusions (S, S) in [0, 1], at levels (B,)."""
-    sources = 2 * torch.stack([pair[0] for pair in pairs], 1)[:, :, None] - 1
-    fusion = 2 * torch.stack([pair[1] for pair in pairs])[:, None] - 1
-    band = gaussian_matrix(fusion.shape[-1], band_deviation(sigma))[:, None]
+def assemble(pairs: Sequence[tuple[Tensor, Tensor]], families: Sequence[str]) -> Batch:
+    """Make a batch of sources (K, S, S) and fusions (S, S) in [0, 1]."""
     return Batch(
-        sources=sources,
-        fusion=fusion,
-        x0=clean_estimate(sources, fusion, sigma, draw),
-        sigma=sigma,
-        band=band,
-        brightness=torch.tensor([0.5 if name in TASTE else 2.0 for name in families]),
+        sources=2 * torch.stack([pair[0] for pair in pairs], 1)[:, :, None] - 1,
+        fusion=2 * torch.stack([pair[1] for pair in pairs])[:, None] - 1,
+        taste=torch.tensor([float(name in TASTE) for name in families]),
         choosing=torch.tensor([float(name in CHOOSING) for name in families]),
     )
-
-
-def draw_levels(count: int, draw: Draw) -> Tensor:
-    """Return noise levels (B,), one from each of B equal shares of their distribution."""
-    order = torch.randperm(count, generator=draw.generator)
-    u = (order + draw.tensor(count)) / count
-    low, middle, high = (math.log(level) for level in (LEVELS[0], 1.2, LEVELS[1]))
-    fine = low + (middle - low) * u / FINE
-    coarse = middle + (high - middle) * (u - FINE) / (1 - FINE)
-    return torch.where(u < FINE, fine, coarse).exp()
-
-
-def clean_estimate(sources: Tensor, fusion: Tensor, sigma: Tensor, draw: Draw) -> Tensor:
-    """Return clean estimates (B, 1, S, S) of what a run may have fused so far.
-
-    A mean of the sources, equal (as in a provisional step) or with smooth random weights, in
-    half of the cases on its way to the right answer; blurred about as a denoiser does. It is
-    rarely right, so that the network does not learn to repeat what it is shown: in a run, x0 is
-    what its own weights have led to.
-    """
-    K, B, _, S, _ = sources.shape
-    fields = torch.stack([smooth_fields(K, S, draw) for _ in range(B)], 1)[:, :, None]
-    sharpness = 4 * draw.tensor(B, 1, 1, 1) * (draw.tensor(B, 1, 1, 1) < 0.5)
-    mixture = (torch.softmax(sharpness * fields, 0) * sources).sum(0)
-    right = draw.tensor(B, 1, 1, 1) * (draw.tensor(B, 1, 1, 1) < 0.5)
-    unsure = torch.exp(0.4 * draw.normal(B))
-    spread = gaussian_matrix(S, band_deviation(sigma * unsure))[:, None]
-    return blur(torch.lerp(mixture, fusion, right), spread)

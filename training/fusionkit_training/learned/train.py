@@ -12,12 +12,12 @@ from fusionkit_learned.network import fusion_weights
 from .. import rounds
 from ..training import Task, Training
 from .crops import Photographs
-from .degradations import FAMILIES
+from .degradations import ROTATION
 from .evaluate import BASELINES, degraded, read_images, weighted_psnr
 from .samples import Batch
 from .trainer import EMA_DECAY, Plan, Trainer, read_checkpoint
 
-VALIDATION_LEVEL = 0.05
+VALIDATED = tuple(dict.fromkeys(ROTATION))
 
 
 class LearnedTraining(Training[Plan]):
@@ -27,7 +27,7 @@ class LearnedTraining(Training[Plan]):
     about = "Train the weighting learned, on photographs (docs/learned.md)."
     plan = Plan
     validation = 8
-    report = 1
+    report = 5
 
     def state(self, checkpoint: Path) -> Mapping[str, Any]:
         """Return what a checkpoint holds of its training."""
@@ -38,7 +38,7 @@ class LearnedTraining(Training[Plan]):
         args, plan = task.args, task.plan
         photographs = Photographs.read(task.photographs, plan.crop)
         images = read_images(task.held_out, plan.crop)
-        validation = degraded(images, plan.crop, VALIDATION_LEVEL)
+        validation = degraded(images, plan.crop, K=3, families=VALIDATED)
         trainer = Trainer(plan, photographs, args.seed)
         about = f"{sum(p.numel() for p in trainer.network.parameters())} parameters"
         notes = task.notes(photographs.sha256, {"ema_decay": EMA_DECAY})
@@ -62,7 +62,7 @@ class Round(rounds.Round[Trainer]):
     file = "learned.safetensors"
     columns = (
         "minutes", "progress", "step", "learning_rate", "loss",
-        *(f"{family}_{who}" for family in FAMILIES for who in ("learned", *BASELINES)),
+        *(f"{family}_{who}" for family in VALIDATED for who in ("learned", *BASELINES)),
     )  # fmt: skip
 
     def __init__(
@@ -100,7 +100,7 @@ class Round(rounds.Round[Trainer]):
             **self._baselines,
         }
         for family, batch in self.validation.items():
-            weights = fusion_weights(trainer.average(batch.sources, batch.x0, batch.sigma))
+            weights = fusion_weights(trainer.average(batch.sources))
             row[f"{family}_learned"] = weighted_psnr(weights, batch)
         better = " ".join(
             f"{family} {row[f'{family}_learned'] - row[f'{family}_mean']:+.2f}"

@@ -28,11 +28,12 @@ EMA_DECAY = 0.998
 
 @dataclass(frozen=True)
 class Plan(plan.Plan):
-    """A plan whose crops have multiples of 16 pixels."""
+    """A plan whose crops have multiples of 32 pixels; a batch is counted in sources."""
 
-    peak: float = 3e-3
-    crop: int = 96
-    batch: int = 12
+    peak: float = 2e-3
+    warm_up: int = 50
+    crop: int = 160
+    batch: int = 18
 
     def __post_init__(self) -> None:
         if self.crop % MULTIPLE_OF:
@@ -61,7 +62,9 @@ class Trainer:
         self.average.load_state_dict(self.network.state_dict())
         self.average.requires_grad_(False)
         # Not fused: its state is laid out as a file can hold it.
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=plan.peak, foreach=True)
+        self.optimizer = torch.optim.Adam(
+            self.network.parameters(), lr=plan.peak, betas=(0.9, 0.99), foreach=True
+        )
 
     @property
     def done(self) -> float:
@@ -77,7 +80,7 @@ class Trainer:
         """Make one step; return the loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate(self.done, self.progress.step)
-        loss = training_loss(self.network(batch.sources, batch.x0, batch.sigma), batch).mean()
+        loss = training_loss(self.network(batch.sources), batch).mean()
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
