@@ -105,7 +105,10 @@ class NoiseOff(BasePreparation):
     def _notes(self, sources: Sources, noise: Sequence[SourceNoise]) -> list[str]:
         notes = []
         if "auto" in self._texts and not any(one.found for one in noise):
-            notes.append("--noise auto: no source shows noise, so none is taken off")
+            if any(one.channel > 0 for one in noise):
+                notes.append("--noise auto: no other source shows noise")
+            else:
+                notes.append("--noise auto: no source shows noise, so none is taken off")
         notes += [
             noise_note(name, one.seen)
             for name, one in zip(sources.names, noise, strict=True)

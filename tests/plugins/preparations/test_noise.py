@@ -175,3 +175,17 @@ def test_colour_loses_its_noise_too():
     assert quiet.record["preparations"]["noise"]["taken_off"] == pytest.approx([20, 20], rel=0.15)
     # Two for each luma, one for the colours of the first.
     assert quiet.record["run"]["nfe"] == plain.record["run"]["nfe"] + 5
+
+
+@pytest.mark.parametrize(
+    ("noise", "words"),
+    [
+        (["auto"], "no source shows noise, so none"),
+        (["auto", "1:10"], "no other source shows noise"),
+    ],
+)
+def test_noise_that_is_not_found_is_said(noise, words):
+    rows, columns = np.mgrid[:64, :64]
+    smooth = [np.sin(axis / 9) / 4 + 0.5 for axis in (rows, columns)]
+    with pytest.warns(FusionkitWarning, match=f"--noise auto: {words}"):
+        fuse(smooth, **settings(), noise=noise)
