@@ -87,6 +87,9 @@ def noise_of(sources: Sources, texts: Sequence[str]) -> tuple[SourceNoise, ...]:
     named = {text.partition(":")[0] for text in texts}
     found = []
     for source, (picture, level) in enumerate(zip(sources.pictures, given, strict=True)):
+        if picture.measured is not None:
+            found.append(_of_fewer_pixels(picture.name, source + 1, level))
+            continue
         shown = None if sources.shown is None else sources.shown[source]
         # Of what is in colour, the picture itself is looked at.
         plane = sources.planes[source, 0]
@@ -99,3 +102,19 @@ def noise_of(sources: Sources, texts: Sequence[str]) -> tuple[SourceNoise, ...]:
         asked = "auto" in named or str(source + 1) in named
         found.append(SourceNoise(channel, of_luma, seen, asked, level is None and channel > 0))
     return tuple(found)
+
+
+def _of_fewer_pixels(name: str, source: int, level: float | None) -> SourceNoise:
+    """Leave a source to what restores it, which begins with its own pixels.
+
+    Raises
+    ------
+    UsageError
+        Its noise is given, and would be left in.
+    """
+    if level:
+        raise UsageError(
+            f"--noise {source}:{level:g}: {name} has fewer pixels than others: say its noise with "
+            f"them, --observe {source}:downsample,noise={level:g}"
+        )
+    return SourceNoise(0.0, 0.0, 0.0, True, False)

@@ -189,3 +189,15 @@ def test_noise_that_is_not_found_is_said(noise, words):
     smooth = [np.sin(axis / 9) / 4 + 0.5 for axis in (rows, columns)]
     with pytest.warns(FusionkitWarning, match=f"--noise auto: {words}"):
         fuse(smooth, **settings(), noise=noise)
+
+
+def test_a_source_of_fewer_pixels_is_left_to_what_restores_it():
+    rows, columns = np.mgrid[:64, :64]
+    large = 0.5 + 0.2 * np.sin(rows / 9) * np.cos(columns / 5)
+    noisy = large + 0.1 * np.random.default_rng(0).standard_normal(large.shape)
+    small = noisy.reshape(32, 2, 32, 2).mean((1, 3)).clip(0, 1)
+    with pytest.raises(UsageError, match="--observe 2:downsample,noise=10"):
+        fuse([large, small], **settings(), noise={2: 10})
+    with pytest.warns(FusionkitWarning, match="32x32 pixels"):
+        result = fuse([noisy.clip(0, 1), small], **settings(), noise="auto")
+    assert result.record["preparations"]["noise"]["taken_off"][1] == 0
