@@ -7,17 +7,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..contract.options import to_mapping
+from ..contract.preparation import PREPARATION
 from ..contract.stray import prints_on_stderr
 from ..errors import PluginError, UsageError
 from ..host.saving import TRACE_FILES, check_folder, is_result, made_of, make_folder
 from ..imaging.files import sweep
 from ..recipes.finding import DEFAULT_TASK, METRICS, RECIPE_KINDS
 from ..recipes.layers import choose, choose_preparations, resolve_settings
-from ..recipes.preparing import PREPARATIONS
+from ..recipes.preparing import PREPARATIONS, RESTORES_SIZE
 from ..sampling.levels import schedule_of
 from . import complain, explain, say
 from .arguments import set_threads
@@ -128,14 +130,25 @@ class Runner:
     def _expected(self, record: dict[str, Any]) -> dict[str, Any]:
         """Return the recipe that a record of this run would hold; some of it is found by running.
 
-        That is the precision, and which sampler takes the place of one without anything to do.
+        That is the precision, which sampler takes the place of one without anything to do, and
+        what restores sources of fewer pixels.
         """
         recipe = dict(self._recipe)
         if self._settings.precision == "auto":
             recipe["precision"] = record["recipe"].get("precision")
         if record.get("run", {}).get("target_only"):
             recipe["sampler"] = record["recipe"].get("sampler")
+        asked = recipe.get(PREPARATIONS, {})
+        for called, table in record["recipe"].get(PREPARATIONS, {}).items():
+            if called not in asked and table == self._restoring:
+                recipe[PREPARATIONS] = asked = {**asked, called: table}
         return recipe
+
+    @cached_property
+    def _restoring(self) -> dict[str, Any]:
+        """The preparation that sources of fewer pixels get, as a record has it."""
+        table = {"name": RESTORES_SIZE}
+        return choose(PREPARATION, table, self._selection.registry).as_table()
 
     @contextmanager
     def _isolated(self, job: Job, problems: dict[str, str], progress: Progress) -> Iterator[None]:

@@ -34,6 +34,7 @@ from ..imaging import (
 from ..imaging.metadata import NO_METADATA
 from ..imaging.sources import Source, is_tensor, listed, source_pictures
 from ..imaging.storing import Storage
+from ..recipes.preparing import RESTORES_SIZE
 from ..recipes.settings import Settings
 from .result import Result
 from .saving import Kept, check_result, record_path_of
@@ -47,9 +48,6 @@ if TYPE_CHECKING:
     from .pipeline import Pipeline
 
     OnStep = Callable[[SampledStep], None]
-
-RESTORES_SIZE = "restoration:observe"
-"""What makes of a source of fewer pixels one of the common grid, where nothing else is asked."""
 
 OnPixels = Callable[[float], None] | None
 

@@ -18,6 +18,9 @@ from .settings import Settings
 PREPARATIONS = "preparations"
 """The key of a recipe whose tables are preparations, by name."""
 
+RESTORES_SIZE = "restoration:observe"
+"""What makes of a source of fewer pixels one of the common grid, where nothing else is asked."""
+
 
 def first_option(provided: Provided) -> OptionSpec | None:
     """Return the option that ``--NAME VALUE`` sets; None for a preparation without options."""

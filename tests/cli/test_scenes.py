@@ -503,3 +503,16 @@ def test_folders_below_are_mirrored_and_measured(pair, tmp_path, capsys):
     measure = ["evaluate", str(tmp_path / "out"), "--sources", *folders, "--metric", "ssim"]
     assert main([*measure, "--csv", "--quiet"]) == 0
     assert "day/1" in capsys.readouterr().out
+
+
+def test_a_folder_of_sources_of_different_size_is_finished_too(tmp_path, capsys):
+    rows, columns = np.mgrid[:48, :64]
+    for name, image in (("a", np.sin(columns / 5) + rows / 48), ("b", np.cos(rows / 4))):
+        values = (120 + 50 * image).clip(0, 255).astype(np.uint8)
+        (tmp_path / name).mkdir()
+        Image.fromarray(values[::2, ::2] if name == "a" else values).save(tmp_path / name / "1.png")
+    command = [tmp_path / "a", tmp_path / "b", "-o", tmp_path / "out", "--estimator", "gaussian"]
+    assert run(*command) == 0
+    capsys.readouterr()
+    assert run(*command) == 0
+    assert capsys.readouterr().err == "fusionkit: 1 of 1 scenes are finished already\n"
