@@ -69,10 +69,14 @@ class Round(ABC, Generic[T]):
         The name of the file of weights.
     columns
         Of the log.
+    keeps_state
+        Whether the whole state is saved with every row of the log; otherwise the weights are
+        exported, which are a sixth of it, and nothing can be resumed.
     """
 
     file: ClassVar[str]
     columns: ClassVar[Sequence[str]]
+    keeps_state = True
 
     def __init__(
         self,
@@ -126,8 +130,7 @@ class Round(ABC, Generic[T]):
                     reported, unreported = time.perf_counter(), False
             if unreported:
                 self._save(log)
-            notes = {**self.notes, "trained": self.trained()}
-            self.trainer.export(self.folder / self.file, _as_text(notes))
+            self._export()
         return reason
 
     def _reason_to_stop(self, stopping: Callable[[], bool], enough: Callable[[], bool]) -> str:
@@ -139,9 +142,16 @@ class Round(ABC, Generic[T]):
 
     def _save(self, log: Log) -> None:
         row, line = self.report()
-        self.trainer.save(self.folder / CHECKPOINT)
+        if self.keeps_state:
+            self.trainer.save(self.folder / CHECKPOINT)
+        else:
+            self._export()
         log.add(row)
         print(line, flush=True)
+
+    def _export(self) -> None:
+        notes = {**self.notes, "trained": self.trained()}
+        self.trainer.export(self.folder / self.file, _as_text(notes))
 
 
 def _as_text(notes: Mapping[str, Any]) -> dict[str, str]:

@@ -37,6 +37,8 @@ class Task(Generic[P]):
         To train on, and to validate on.
     checkpoint
         What is resumed; None for a training that begins.
+    sources
+        How many photographs are from where, if that is known without their files.
     """
 
     args: argparse.Namespace
@@ -44,17 +46,21 @@ class Task(Generic[P]):
     photographs: Sequence[Path]
     held_out: Sequence[Path]
     checkpoint: Path | None
+    sources: Mapping[str, Mapping[str, int]] | None = None
 
     def notes(self, sha256: str, recipe: Mapping[str, Any], **more: Any) -> dict[str, Any]:
         """Return what the metadata of the weights tell: data, recipe, licence, ``more``.
 
         ``recipe`` is what decides what is learned beside data, plan and seed.
         """
+        sources = self.sources
+        if sources is None:
+            sources = sources_of(self.photographs, self.args.manifest)
         return {
             "data": {
                 "photographs": len(self.photographs),
                 "sha256": sha256,
-                "sources": sources_of(self.photographs, self.args.manifest),
+                "sources": sources,
             },
             "recipe": {**asdict(self.plan), "seed": self.args.seed, **recipe},
             "licence": self.args.licence,

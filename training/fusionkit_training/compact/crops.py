@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..photographs import luma, read_rgb, read_scales
+from ..photographs import Read, luma, read_rgb, read_scales
 
 HALF = 0.4
 """Share of crops from the half-size copies, whose details are finer and whose view is wider."""
@@ -49,9 +49,11 @@ class Photographs:
     sha256: str
 
     @classmethod
-    def read(cls, paths: Sequence[Path], least: int, device: str = "cpu") -> Photographs:
+    def read(
+        cls, paths: Sequence[Path], least: int, device: str = "cpu", read: Read = read_rgb
+    ) -> Photographs:
         """Decode every file once; ``least`` is the side that a half-size copy must have."""
-        (originals, halves), sha256 = read_scales(paths, read_rgb, 2, least)
+        (originals, halves), sha256 = read_scales(paths, read, 2, least)
         images = originals + halves
         size = torch.tensor([image.shape[1:] for image in images])
         area = size[:, 0] * size[:, 1]

@@ -16,7 +16,7 @@ from torch import Tensor
 from fusionkit.errors import UsageError
 from fusionkit.host.weights_file import checked_hash
 
-from ..photographs import read_rgb
+from ..photographs import Read, read_rgb
 from ..state import training_state
 from ..training import Task, Training
 from . import crops
@@ -30,13 +30,22 @@ VALIDATION_SIDE = 192
 
 
 class CompactTraining(Training[Plan]):
-    """The command."""
+    """The command.
+
+    Parameters
+    ----------
+    read
+        How photographs are read.
+    """
 
     name = "compact"
     about = "Train the noise estimator compact, on photographs (docs/training.md)."
     plan = Plan
     validation = 6
     report = 5
+
+    def __init__(self, read: Read = read_rgb) -> None:
+        self._read = read
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add what concerns the network and the machine."""
@@ -55,11 +64,12 @@ class CompactTraining(Training[Plan]):
         """Return a round, its trainer not restored yet."""
         args, plan = task.args, task.plan
         arch = chosen_architecture(args, task.checkpoint or args.init)
-        data = Photographs.read(task.photographs, plan.largest(arch.multiple_of), args.device)
+        least = plan.largest(arch.multiple_of)
+        data = Photographs.read(task.photographs, least, args.device, self._read)
         trainer = Trainer(arch, plan, data, args.seed, args.device)
         if task.checkpoint is None and args.init:
             trainer.begin_with(args.init)
-        validation = validation_images(task.held_out, arch.multiple_of, args.device)
+        validation = validation_images(task.held_out, arch.multiple_of, args.device, self._read)
         trainer.low_precision, rate = choose_precision(args.precision, args.device)
         about = (
             f"{count_parameters(arch)} parameters, "
@@ -88,11 +98,13 @@ def chosen_architecture(args: argparse.Namespace, file: Path | None) -> Architec
         raise UsageError(f"--widths, --blocks: {error}") from None
 
 
-def validation_images(paths: Sequence[Path], multiple: int, device: str) -> list[Tensor]:
+def validation_images(
+    paths: Sequence[Path], multiple: int, device: str, read: Read = read_rgb
+) -> list[Tensor]:
     """Return the middle of each photograph, (1, 3, H, W) in [0, 1], of a size that fits."""
     images = []
     for path in paths:
-        image, _ = read_rgb(path)
+        image, _ = read(path)
         sides = [min(VALIDATION_SIDE, side) // multiple * multiple for side in image.shape[1:]]
         if min(sides) == 0:
             raise UsageError(f"{path}: is too small to be validated on")
