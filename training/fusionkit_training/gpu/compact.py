@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fusionkit import denoised
 
-from ..compact.denoising import denoised_psnr
+from ..compact.psnr import denoised_psnr
 from ..compact.plan import Plan
 from ..compact.round import Round
 from ..compact.train import CompactTraining
