@@ -12,8 +12,8 @@ from torch import Tensor
 
 from fusionkit import denoised
 
-from ..compact.psnr import denoised_psnr
 from ..compact.plan import Plan
+from ..compact.psnr import denoised_psnr
 from ..compact.round import Round
 from ..compact.train import CompactTraining
 from ..compact.trainer import VALIDATION_SIGMAS
