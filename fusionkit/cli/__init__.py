@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import Any, TextIO
 
 from .._version import __version__
@@ -51,10 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Threads that wait by spinning take the processor from whatever else runs: beside one busy
     # process, that made a run take more than twice as long. Read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    if arguments is None:
-        _spare_collecting()
     given = list(sys.argv[1:] if arguments is None else arguments)
     _open_streams()
+    if arguments is None:
+        _spare_collecting()
+        _keep_stdout()
     try:
         with _warnings_in_one_line():
             return _dispatch(given)
@@ -132,6 +134,23 @@ def _open_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+
+
+def _keep_stdout() -> None:
+    """Leave standard output to what we print: whatever else is written there goes to stderr.
+
+    What plugins print is told in their name (:mod:`fusionkit.contract.stray`); a library in C
+    writes to the file descriptor, and would stand amid the results that a program reads.
+    """
+    ours = sys.stdout
+    try:
+        kept = os.dup(ours.fileno())
+        os.dup2(sys.stderr.fileno(), ours.fileno())
+    except (OSError, ValueError):  # not files, as under some launchers
+        return
+    sys.stdout = open(kept, "w", encoding=ours.encoding, errors=ours.errors)  # noqa: SIM115
+    if isinstance(ours, TextIOWrapper) and isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=ours.line_buffering, write_through=ours.write_through)
 
 
 @contextmanager

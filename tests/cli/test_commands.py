@@ -123,6 +123,27 @@ def test_only_a_process_of_its_own_spares_the_collecting_of_garbage():
     assert int(done.stdout.split()[-1]) > before[0]
 
 
+@pytest.mark.slow
+def test_what_libraries_write_to_the_descriptor_is_not_among_results(pair, tmp_path):
+    plugin = tmp_path / "loud.py"
+    plugin.write_text(
+        "import os\nfrom fusionkit import Component, hookimpl\nos.write(1, b'loaded')\n"
+        "def build(options, context):\n    os.write(1, b'built')\n    raise OSError('enough')\n"
+        "@hookimpl\ndef fusionkit_weightings():\n    return [Component('loud', 'x', build)]\n"
+    )
+    command = [sys.executable, "-m", "fusionkit"]
+    more = ["--plugin", str(plugin)]
+    listed = subprocess.run(
+        [*command, "plugins", "--json", *more], capture_output=True, text=True, check=True
+    )
+    assert "loud" in [plugin["name"] for plugin in json.loads(listed.stdout)]
+    assert listed.stderr == "loaded"
+    run = ["run", *pair, "-o", str(tmp_path / "o.png"), "--weighting", "loud", *more]
+    failed = subprocess.run([*command, *run], capture_output=True, text=True)
+    assert failed.stdout == ""
+    assert failed.stderr.startswith("loadedbuilt")
+
+
 def test_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"fusionkit {__version__}\n"
