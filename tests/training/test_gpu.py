@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from fusionkit_diffusion.compact import CompactEstimator
+from fusionkit_learned.learned import Learned
 from fusionkit_training.gpu.checkout import first_party
 from fusionkit_training.gpu.command import main
 from fusionkit_training.gpu.pack import Pack, write_pack
@@ -52,15 +53,15 @@ def pack(tmp_path) -> Path:
 @pytest.mark.slow
 def test_all_stages_at_toy_size(tmp_path, pack) -> None:
     out = tmp_path / "out"
-    limits = "check=300,speed=300,compact=300"
+    limits = "check=300,speed=300,compact=300,learned=300"
     arguments = ["--out", str(out), "--device", "cpu", "--toy", "--data", str(pack)]
-    done = gpu(tmp_path, [*arguments, "--stages", "check,speed,compact", "--limits", limits])
+    done = gpu(tmp_path, [*arguments, "--limits", limits])
     log = (out / "log.txt").read_text()
     assert done.returncode == 0, done.stderr + log
 
     rows = rows_of(out)
     ended = {row["stage"]: row["ended"] for row in rows if "ended" in row and "what" not in row}
-    assert ended == dict.fromkeys(("check", "speed", "compact"), "done")
+    assert ended == dict.fromkeys(("check", "speed", "compact", "learned"), "done")
     checks = [row for row in rows if "passed" in row]
     assert len(checks) > 20
     assert all(row["passed"] for row in checks)
@@ -71,8 +72,8 @@ def test_all_stages_at_toy_size(tmp_path, pack) -> None:
     assert all(row["seconds"] > 0 and row["tflops"] > 0 for row in timed)
     (step,) = (row for row in rows if row.get("what") == "a step of training compact")
     assert step["crops_per_second"] > 0
-    (trained,) = (row for row in rows if row.get("what") == "training")
-    assert trained["steps"] == 2
+    trained = {row["stage"]: row["steps"] for row in rows if row.get("what") == "training"}
+    assert trained == {"compact": 2, "learned": 2}
     (psnr,) = (row for row in rows if row.get("what") == "PSNR, held out")
     assert psnr["15"] > psnr["50"] > 0
 
@@ -80,6 +81,7 @@ def test_all_stages_at_toy_size(tmp_path, pack) -> None:
     data = json.loads(weights.metadata["data"])
     assert data["photographs"] == 3
     assert data["sources"] == {"unknown": {"unknown": 3}}
+    Learned(out / "learned" / "learned.safetensors")
     files = [path for path in out.rglob("*") if path.is_file()]
     assert len(files) <= 8
     page = (out / "summary.md").read_text()

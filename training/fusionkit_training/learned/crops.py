@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..photographs import read_luma, read_scales
+from ..photographs import Read, read_luma, read_scales
 from .draw import Draw
 
 SCALES = (0.4, 0.6)
@@ -37,9 +37,9 @@ class Photographs:
     sha256: str
 
     @classmethod
-    def read(cls, paths: Sequence[Path], least: int) -> Photographs:
+    def read(cls, paths: Sequence[Path], least: int, read: Read = read_luma) -> Photographs:
         """Decode every file once; ``least`` is the side that the smallest copy must have."""
-        scales, sha256 = read_scales(paths, read_luma, len(SCALES), least)
+        scales, sha256 = read_scales(paths, read, len(SCALES), least)
         return cls(tuple(scales), sha256)
 
     def crop(self, size: int, draw: Draw) -> Tensor:

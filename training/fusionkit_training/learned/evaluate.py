@@ -15,7 +15,7 @@ from fusionkit.cli.arguments import Parser
 from fusionkit.errors import UsageError
 from fusionkit.ops.similarity import psnr
 
-from ..photographs import find_photographs, read_luma
+from ..photographs import Read, find_photographs, read_luma
 from ..rounds import training_speed
 from .crops import cut
 from .degradations import FAMILIES, degrade
@@ -82,11 +82,11 @@ def weighted_psnr(weights: Tensor, batch: Batch) -> float:
     return float(psnr(errors, 2).mean())
 
 
-def read_images(paths: Sequence[Path], size: int) -> list[Tensor]:
+def read_images(paths: Sequence[Path], size: int, read: Read = read_luma) -> list[Tensor]:
     """Read photographs that a crop of this size fits into."""
     images = []
     for path in paths:
-        image, _ = read_luma(path)
+        image, _ = read(path)
         if min(image.shape) < size:
             raise UsageError(
                 f"{path}: {image.shape[1]}x{image.shape[0]} pixels are too small for crops of "

@@ -47,7 +47,7 @@ def blur(images: Tensor, matrix: Tensor) -> Tensor:
 
 def gaussian_blur(images: Tensor, deviation: Tensor | float) -> Tensor:
     """Blur square images (..., S, S)."""
-    return blur(images, gaussian_matrix(images.shape[-1], deviation))
+    return blur(images, gaussian_matrix(images.shape[-1], deviation).to(images.device))
 
 
 def gaussian_gain(size: int, deviation: Tensor) -> Tensor:

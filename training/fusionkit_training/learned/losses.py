@@ -51,7 +51,7 @@ def fused(weights: Tensor, sources: Tensor) -> Tensor:
     base = (weights * sources).sum(0)
     wanted, own = weighted_gradient(weights, sources), gradient(base)
     lacking = gradient_transposed(Gradient(*(w - o for w, o in zip(wanted, own, strict=True))))
-    basis, frequency = cosines(base.shape[-1])
+    basis, frequency = (part.to(base.device) for part in cosines(base.shape[-1]))
     along = 2 - 2 * torch.cos(2 * torch.pi * frequency)
     spectrum = basis @ lacking @ basis.mT
     spectrum = PSI * spectrum / (1 + PSI * (along[:, None] + along))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -36,6 +36,10 @@ class Batch:
     fusion: Tensor
     taste: Tensor
     choosing: Tensor
+
+    def to(self, device: str) -> Batch:
+        """Return the same on a device."""
+        return Batch(*(getattr(self, each.name).to(device) for each in fields(self)))
 
 
 def draw_batch(photographs: Photographs, total: int, size: int, seed: int, step: int) -> Batch:

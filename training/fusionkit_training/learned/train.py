@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from fusionkit_learned.network import fusion_weights
 
 from .. import rounds
+from ..photographs import Read, read_luma
 from ..training import Task, Training
 from .crops import Photographs
 from .degradations import ROTATION
@@ -21,13 +23,26 @@ VALIDATED = tuple(dict.fromkeys(ROTATION))
 
 
 class LearnedTraining(Training[Plan]):
-    """The command."""
+    """The command.
+
+    Parameters
+    ----------
+    read
+        How photographs are read.
+    """
 
     name = "learned"
     about = "Train the weighting learned, on photographs (docs/learned.md)."
     plan = Plan
     validation = 8
     report = 5
+
+    def __init__(self, read: Read = read_luma) -> None:
+        self._read = read
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Add what concerns the machine."""
+        parser.add_argument("--device", default="cpu", help="of the network; the CPU draws crops")
 
     def state(self, checkpoint: Path) -> Mapping[str, Any]:
         """Return what a checkpoint holds of its training."""
@@ -36,10 +51,11 @@ class LearnedTraining(Training[Plan]):
     def begin(self, task: Task[Plan]) -> Round:
         """Return a round, its trainer not restored yet."""
         args, plan = task.args, task.plan
-        photographs = Photographs.read(task.photographs, plan.crop)
-        images = read_images(task.held_out, plan.crop)
-        validation = degraded(images, plan.crop, K=3, families=VALIDATED)
-        trainer = Trainer(plan, photographs, args.seed)
+        photographs = Photographs.read(task.photographs, plan.crop, self._read)
+        images = read_images(task.held_out, plan.crop, self._read)
+        made = degraded(images, plan.crop, K=3, families=VALIDATED)
+        validation = {family: batch.to(args.device) for family, batch in made.items()}
+        trainer = Trainer(plan, photographs, args.seed, args.device)
         about = f"{sum(p.numel() for p in trainer.network.parameters())} parameters"
         notes = task.notes(photographs.sha256, {"ema_decay": EMA_DECAY})
         return Round(trainer, args.out, validation, args.report, notes, about)

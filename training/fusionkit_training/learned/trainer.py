@@ -49,16 +49,19 @@ class Trainer:
         Steps made, and minutes spent on them, over all rounds.
     """
 
-    def __init__(self, plan: Plan, photographs: Photographs, seed: int = 0) -> None:
+    def __init__(
+        self, plan: Plan, photographs: Photographs, seed: int = 0, device: str = "cpu"
+    ) -> None:
         self.plan = plan
         self.photographs = photographs
         self.seed = seed
+        self.device = device
         self.progress = Progress()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.network, self.average = Network(), Network()
         for model in (self.network, self.average):
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average.load_state_dict(self.network.state_dict())
         self.average.requires_grad_(False)
         # Not fused: its state is laid out as a file can hold it.
@@ -74,7 +77,8 @@ class Trainer:
     def draw(self) -> Batch:
         """Return this step's batch."""
         plan, step = self.plan, self.progress.step
-        return draw_batch(self.photographs, plan.batch, plan.crop, self.seed, step)
+        drawn = draw_batch(self.photographs, plan.batch, plan.crop, self.seed, step)
+        return drawn.to(self.device)
 
     def learn(self, batch: Batch) -> float:
         """Make one step; return the loss."""
