@@ -57,6 +57,20 @@ def finished(folder: Path) -> list[tuple[str, str]]:
     return [(line["cell"], line["scene"]) for line in map(json.loads, lines)]
 
 
+def test_published_methods_are_an_axis(scenes, tmp_path):
+    study = tmp_path / "study"
+    methods = ["dig2dig", "ddfm", "ccf", "general"]
+    asked = ["--recipe", ",".join(methods), "--estimator", "gaussian", "--steps", "2"]
+    assert main(["ablate", str(scenes), "-o", str(study), *asked, "--metric", "sd"]) == 0
+    cells = [cell for cell in read_study(study).cells if cell.role == "variant"]
+    assert [cell.label.partition(",")[0] for cell in cells] == methods
+    objectives = [cell.recipe["objective"]["name"] for cell in cells]
+    assert objectives == [
+        f"objectives:{n}" for n in ("ddfm-em", "ddfm-em", "condition-bank", "gradients")
+    ]
+    assert {cell.recipe["steps"] for cell in cells} == {2}
+
+
 def test_every_combination_is_run_on_every_scene(scenes, tmp_path, capsys):
     study = tmp_path / "study"
     arguments = ["ablate", str(scenes), "-o", str(study), *QUICK, "--steps", "2,3"]

@@ -253,3 +253,18 @@ def test_recipes_are_an_axis_of_a_study(
     assert main([*one, "--recipe", "mine:three-to-one", "--plugin", plugin]) == 0
     assert "measuring sd, ag, which the recipe names" in capsys.readouterr().err
     assert json.loads((tmp_path / "one" / "study.json").read_text())["metrics"] == ["sd", "ag"]
+
+
+def test_what_to_cite_is_printed_for_recipes_that_say_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, key in (("ddfm", "zhao2023ddfm"), ("ccf", "cao2024ccf"), ("dig2dig", "2503.18627")):
+        assert main(["recipes", name, "--bibtex"]) == 0
+        printed = capsys.readouterr().out
+        assert printed.startswith("@")
+        assert key in printed
+        assert printed.count("{") == printed.count("}")
+        assert main(["recipes", name]) == 0
+        assert "arXiv" in capsys.readouterr().out.partition("steps =")[0]
+    assert "names nothing to cite" in fails(capsys, "recipes", "general", "--bibtex")
+    assert "--bibtex goes with the NAME" in fails(capsys, "recipes", "--bibtex")
