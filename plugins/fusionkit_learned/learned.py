@@ -17,7 +17,7 @@ from .weights_file import network_from, read_file
 
 SHIPPED = Path(__file__).with_name("learned.safetensors")
 
-SHIPPED_SHA256 = "1705d071e2295b765f6ec6c70b66d7a0861135c38e0d451ed2f30286ffe846a2"
+SHIPPED_SHA256 = "f38f2dde644e324a97e5c5ec8085fba0b6601e895a0841e6c7756154f14a7527"
 """Of the weights that come with fusionkit (docs/learned.md)."""
 
 TILE = 2**23
