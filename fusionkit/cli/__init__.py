@@ -21,8 +21,9 @@ from ..errors import FusionkitError, FusionkitWarning, PluginError
 # How torch says that a CPU, and Apple's MPS, have too little memory.
 _LACK = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
 
-_COLLECTED_AT = 100_000
-"""New objects after which garbage is looked for, instead of Python's 700."""
+_COLLECTED_AT = 10_000
+"""New objects after which garbage is looked for, instead of Python's 700. Not many more: garbage
+may hold images."""
 
 _HELP = """\
 usage: fusionkit COMMAND ...
