@@ -88,8 +88,9 @@ def test_another_component_of_the_name_breaks_no_default(other_dig: str) -> None
     recipe = merged(base_layers(), registry).recipe
     assert recipe["weighting"]["name"] == "dig:dig"
     assert compose(registry=registry, device="cpu").parts["weighting"].table["window"] == 5
-    with pytest.raises(UsageError, match="Did you mean dig:dig or own:dig"):
-        registry.find(WEIGHTING, "dgi")
+    for name in ("dgi", "somebody:dig"):
+        with pytest.raises(UsageError, match="Did you mean dig:dig or own:dig"):
+            registry.find(WEIGHTING, name)
     with pytest.raises(UsageError, match="several plugins: say dig:dig or own:dig"):
         compose(weighting="dig", registry=registry, device="cpu")
 

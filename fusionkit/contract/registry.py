@@ -135,7 +135,7 @@ class Registry:
         PluginLoadError
             The plugin asked for is installed but failed to load, or is disabled.
         """
-        provider, colon, _ = name.rpartition(":")
+        provider, colon, bare = name.rpartition(":")
         if colon:
             self._require_loaded(provider, name)
         matches = self._matches(kind, name)
@@ -146,6 +146,7 @@ class Registry:
             raise UsageError(f"{kind.title} {name!r} is provided by several plugins: say {listed}")
         there = self.all(kind)
         near = nearest(name, (p.qualified if colon else p.component.name for p in there))
+        near = near or [p.qualified for p in there if p.component.name == bare]
         meant = near
         if not colon:
             meant = [p.called for word in near for p in self._matches(kind, word)]
