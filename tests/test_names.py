@@ -244,16 +244,21 @@ def test_help_shows_what_the_command_line_would_use(
 ) -> None:
     shown = help_of(capsys, "run", *(["--task", task] if task else []))
     name = task or "general"
-    pipeline = compose(task=task, estimator="gaussian", device="cpu")
-    recipe = pipeline.as_recipe()
-    assert after(shown, "--weighting.window INT") == (
-        f"{recipe['weighting']['window']}, from task {name}"
-    )
-    assert after(shown, "--weighting.dynamic yes|no") == f"no, from task {name}"
-    assert after(shown, "--objective.strength NUMBER") == f"0.0, from task {name}"
+    recipe = compose(task=task, estimator="gaussian", device="cpu").as_recipe()
+    own, registry = task_recipe(name), load_plugins()
     assert after(shown, "--steps INT") == f"4, from task {name}"
-    assert after(shown, "--weighting NAME") == f"dig:dig, from task {name}"
-    assert after(shown, "--weighting.stride INT") == "default: 2"
+    for kind in (WEIGHTING, OBJECTIVE):
+        used = recipe[kind.group]
+        assert after(shown, f"--{kind.group} NAME") == f"{used['name']}, from task {name}"
+        said = []
+        for spec in specs(registry.find(kind, used["name"]).component.options):
+            value = spec.as_text(spec.check(used[spec.name]))
+            here = f"{value}, from task {name}" if spec.name in own[kind.group] else None
+            said.append(here is not None)
+            flag = f"--{kind.group}.{spec.name} {spec.kind}"
+            assert after(shown, flag) == (here or f"default: {value}")
+        assert True in said
+        assert False in said
     assert after(shown, "--sampler.eta NUMBER") == "default: 0.0"
 
 
