@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from .kind import Kind
@@ -100,27 +101,12 @@ class BaseObservation:
 
     def prox(self, z: Tensor, y: Tensor, rho: float) -> Tensor:
         """Solve (A^T M A + rho) c = A^T M y + rho z, image by image, from z (M the mask)."""
-        from ..ops.windows import image_mean  # needs torch
-
-        def total(product: Tensor) -> Tensor:
-            return image_mean(product, (1, 2, 3), keepdim=True)
 
         def normal(c: Tensor) -> Tensor:
             return self.adjoint(self.masked(self.A(c))) + rho * c
 
-        c = z
-        residual = self.adjoint(self.masked(y)) + rho * z - normal(c)
-        direction, power = residual, total(residual.square())
-        least = power.new_tensor(1e-35)  # where an image is solved, nothing moves any more
-        for _ in range(self._iterations(rho)):
-            along = normal(direction)
-            rate = power / total(direction * along).maximum(least)
-            c = c + rate * direction
-            residual = residual - rate * along
-            after = total(residual.square())
-            direction = residual + after / power.maximum(least) * direction
-            power = after
-        return c
+        right = self.adjoint(self.masked(y)) + rho * z
+        return conjugate_gradients(normal, right, z, self._iterations(rho))
 
     def _iterations(self, rho: float) -> int:
         """Return how many it takes: the error falls by (sqrt(κ) - 1) / (sqrt(κ) + 1) in each."""
@@ -128,6 +114,40 @@ class BaseObservation:
             return self.iterations
         enough = math.sqrt(1 + self.norm / rho) / 2 * math.log(2e6)
         return min(math.ceil(enough), 10 * self.iterations)
+
+
+def conjugate_gradients(
+    normal: Callable[[Tensor], Tensor], right: Tensor, begin: Tensor, iterations: int
+) -> Tensor:
+    """Solve N c = b, image by image, N linear, symmetric and positive; reads nothing back.
+
+    Parameters
+    ----------
+    normal
+        N, of images (B, C, H, W).
+    right, begin
+        b, and where to begin.
+    iterations
+        How many are run, whatever the images.
+    """
+    from ..ops.windows import image_mean  # needs torch
+
+    def total(product: Tensor) -> Tensor:
+        return image_mean(product, (1, 2, 3), keepdim=True)
+
+    c = begin
+    residual = right - normal(c)
+    direction, power = residual, total(residual.square())
+    least = power.new_tensor(1e-35)  # where an image is solved, nothing moves any more
+    for _ in range(iterations):
+        along = normal(direction)
+        rate = power / total(direction * along).maximum(least)
+        c = c + rate * direction
+        residual = residual - rate * along
+        after = total(residual.square())
+        direction = residual + after / power.maximum(least) * direction
+        power = after
+    return c
 
 
 class Identity(BaseObservation):

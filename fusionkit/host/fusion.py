@@ -48,8 +48,9 @@ def fuse(
     Parameters
     ----------
     sources
-        At least two, of one size: paths; bytes of image files, or files open for
-        reading; PIL images; arrays (H, W) or (H, W, C); tensors (H, W) or (C, H, W). C is
+        At least two, of one size, or of fewer pixels but the same aspect ratio: paths; bytes of
+        image files, or files open for reading; PIL images; arrays (H, W) or (H, W, C); tensors
+        (H, W) or (C, H, W). C is
         1 to 4: grey, grey + alpha, RGB, RGBA. Integers span their dtype's range,
         floats [0, 1]; ``range`` says otherwise. Or one path, of a file that is a stack:
         a TIFF with pages, an NPY array (K, H, W) or (K, H, W, C). For a batch of scenes

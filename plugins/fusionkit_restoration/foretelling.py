@@ -28,7 +28,7 @@ from torch import Tensor
 
 from fusionkit import StartedObservation, box_mean
 
-from .guesses import ROUNDING, known, shows_whole, spread
+from .guesses import known, shows_whole, spread
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,9 @@ class _Fit:
 _MISSING = _Fit(15, 15, 0)
 _BLURRED = _Fit(31, 7, 9)
 _FEWER = _Fit(31, 3, 5)  # the window in pixels of the fused grid
+_LEVEL = 1 / 127.5
+"""A grey level: contrast below it says nothing."""
+
 _DETAIL = 15
 """Side of the window, on the fused grid, whose mean is no detail of a guide."""
 
@@ -89,7 +92,7 @@ def _fitted(y: Tensor, observation: StartedObservation, guide: Tensor) -> tuple[
     window = max(fit.trial, _odd(fit.window * y.shape[-1] / guide.shape[-1]))
     # Of white noise this share is left by taking off the mean.
     noise = observation.sigma**2 * (1 - fit.band**-2)
-    floor = 0.3 * max(observation.sigma, ROUNDING) ** 2
+    floor = 0.3 * max(observation.sigma, _LEVEL) ** 2
 
     def mean(maps: Tensor, side: int) -> Tensor:
         return box_mean(maps * mask, side) / box_mean(mask, side).clamp(min=1e-6)

@@ -7,22 +7,26 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from fusionkit import Identity, StartedObservation, box_mean
+from fusionkit.contract.observation import conjugate_gradients
 
-ROUNDING = 1 / 127.5
-"""The least noise that is reckoned with, in units of images in [-1, 1]: a grey level."""
+ROUNDING = 0.3 / 127.5
+"""The least noise that is reckoned with, in units of images in [-1, 1]: of what is rounded to
+8 bits, 1 / sqrt(12) of a grey level."""
 
-_ROUGHNESS = 10 / 127.5
+_ROUGHNESS = 3 / 127.5
 """How far a pixel is from the mean of those around it, in most places of most images."""
 
-_ROUNDS = 10
+_ITERATIONS = 40
 
 
-def guess(y: Tensor, observation: StartedObservation, size: tuple[int, int]) -> Tensor:
-    """Return a smooth image that would be measured so, (B, C, H, W).
+def guess(
+    y: Tensor, observation: StartedObservation, size: tuple[int, int], iterations: int = _ITERATIONS
+) -> Tensor:
+    """Return the smoothest image that would be measured so, (B, C, H, W).
 
-    Smoothing by 3 x 3 binomial weights and the observation's proximal point alternate. Of fewer
-    pixels that is 0.1 to 0.2 dB better than bicubic interpolation made to agree with them, of
-    missing ones 0.9 dB better than normalised convolution (12 crops of 6 sets).
+    A thin plate: the least of |A c - y|² / σ² + |c - S c|² / r² over what is known, with S c the
+    binomial mean over 3 x 3 pixels and r a roughness, by conjugate gradients from
+    :func:`backprojected`.
 
     Parameters
     ----------
@@ -32,12 +36,19 @@ def guess(y: Tensor, observation: StartedObservation, size: tuple[int, int]) -> 
         How it was measured.
     size
         (H, W).
+    iterations
+        Of conjugate gradients.
     """
-    rho = (max(observation.sigma, ROUNDING) / _ROUGHNESS) ** 2
-    z = observation.prox(backprojected(y, observation, size), y, rho)
-    for _ in range(_ROUNDS):
-        z = observation.prox(_smoothed(z), y, rho)
-    return z
+    mask = known(y, observation)
+    weight = (max(observation.sigma, ROUNDING) / _ROUGHNESS) ** 2
+
+    def normal(c: Tensor) -> Tensor:
+        rough = c - _smoothed(c)
+        bent = rough - _smoothed(rough)
+        return observation.adjoint(observation.A(c) * mask) + weight * bent
+
+    begun = backprojected(y, observation, size)
+    return conjugate_gradients(normal, observation.adjoint(y * mask), begun, iterations)
 
 
 def backprojected(y: Tensor, observation: StartedObservation, size: tuple[int, int]) -> Tensor:

@@ -78,7 +78,7 @@ class Observe(BasePreparation):
         self,
         chains: Sequence[str],
         guided: bool = True,
-        levels: int = 8,
+        levels: int = 6,
         registry: Registry | None = None,
     ) -> None:
         self._chains = _whole(chains)

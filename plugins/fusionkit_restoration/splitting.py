@@ -26,14 +26,13 @@ from torch import Tensor
 from fusionkit import StartedObservation
 
 from .foretelling import foretold
-from .guesses import guess, shows_whole
+from .guesses import ROUNDING, guess, shows_whole
 
-FIRST = 40 / 127.5
-LAST = 4 / 127.5
-"""The first and the last level, of images in [-1, 1]."""
-
-ROUNDING = 0.3 / 127.5
-"""The least noise that is reckoned with: of what is rounded to 8 bits, 1 / sqrt(12)."""
+FIRST = 15 / 127.5
+FIRST_OF_NOISY = 40 / 127.5
+LAST = 1 / 127.5
+"""The first and the last level, of images in [-1, 1]. What only lacks pixels is guessed well where
+it is smooth, and begins lower: more would undo that. To take a blur back from noise takes more."""
 
 Denoise = Callable[[Tensor, Sequence[float], bool], Tensor]
 """Returns the prior's clean estimates of images (M, C, H, W) of M noise levels; the last argument
@@ -68,9 +67,10 @@ def levels_of(observation: StartedObservation, count: int) -> tuple[float, ...]:
     """
     if shows_all(observation):
         return (observation.sigma,) if observation.sigma > 0 else ()
-    last = min(max(LAST, observation.sigma), FIRST)
+    first = FIRST_OF_NOISY if observation.sigma > 0 else FIRST
+    last = min(max(LAST, observation.sigma), first)
     steps = max(1, count - 1)
-    return tuple(FIRST * (last / FIRST) ** (i / steps) for i in range(count))
+    return tuple(first * (last / first) ** (i / steps) for i in range(count))
 
 
 def shows_all(observation: StartedObservation) -> bool:
@@ -84,7 +84,7 @@ def restore(
     size: tuple[int, int],
     denoise: Denoise,
     *,
-    levels: int = 8,
+    levels: int = 6,
     guided: bool = True,
 ) -> Restored:
     """Restore the sources of a scene.
