@@ -34,6 +34,7 @@ from .contract.observation import (
     Identity,
     Observation,
     StartedObservation,
+    conjugate_gradients,
 )
 from .contract.options import NoOptions, option
 from .contract.preparation import (
@@ -224,6 +225,7 @@ __all__ = [
     "checked_file",
     "checked_hash",
     "compose",
+    "conjugate_gradients",
     "consistent_weights",
     "damaged",
     "denoised",

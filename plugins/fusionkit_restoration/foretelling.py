@@ -6,11 +6,9 @@ window of y's own grid. The slope s is fitted window by window (the local linear
 filter: He, Sun, Tang, TPAMI 35, 2013, eq. 5), and s (g - G g), on the fused grid, is foretold. Only
 where the relation holds, and as far:
 
-- where pixels are missing, and nothing else, every band can be compared: s is fitted to all
-  that varies within a window, and shrunk by the correlation of y' and g' there;
-- where the finest bands are weak, or were not measured, the finest that was stands for them. s is
-  shrunk by what it leaves of y' unexplained in a small window, where the relation may be
-  another one than in most of the large one;
+- the finest band that was measured stands for those that were not, or weakly; s is shrunk by what
+  it leaves of y' unexplained in a small window, where the relation may be another one
+  than in most of the large one;
 - of fewer pixels, if s is less for y' than for the next coarser band, as it is for a source
   that is also out of focus, it will be less still, by the square of that ratio.
 
@@ -28,7 +26,7 @@ from torch import Tensor
 
 from fusionkit import StartedObservation, box_mean
 
-from .guesses import known, shows_whole, spread
+from .guesses import known, spread
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class _Fit:
     band
         Of the mean that is taken off.
     trial
-        Where s is tried; 0 to shrink it by the correlation instead.
+        Where s is tried.
     """
 
     window: int
@@ -50,8 +48,7 @@ class _Fit:
     trial: int
 
 
-_MISSING = _Fit(15, 15, 0)
-_BLURRED = _Fit(31, 7, 9)
+_SAME_GRID = _Fit(31, 7, 9)
 _FEWER = _Fit(31, 3, 5)  # the window in pixels of the fused grid
 _LEVEL = 1 / 127.5
 """A grey level: contrast below it says nothing."""
@@ -88,7 +85,7 @@ def _fitted(y: Tensor, observation: StartedObservation, guide: Tensor) -> tuple[
     """Return s, shrunk, and r² of y and one guide, both (B, C, h, w)."""
     mask = known(y, observation)
     fewer = y.shape[-2:] != guide.shape[-2:]
-    fit = _FEWER if fewer else _MISSING if shows_whole(observation) else _BLURRED
+    fit = _FEWER if fewer else _SAME_GRID
     window = max(fit.trial, _odd(fit.window * y.shape[-1] / guide.shape[-1]))
     # Of white noise this share is left by taking off the mean.
     noise = observation.sigma**2 * (1 - fit.band**-2)
@@ -106,8 +103,6 @@ def _fitted(y: Tensor, observation: StartedObservation, guide: Tensor) -> tuple[
     coarse_y, coarse_g = mean(y, fit.band), mean(g, fit.band)
     fine_y, fine_g = y - coarse_y, g - coarse_g
     slope, r2 = slope_of(fine_y, fine_g)
-    if not fit.trial:
-        return mean(slope * r2.sqrt(), window), r2
     kept = torch.ones_like(slope)
     if fewer:
         before, _ = slope_of(coarse_y - mean(coarse_y, 5), coarse_g - mean(coarse_g, 5))

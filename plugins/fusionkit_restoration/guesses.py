@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
-from fusionkit import Identity, StartedObservation, box_mean
-from fusionkit.contract.observation import conjugate_gradients
+from fusionkit import Identity, StartedObservation, box_mean, conjugate_gradients
 
 ROUNDING = 0.3 / 127.5
 """The least noise that is reckoned with, in units of images in [-1, 1]: of what is rounded to
