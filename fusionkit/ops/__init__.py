@@ -2,6 +2,7 @@
 
 from .borders import mirrored_index
 from .channels import distinct, weighted_sum
+from .sending import sent
 from .similarity import MOST, psnr, ssim_map
 from .windows import box_mean, consistent_weights, image_mean, raised
 
@@ -14,6 +15,7 @@ __all__ = [
     "mirrored_index",
     "psnr",
     "raised",
+    "sent",
     "ssim_map",
     "weighted_sum",
 ]

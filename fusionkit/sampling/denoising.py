@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..ops.sending import sent
 from .evaluator import Evaluator
 
 
@@ -51,4 +52,4 @@ class Denoiser:
 
 
 def _column(values: Sequence[float], like: Tensor) -> Tensor:
-    return torch.tensor(values).to(like).view(-1, 1, 1, 1)
+    return sent(torch.tensor(values, device="cpu"), like.device, like.dtype).view(-1, 1, 1, 1)

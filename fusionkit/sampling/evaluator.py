@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..contract.estimator import NoiseEstimator
 from ..ops.borders import mirrored_index
+from ..ops.sending import sent
 from .flags import Flags, blame, check_shape
 from .tiles import Axis, axis_of
 
@@ -272,5 +273,5 @@ def denoised(prior: NoiseEstimator, images: Tensor, sigma: float) -> Tensor:
 
 @lru_cache(maxsize=32)
 def _levels(sigmas: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return levels on the device; made once, since a copy to it waits for what it does."""
-    return torch.tensor(sigmas, device=device, dtype=dtype)
+    """Return levels on the device; made once."""
+    return sent(torch.tensor(sigmas, dtype=dtype, device="cpu"), device, dtype)

@@ -14,6 +14,7 @@ from ..contract.estimator import NoiseEstimator
 from ..contract.observation import Identity, StartedObservation
 from ..ops.borders import mirrored_index
 from ..ops.channels import distinct
+from ..ops.sending import sent
 from .cache import RunCache
 from .evaluator import Evaluator
 from .flags import Flags, check_shape
@@ -119,7 +120,7 @@ class Run:
         if self._factor > 1:  # not the first numbers of the full size's field
             purpose = f"{purpose}\n1/{self._factor}"
         drawn = standard_normal(self.sources.shape[2:], self.seeds, purpose, index)
-        return drawn.to(self.sources.device, self.sources.dtype)
+        return sent(drawn, self.sources.device, self.sources.dtype)
 
     def clean_estimate(self, x: Tensor, level: int) -> Tensor:
         """Return the clean estimates of noisy images (M, C, h, w) at one level, and count them."""

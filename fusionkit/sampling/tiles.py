@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..ops.sending import sent
+
 
 @dataclass(frozen=True, eq=False)
 class Axis:
@@ -52,7 +54,7 @@ def axis_of(
     starts = [n * (whole - length) // max(1, count - 1) for n in range(count)]
     pixels = tuple(start * multiple for start in starts)
     windows = _windows(pixels, length * multiple, size)
-    return Axis(pixels, length * multiple, windows.to(device, dtype))
+    return Axis(pixels, length * multiple, sent(windows, device, dtype))
 
 
 def _windows(starts: tuple[int, ...], length: int, size: int) -> Tensor:

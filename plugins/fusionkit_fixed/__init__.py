@@ -42,11 +42,16 @@ class Fixed:
 
     def start(self, run: Run) -> StartedWeighting:
         """Lay the weights out once; every step returns the same (K, B, 1, H, W) tensor."""
+        import torch
+
+        from fusionkit.ops import sent
+
         K, B, _, H, W = run.sources.shape
         shares = self.weights or (1.0,) * K
         if len(shares) != K:
             raise UsageError(f"weighting fixed: {len(shares)} weights for {K} sources")
-        weights = run.sources.new_tensor(shares) / sum(shares)
+        given = torch.tensor(shares, dtype=run.sources.dtype, device="cpu")
+        weights = sent(given, run.sources.device, given.dtype) / sum(shares)
         everywhere = weights.view(K, 1, 1, 1, 1).expand(K, B, 1, H, W)
         return lambda step: everywhere
 

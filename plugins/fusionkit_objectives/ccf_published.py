@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fusionkit import Run, StartedObjective, Step, image_mean
+from fusionkit.ops import sent
 
 from .condition_bank import KEPT, losses_and_slopes
 from .conditions import NAMES, conditions
@@ -62,7 +63,9 @@ class _StartedCcf:
     def __init__(self, rate: float, run: Run) -> None:
         self.rate = rate
         self.run = run
-        self.shares = torch.ones(len(NAMES), run.sources.shape[1]).to(run.sources)
+        self.shares = run.sources.new_ones(len(NAMES), run.sources.shape[1])
+        scales = torch.tensor(SCALES, dtype=run.sources.dtype, device="cpu")
+        self.scales = sent(scales, run.sources.device, scales.dtype).view(-1, 1, 1, 1, 1)
         self.first = torch.zeros_like(run.sources[0])
         self.second = torch.zeros_like(self.first)
         self._at_first: Tensor | None = None
@@ -75,7 +78,7 @@ class _StartedCcf:
         """Return the clean estimate after one step of Adam."""
         bank = conditions(self.run.sources, weights, marks=False)
         losses, slopes = losses_and_slopes(bank, step.x0)
-        slopes = slopes * slopes.new_tensor(SCALES).view(-1, 1, 1, 1, 1)
+        slopes = slopes * self.scales
         kept = self.shares >= self.shares.topk(KEPT, dim=0).values[-1]
         factors = torch.where(kept, self.shares, 0.0)
         factors[FIDELITY] += KEPT

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 import torch
 from fusionkit_diffusion.compact import CompactEstimator
 from fusionkit_learned.learned import Learned
+from fusionkit_training.gpu.check import CHEAP, compositions, title
 from fusionkit_training.gpu.checkout import first_party
 from fusionkit_training.gpu.command import main
 from fusionkit_training.gpu.pack import Pack, write_pack
@@ -21,9 +23,13 @@ from fusionkit_training.gpu.stage import add_row, rows_of
 from fusionkit_training.gpu.summary import failures, summary
 from fusionkit_training.photographs import luma, read_rgb
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from fusionkit import compose
+from fusionkit.contract.estimator import ESTIMATOR
 from fusionkit.errors import UsageError
 from fusionkit.host.plugins import load_plugins
+from fusionkit.ops import sent
 from tests.conftest import REPOSITORY
 from tests.training.pictures import photograph_folder
 
@@ -198,3 +204,43 @@ def test_the_summary_tells_what_failed(tmp_path) -> None:
     assert "| float32, to the CPU | 1 of 2 | 0.25 |" in page
     assert page.count("| c |") == 1
     assert "a / b" not in page
+
+
+class CopiesThatWait(TorchDispatchMode):
+    """Notes what is copied from the CPU to another device otherwise than by ``sent``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        to = torch.device(kwargs.get("device") or "cpu")
+        if func is torch.ops.aten._to_copy.default and args[0].device.type == "cpu" != to.type:
+            frames = [f for f in traceback.extract_stack()[:-1] if "/torch/" not in f.filename]
+            if frames[-1].name != "sent":
+                self.found.append(f"{frames[-1].filename}:{frames[-1].lineno}")
+        return func(*args, **kwargs)
+
+
+@pytest.mark.slow
+def test_no_component_waits_for_what_it_sends_to_the_device() -> None:
+    """A GPU's host waits for each plain copy; on the meta device, reading a value fails as well."""
+    registry = first_party()
+    sources = torch.zeros(2, 2, 3, 32, 32, device="meta")
+    cheap = {ESTIMATOR.group: {"name": CHEAP}}
+    recipes = [{**r, "steps": 2, **cheap} for r in compositions(registry)]
+    assert len(recipes) > 12
+    for recipe in recipes:
+        pipeline = compose(recipe={**recipe, "device": "meta"}, registry=registry)
+        list(pipeline.steps(sources))  # spectra and the like are made once
+        with CopiesThatWait() as copies:
+            list(pipeline.steps(sources))
+        assert not copies.found, title(recipe)
+
+
+def test_a_copy_that_waits_is_noted() -> None:
+    with CopiesThatWait() as copies:
+        torch.zeros(2).to("meta")
+        sent(torch.zeros(2), torch.device("meta"), torch.float32)
+    assert len(copies.found) == 1
