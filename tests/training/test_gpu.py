@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import traceback
@@ -17,7 +19,7 @@ from fusionkit_diffusion.compact import CompactEstimator
 from fusionkit_learned.learned import Learned
 from fusionkit_training.gpu.check import CHEAP, compositions, title
 from fusionkit_training.gpu.checkout import first_party
-from fusionkit_training.gpu.command import main
+from fusionkit_training.gpu.command import EXAMPLES, main, parser
 from fusionkit_training.gpu.pack import Pack, write_pack
 from fusionkit_training.gpu.stage import add_row, rows_of
 from fusionkit_training.gpu.summary import failures, summary
@@ -161,6 +163,15 @@ def test_the_checkout_has_the_plugins_that_are_installed() -> None:
 def test_slips_are_told_in_a_line(arguments, complaint, capsys) -> None:
     assert main(arguments) == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_the_documented_commands_are_understood() -> None:
+    page = (REPOSITORY / "docs" / "training.md").read_text("utf-8")
+    lines = [*re.findall(r"^python training/gpu.py (.*)$", page, re.M), *EXAMPLES.splitlines()[1:]]
+    assert len(lines) > 6
+    for line in lines:
+        args = parser().parse_args(shlex.split(line.removeprefix("  python training/gpu.py ")))
+        assert set(args.limits) <= set(args.stages)
 
 
 def test_without_pluggy_the_script_says_how_to_carry_it(tmp_path) -> None:

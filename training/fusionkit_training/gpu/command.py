@@ -19,7 +19,7 @@ from fusionkit.errors import UsageError
 from .stage import RESULTS, Stage, add_row, rows_of
 from .summary import SUMMARY, failures, summary
 
-LIMITS = {"check": 80.0, "speed": 90.0, "compact": 330.0, "learned": 130.0}
+LIMITS = {"check": 70.0, "speed": 100.0, "compact": 330.0, "learned": 130.0}
 """The stages in order, and the seconds that each may take: two calls, of 3 and of 8 minutes."""
 
 GRACE = 10.0

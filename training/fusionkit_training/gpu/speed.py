@@ -98,28 +98,23 @@ class Steps:
 
 CASES: tuple[Case | Steps, ...] = (
     *(Case(size) for size in (SMALL, MEDIUM, LARGE)),
-    Case(SMALL, precision="float32"),
-    Case(SMALL, precision="tf32"),
+    *(Case(SMALL, precision=precision) for precision in ("float32", "tf32", "float16")),
     Case(SMALL, batch=32),
     Steps(256),
     Steps(1024),
-    Case(SMALL, compiled=True),
     *(Case(size, "general") for size in (SMALL, MEDIUM, LARGE)),
+    *(Case(size, sources=5) for size in (SMALL, MEDIUM)),
+    *(Case(MEDIUM, precision=precision) for precision in ("float32", "tf32", "float16")),
+    # Compiling may take a minute.
+    Case(SMALL, compiled=True),
     Steps(256, compiled=True),
-    Case(SMALL, precision="float16"),
-    Case(SMALL, sources=5),
-    Case(MEDIUM, precision="float32"),
-    Case(MEDIUM, precision="tf32"),
-    Case(MEDIUM, sources=5),
     Case(MEDIUM, compiled=True),
-    Case(MEDIUM, batch=32),
     Case(SMALL, batch=32, compiled=True),
-    Case(SMALL, batch=32, precision="float32"),
-    Case(SMALL, batch=32, precision="float16"),
-    Case(LARGE, sources=5),
-    Case(LARGE, precision="tf32"),
-    Case(LARGE, precision="float32"),
+    Case(MEDIUM, batch=32),
+    *(Case(SMALL, batch=32, precision=precision) for precision in ("float32", "float16")),
     Case(SMALL, sources=5, batch=32),
+    *(Case(LARGE, precision=precision) for precision in ("tf32", "float32")),
+    Case(LARGE, sources=5),
     Case(LARGE, batch=32),
 )
 
@@ -186,7 +181,7 @@ class Speed:
             registry=self._registry,
             built=self._built,
         )
-        sources = _sources(case).to(device)
+        sources = _sources(case, device)
         began = time.perf_counter()
         pipeline(sources)
         synchronize(device)
@@ -268,14 +263,17 @@ def _recipe(case: Case, device: str) -> dict[str, Any]:
     return {**RECIPES[case.recipe], **settings}
 
 
-def _sources(case: Case) -> Tensor:
+def _sources(case: Case, device: str) -> Tensor:
     """Return sources (K, B, 3, H, W), a small scene mirrored until it is as large."""
     height, width = case.size
     rows, columns = min(height, SMALL[0]), min(width, SMALL[1])
     small = synthetic_sources(case.sources, 1, 3, rows, columns, dtype=torch.float32).clamp(-1, 1)
-    cpu = torch.device("cpu")
-    down, across = mirrored_index(0, height, rows, cpu), mirrored_index(0, width, columns, cpu)
-    return small[..., down, :][..., across].expand(-1, case.batch, -1, -1, -1)
+    small = small.to(device)
+    down, across = (
+        mirrored_index(0, size, shown, small.device)
+        for size, shown in ((height, rows), (width, columns))
+    )
+    return small[..., down, :][..., across].repeat(1, case.batch, 1, 1, 1)
 
 
 def _noise(side: int, device: str) -> Photographs:
