@@ -41,11 +41,10 @@ class ConditionBank:
     sampling step, and E stays what it is during the step. E, in units of one
     pixel, and the proximal term rho_i/2 |f - x0|² are descended together from x0.
 
-    CCF: Cao et al., NeurIPS 2024. It has two sources and no weights, and its edge
-    term reads the visible image twice; here all sources count, by their weights.
-    One Adam step begins where the proximal term has no slope, so that the strength
-    (other than zero) matters from the second iteration on. CCF takes one, of rate 0.03,
-    at each of 200 sampling steps: too little for a run of ten. With a strength of
+    CCF: Cao et al., NeurIPS 2024; its own arithmetic is in :mod:`.ccf_published`. It has two
+    sources and no weights, and its edge term reads the visible image twice; here all sources
+    count, by their weights. One Adam step begins where the proximal term has no slope, so that
+    the strength (other than zero) matters from the second iteration on. With a strength of
     zero each sampling step goes on from the image of the one before, the first
     from the weighted mean.
 
