@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -200,9 +201,22 @@ def _from_file(path: str) -> _Candidate:
     return _Candidate(PluginInfo(name=file.stem, status="loaded", origin=str(file)))
 
 
+class _FromSource(SourceFileLoader):
+    """Compiles the file as it stands.
+
+    Bytecode that Python keeps is told from an older file's by second and size alone: what is
+    edited within one, as by a script, would be run as it was.
+    """
+
+    def path_stats(self, path: str) -> Any:
+        """Say that nothing is known of the file, so that no bytecode is read or kept."""
+        raise OSError
+
+
 def _load_file(path: Path, name: str) -> ModuleType:
     module_name = f"fusionkit_inline_{re.sub(r'[^0-9a-zA-Z]', '_', name)}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
+    loader = _FromSource(module_name, str(path))
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=loader)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} cannot be imported")
     module = importlib.util.module_from_spec(spec)

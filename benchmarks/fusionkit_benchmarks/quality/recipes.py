@@ -71,7 +71,7 @@ class NoiseAuto(Recipe):
     """
 
     def __init__(self, inner: Recipe) -> None:
-        layer = merge(inner.recipe, {"noise": ["auto"]}, registry=inner.registry)
+        layer = merge(inner.recipe, {"preparations": {"noise": "auto"}}, registry=inner.registry)
         super().__init__(f"{inner.name}, noise auto", layer, inner.registry, inner.built)
         self._inner = inner
 

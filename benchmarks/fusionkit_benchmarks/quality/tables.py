@@ -197,7 +197,7 @@ class Tables:
         added: list[Method] = [
             NoiseAuto(method)
             for method in methods
-            if isinstance(method, Recipe) and not method.recipe["noise"]
+            if isinstance(method, Recipe) and not method.recipe.get("preparations")
         ]
         for method in methods:
             owner = method if isinstance(method, Recipe) else first
