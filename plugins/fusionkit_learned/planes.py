@@ -78,6 +78,6 @@ def laplacian(images: Tensor) -> Tensor:
 def _halved(maps: Tensor, window: int) -> Tensor:
     """Return means over windows (even), two pixels apart, over what lies inside the image."""
     margin = window // 2 - 1
-    # Rows, then columns: 2w additions in the place of w².
+    # Rows, then columns: 2w additions instead of w².
     rows = avg_pool2d(maps, (window, 1), (2, 1), (margin, 0), count_include_pad=False)
     return avg_pool2d(rows, (1, window), (1, 2), (0, margin), count_include_pad=False)

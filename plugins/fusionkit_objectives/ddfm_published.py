@@ -74,7 +74,7 @@ class DdfmPaper(_Published):
 class DdfmReleased(_Published):
     """The EM step of DDFM's released code, with all that sets it apart from the paper.
 
-    Its X = f - v and Y = i - v are the paper's, but it returns i - X in the place of
+    Its X = f - v and Y = i - v are the paper's, but it returns i - X instead of
     X + v, which mirrors the estimate about the mean of the sources: with i = +1
     and v = -1 an estimate of +0.9 comes back as -0.9. Further, n² is cut off at 2 m²;
     the gradient term is on Y - X; the auxiliary gradient has the opposite sign,
