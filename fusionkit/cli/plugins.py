@@ -13,7 +13,7 @@ from ..contract.preparation import PREPARATION
 from ..contract.reader import Reader
 from ..contract.registry import PluginInfo, Provided, Registry
 from ..errors import UsageError
-from ..recipes.preparing import first_option
+from ..recipes.preparing import flag_of
 from .arguments import Parser, add_plugin_flags, load_plugins_from
 
 _EXAMPLES = """\
@@ -105,12 +105,10 @@ def _as_text(plugin: PluginInfo, found: list[Provided], with_options: bool) -> s
 
 
 def _flag(provided: Provided, option: str) -> str:
-    """Return the flag of an option; preparations go by their own names, the first option bare."""
+    """Return the flag of an option; preparations go by their own names."""
     if provided.kind != PREPARATION:
         return f"--{provided.kind.group}.{option}"
-    first = first_option(provided)
-    name = provided.component.name
-    return f"--{name}" if first is not None and first.name == option else f"--{name}.{option}"
+    return f"--{flag_of(provided.component.name, option, provided)}"
 
 
 def _as_json(plugin: PluginInfo, found: list[Provided]) -> dict[str, Any]:

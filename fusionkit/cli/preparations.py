@@ -10,7 +10,7 @@ from ..contract.preparation import PREPARATION
 from ..contract.registry import Provided, Registry
 from ..errors import UsageError
 from ..recipes.layers import Merged
-from ..recipes.preparing import PREPARATIONS, first_option
+from ..recipes.preparing import PREPARATIONS, first_option, flag_of
 from .arguments import Parser, add_value
 
 _PREFIX = f"{PREPARATIONS}."
@@ -31,8 +31,7 @@ def add_preparation_flags(parser: Parser, registry: Registry, chosen: Merged) ->
     for name, provided in by_flag(registry).items():
         if parser.knows(f"--{name}") or parser.knows(f"--no-{name}"):
             continue
-        first = first_option(provided)
-        if first is None:
+        if first_option(provided) is None:
             group.add_argument(
                 f"--{name}",
                 action="store_true",
@@ -41,7 +40,7 @@ def add_preparation_flags(parser: Parser, registry: Registry, chosen: Merged) ->
                 help=provided.component.summary,
             )
         for spec in specs(provided.component.options):
-            flag = f"--{name}" if spec is first else f"--{name}.{spec.name}"
+            flag = f"--{flag_of(name, spec.name, provided)}"
             add_value(group, flag, spec, chosen, f"{_PREFIX}{name}.{spec.name}", adds=spec.many)
         group.add_argument(
             f"--no-{name}",

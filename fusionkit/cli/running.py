@@ -18,7 +18,7 @@ from ..errors import PluginError, UsageError
 from ..host.saving import TRACE_FILES, check_folder, is_result, made_of, make_folder
 from ..imaging.files import sweep
 from ..recipes.finding import DEFAULT_TASK, METRICS, RECIPE_KINDS
-from ..recipes.layers import choose, choose_preparations, resolve_settings
+from ..recipes.layers import choose, resolve_preparations, resolve_settings
 from ..recipes.preparing import PREPARATIONS, RESTORES_SIZE
 from ..sampling.levels import schedule_of
 from . import complain, explain, say
@@ -58,10 +58,7 @@ class Runner:
         for kind in RECIPE_KINDS:
             choice = choose(kind, selection.recipe.get(kind.group, {}), selection.registry)
             self._recipe[kind.group] = choice.as_table()
-        preparations = choose_preparations(selection.recipe, selection.registry)
-        if preparations:
-            tables = {called: choice.as_table() for called, choice in preparations.items()}
-            self._recipe[PREPARATIONS] = tables
+        self._recipe |= resolve_preparations(selection.recipe, selection.registry)
         self._task = given.task or (Path(given.recipe).name if given.recipe else DEFAULT_TASK)
         self._pipeline: Pipeline | None = None
 

@@ -13,8 +13,7 @@ from ..contract.options import OptionSpec, did_you_mean, specs, suggest, to_mapp
 from ..contract.registry import Provided, Registry
 from ..errors import UsageError
 from ..recipes.finding import RECIPE_KINDS, Layer, flags_called
-from ..recipes.layers import choose, choose_preparations, merge, resolve_settings
-from ..recipes.preparing import PREPARATIONS
+from ..recipes.layers import choose, merge, resolve_preparations, resolve_settings
 from ..recipes.settings import Settings
 
 _GROUPS = {kind.group: kind for kind in RECIPE_KINDS}
@@ -116,10 +115,7 @@ def resolve(layer: Layer, registry: Registry) -> dict[str, Any]:
     }
     settings = to_mapping(resolve_settings(layer))
     del settings["seed"]
-    prepared = {
-        called: choice.as_table() for called, choice in choose_preparations(layer, registry).items()
-    }
-    return {**settings, **tables, **({PREPARATIONS: prepared} if prepared else {})}
+    return {**settings, **tables, **resolve_preparations(layer, registry)}
 
 
 def matched(layer: Layer, base: Layer, registry: Registry) -> dict[str, Any]:

@@ -171,7 +171,9 @@ def with_preparation(pipeline: Pipeline, name: str) -> Pipeline:
     made = [part.table["name"] for part in pipeline.preparations.values()]
     if name in made:
         return pipeline
-    registry = load_plugins()
+    registry = pipeline.context.registry
+    if registry is None or registry.named(PREPARATION, name) is None:  # one made by hand
+        registry = load_plugins()
     choice = choose(PREPARATION, {"name": name}, registry)
     part = _part_by_name(choice, pipeline.context, {})
     preparations = {**pipeline.preparations, name.rpartition(":")[2]: part}

@@ -214,12 +214,11 @@ class Pipeline:
             return Preparing(sources)
         check_pixels(self.parts["estimator"], f"preparation {next(iter(self.preparations))}")
         self.channels_of(sources.planes.shape[1])
-        flags = Flags()
-        evaluator = self._evaluator(flags, on_pixels)
+        evaluator = self._evaluator(Flags(), on_pixels)
         (seed,) = self._seeds(seed, 1)
         channels: int | None = self.parts["estimator"].built.channels
         prior = ScenePrior(evaluator, channels, seed, self.device, self.dtype)
-        return prepare(sources, self.preparations, evaluator, flags, prior)
+        return prepare(sources, self.preparations, prior)
 
     def _sample(
         self,

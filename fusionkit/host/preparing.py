@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ..contract.preparation import STAGES, Prepared, Sources
 from ..errors import PluginError
-from ..sampling.denoising import Denoiser
+from ..ops.sending import sent
 from ..sampling.evaluator import Evaluator
-from ..sampling.flags import Flags, blame
+from ..sampling.flags import blame
 from ..sampling.run import standard_normal
 from .parts import Part
 
@@ -45,7 +45,7 @@ class ScenePrior:
     ) -> None:
         self.device = device
         self.dtype = dtype
-        self._evaluator = evaluator
+        self.evaluator = evaluator
         self.channels = channels
         self._seed = seed
 
@@ -54,12 +54,20 @@ class ScenePrior:
         if len(sigmas) != len(x) or not all(0 < sigma < math.inf for sigma in sigmas):
             raise ValueError(f"{len(x)} images need as many levels above 0, not {list(sigmas)}")
         y = x.to(self.device, self.dtype)
-        wide = self.channels if self.channels not in (None, 1) else y.shape[1]
+        wide = y.shape[1] if self.channels in (None, 1) else int(self.channels or 1)
         if y.shape[1] not in (1, wide):
             raise ValueError(f"the prior takes {wide} channels, or 1, not {y.shape[1]}")
+        if y.shape[1] == wide:
+            return self.evaluator.clean(y, sigmas)
+        # A colour prior knows noise that differs between channels: a grey image becomes C channels
+        # of sqrt(C) sigma, whose mean it is (a sufficient statistic: nothing is added, or lost).
+        widening = math.sqrt(wide)
         # One field for all, so that their order cannot matter.
-        fresh = self.noise((1, wide, *y.shape[-2:]), "fusionkit/split").expand(len(y), -1, -1, -1)
-        return Denoiser(self._evaluator, wide)(y, sigmas, fresh)
+        fresh = self.noise((wide, *y.shape[-2:]), "fusionkit/split")
+        levels = sent(torch.tensor(sigmas, device="cpu"), y.device, y.dtype).view(-1, 1, 1, 1)
+        split = y + widening * levels * (fresh - fresh.mean(0, keepdim=True))
+        clean = self.evaluator.clean(split, [sigma * widening for sigma in sigmas])
+        return clean.mean(1, keepdim=True)
 
     def noise(self, shape: Sequence[int], purpose: str, index: int = 0) -> Tensor:
         """Return standard normal noise, keyed by (seed, purpose, index)."""
@@ -116,8 +124,6 @@ def ordered(preparations: Mapping[str, Part]) -> dict[str, Part]:
 def prepare(
     sources: Sources,
     preparations: Mapping[str, Part],
-    evaluator: Evaluator,
-    flags: Flags,
     prior: ScenePrior,
 ) -> Preparing:
     """Make preparations, one after another.
@@ -127,7 +133,7 @@ def prepare(
     PluginError
         One failed, or returned what is no scene of the same size, or not finite.
     """
-    done = Preparing(sources)
+    done, evaluator = Preparing(sources), prior.evaluator
     for name, part in preparations.items():
         with blame(part.label), torch.no_grad():
             prepared = part.built.prepare(done.sources, prior)
@@ -135,7 +141,7 @@ def prepare(
         done.sources = prepared.sources
         done.record[name] = dict(prepared.record)
         done.notes += prepared.notes
-    flags.verify()
+    evaluator.flags.verify()
     height, width = sources.planes.shape[-2:]
     done.nfe = evaluator.pixels / (height * width)
     done.tiled, done.retries = evaluator.tiled, evaluator.retries

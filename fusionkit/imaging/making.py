@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.errors import ImageError
+from fusionkit.imaging.decoded import Decoded
 from fusionkit.imaging.geometry import ORIENTATIONS, upright
 from fusionkit.imaging.metadata import NO_METADATA, Metadata
 from fusionkit.imaging.picture import Picture
@@ -68,6 +69,32 @@ def picture_from_array(
         )
     pixels, alpha = split_alpha(samples)
     return checked_picture(pixels, alpha, name, value_range=value_range, index=index, masks=masks)
+
+
+def picture_from_decoded(
+    decoded: Decoded,
+    name: str,
+    value_range: ValueRange | None,
+    index: int | str | None,
+    masks: bool,
+    sha256: str | None,
+) -> Picture:
+    """Make a source of what a decoder found, in a file whose hash is given, or in an array."""
+    return checked_picture(
+        decoded.pixels,
+        decoded.alpha,
+        name,
+        value_range=value_range,
+        stored_range=decoded.stored_range,
+        index=index,
+        masks=masks,
+        no_data=decoded.no_data,
+        notes=decoded.notes,
+        icc=decoded.icc,
+        metadata=decoded.metadata,
+        sha256=sha256,
+        reader=decoded.reader,
+    )
 
 
 def split_alpha(samples: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:

@@ -20,7 +20,7 @@ from fusionkit.imaging._sniff import EXTENSIONS, HEAD, SUPPORTED, other_format
 from fusionkit.imaging._tiff import decode_tiff
 from fusionkit.imaging._tiff_file import SIGNATURES as TIFF_SIGNATURES
 from fusionkit.imaging.decoded import Decoded
-from fusionkit.imaging.making import checked_picture
+from fusionkit.imaging.making import picture_from_decoded
 from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.plugged import decoder_by_content, decoder_by_name
 from fusionkit.imaging.values import ValueRange
@@ -112,21 +112,8 @@ def picture_from_bytes(
     with enough_memory(name):
         with raw.decoding(format_name):
             decoded = decode(raw)
-        return checked_picture(
-            decoded.pixels,
-            decoded.alpha,
-            name,
-            value_range=value_range,
-            stored_range=decoded.stored_range,
-            index=index,
-            masks=masks,
-            no_data=decoded.no_data,
-            notes=decoded.notes,
-            icc=decoded.icc,
-            metadata=decoded.metadata,
-            sha256=hashlib.sha256(data).hexdigest(),
-            reader=decoded.reader,
-        )
+        digest = hashlib.sha256(data).hexdigest()
+        return picture_from_decoded(decoded, name, value_range, index, masks, digest)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from fusionkit.imaging._npy import decode_npy_bands
 from fusionkit.imaging._tiff import decode_tiff_bands
 from fusionkit.imaging._tiff_file import SIGNATURES as TIFF_SIGNATURES
 from fusionkit.imaging.decoded import Decoded
-from fusionkit.imaging.making import checked_picture
+from fusionkit.imaging.making import picture_from_decoded
 from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.read import enough_memory, load
 from fusionkit.imaging.sources import Source, as_array, source_picture
@@ -70,19 +70,7 @@ def _bands(source: Source, index: int, value_range: ValueRange | None) -> tuple[
     if value_range == OWN:  # of all bands: one by one, they would lose what they are to one another
         value_range = _own_range([band.pixels for band in decoded])
     return tuple(
-        checked_picture(
-            band.pixels,
-            None,
-            f"{name}, band {n + 1}",
-            value_range=value_range,
-            stored_range=band.stored_range,
-            index=index,
-            masks=True,
-            no_data=band.no_data,
-            notes=band.notes,
-            metadata=band.metadata,
-            sha256=digest,
-        )
+        picture_from_decoded(band, f"{name}, band {n + 1}", value_range, index, True, digest)
         for n, band in enumerate(decoded)
     )
 
@@ -92,15 +80,14 @@ def _decoded(source: Source, index: int) -> tuple[list[Decoded], str, str | None
     name = f"source {index + 1}"
     if isinstance(source, (str, os.PathLike)):
         raw = load(source)
-        digest = hashlib.sha256(raw.data).hexdigest()
         for signatures, kind, decode in (
             (TIFF_SIGNATURES, "TIFF", decode_tiff_bands),
             ((_npy.SIGNATURE,), "NPY", decode_npy_bands),
         ):
             if raw.data.startswith(signatures):
                 with enough_memory(raw.name), raw.decoding(kind):
-                    return decode(raw), raw.name, digest
-        return [], raw.name, digest
+                    return decode(raw), raw.name, hashlib.sha256(raw.data).hexdigest()
+        return [], raw.name, None
     array = as_array(source, name)
     if array is None or array.ndim != 3:
         return [], name, None

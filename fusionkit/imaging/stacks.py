@@ -15,7 +15,7 @@ from fusionkit.imaging._raw import Raw
 from fusionkit.imaging._tiff import decode_tiff_stack, tiff_images
 from fusionkit.imaging._tiff_file import SIGNATURES as TIFF_SIGNATURES
 from fusionkit.imaging.decoded import Decoded
-from fusionkit.imaging.making import checked_picture
+from fusionkit.imaging.making import picture_from_decoded
 from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.read import default_max_pixels, enough_memory, load
 from fusionkit.imaging.values import value_ranges
@@ -85,19 +85,6 @@ def read_stack(
     given = value_ranges(ranges, stretch, len(decoded))
     digest = hashlib.sha256(raw.data).hexdigest()
     return tuple(
-        checked_picture(
-            page.pixels,
-            page.alpha,
-            f"{raw.name}, page {k + 1}",
-            value_range=given.get(k),
-            stored_range=page.stored_range,
-            index=k,
-            masks=True,
-            no_data=page.no_data,
-            notes=page.notes,
-            icc=page.icc,
-            metadata=page.metadata,
-            sha256=digest,
-        )
+        picture_from_decoded(page, f"{raw.name}, page {k + 1}", given.get(k), k, True, digest)
         for k, page in enumerate(decoded)
     )

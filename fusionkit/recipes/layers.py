@@ -30,7 +30,7 @@ from ..contract.preparation import PREPARATION
 from ..contract.registry import Provided, Registry
 from ..errors import UsageError
 from .finding import GROUPS, METRICS, Layer, Origin, Said, table_of
-from .preparing import PREPARATIONS, first_option, preparation_table, preparation_tables
+from .preparing import PREPARATIONS, flag_of, preparation_table, preparation_tables
 from .settings import Settings
 
 WITHOUT_TRAJECTORY = "samplers:direct"
@@ -133,10 +133,9 @@ def _merge_preparations(done: Merged, value: Any, registry: Registry, said: Said
             continue
         chosen = registry.find(PREPARATION, table["name"])
         tables[called] = {**before, **_placed(table, chosen, said)}
-        first = first_option(chosen)
         for option in table:
-            main = option == "name" or (first is not None and option == first.name)
-            done.origins[called if main else f"{called}.{option}"] = said.origin
+            flag = called if option == "name" else flag_of(called, option, chosen)
+            done.origins[flag] = said.origin
     done.recipe.pop(PREPARATIONS, None)
     if tables:
         done.recipe[PREPARATIONS] = tables
@@ -187,6 +186,13 @@ def choose_preparations(recipe: Mapping[str, Any], registry: Registry) -> dict[s
         called: choose(PREPARATION, table, registry, called)
         for called, table in preparation_tables(recipe).items()
     }
+
+
+def resolve_preparations(recipe: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
+    """Return the one key of a recipe that its preparations are under, resolved; empty for none."""
+    found = choose_preparations(recipe, registry)
+    tables = {called: choice.as_table() for called, choice in found.items()}
+    return {PREPARATIONS: tables} if tables else {}
 
 
 def resolve_settings(layer: Layer) -> Settings:

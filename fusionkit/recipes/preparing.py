@@ -28,6 +28,12 @@ def first_option(provided: Provided) -> OptionSpec | None:
     return found[0] if found else None
 
 
+def flag_of(called: str, option: str, provided: Provided) -> str:
+    """Return the flag of an option, without its hyphens: ``NAME`` of the first, ``NAME.OPTION``."""
+    first = first_option(provided)
+    return called if first is not None and option == first.name else f"{called}.{option}"
+
+
 def preparation_table(called: str, value: Any, registry: Registry) -> dict[str, Any] | None:
     """Return the table that a value under ``[preparations]`` stands for; None leaves it out.
 

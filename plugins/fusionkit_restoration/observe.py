@@ -88,9 +88,7 @@ class Observe(BasePreparation):
 
     def evaluations(self, sources: Sources) -> float:
         """Return the levels of every source that is spoken of; of one that is only noisy, fewer."""
-        named = {text.partition(":")[0].strip() for text in self._chains}
-        fewer = {str(k + 1) for k, p in enumerate(sources.pictures) if p.measured is not None}
-        return float(self._levels * len(named | fewer))
+        return float(self._levels * (len(self._chains) + len(self._implied(sources))))
 
     def prepare(self, sources: Sources, prior: PriorAtHand) -> Prepared:
         """Return the scene with what its sources are estimated to show.
@@ -137,14 +135,19 @@ class Observe(BasePreparation):
         return Prepared(prepared, self._record(found, restored), notes)
 
     def _said(self, sources: Sources) -> dict[int, Observed]:
-        registry = self._registry
-        count = len(sources.pictures)
-        said = {o.source: o for o in parse_observations(self._chains, count, registry)}
-        for k, picture in enumerate(sources.pictures):
-            if picture.measured is not None and k not in said:
-                text = f"{k + 1}:downsample"
-                said |= {o.source: o for o in parse_observations([text], count, registry)}
-        return dict(sorted(said.items()))
+        texts = [*self._chains, *self._implied(sources).values()]
+        found = parse_observations(texts, len(sources.pictures), self._registry)
+        return {each.source: each for each in found}
+
+    def _implied(self, sources: Sources) -> dict[int, str]:
+        """Return the chains of sources of fewer pixels that nothing is said of, by source."""
+        numbers = [text.partition(":")[0].strip() for text in self._chains]
+        named = {int(number) for number in numbers if number.isdecimal()}
+        return {
+            k: f"{k + 1}:downsample"
+            for k, picture in enumerate(sources.pictures)
+            if picture.measured is not None and k + 1 not in named
+        }
 
     def _record(self, found: dict[int, _Source], restored: Restored) -> dict[str, Any]:
         return {
@@ -163,11 +166,10 @@ class Observe(BasePreparation):
 
     def _notes(self, sources: Sources, found: dict[int, _Source], restored: Restored) -> list[str]:
         notes = []
+        implied = self._implied(sources)
         for k, source in found.items():
             name, picture = sources.names[k], sources.pictures[k]
-            if picture.measured is not None and not any(
-                text.partition(":")[0].strip() == str(k + 1) for text in self._chains
-            ):
+            if k in implied and picture.measured is not None:
                 factor = picture.width / picture.measured.width
                 notes.append(
                     f"{name}: {picture.measured.width}x{picture.measured.height} pixels are taken "
