@@ -95,7 +95,9 @@ def main() -> None:
         for what, words in STUDIES.items():
             study = given.out / f"{name}-{what}"
             command = ["ablate", str(scenes), "-o", str(study), "--task", task]
-            fusionkit([*command, *words, *MEASURED])
+            code = fusionkit([*command, *words, *MEASURED])
+            if code:
+                raise SystemExit(code)
             lines += table(f"{name}, {what}", summarise(study))
             (given.out / "matched.md").write_text("\n".join(lines), encoding="utf-8")
 
