@@ -81,6 +81,8 @@ def explain(error: BaseException) -> FusionkitError:
         return FusionkitError("out of memory: use smaller images, or another --device")
     if isinstance(error, FusionkitError):
         return error
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return FusionkitError(f"{error.filename}: {error.strerror}")
     return FusionkitError(
         f"unexpected {type(error).__name__}: {error}: FUSIONKIT_DEBUG=1 shows where it comes from"
     )

@@ -18,7 +18,13 @@ from ..errors import PluginError, UsageError
 from ..host.saving import TRACE_FILES, check_folder, is_result, made_of, make_folder
 from ..imaging.files import sweep
 from ..recipes.finding import DEFAULT_TASK, METRICS, RECIPE_KINDS
-from ..recipes.layers import choose, resolve_preparations, resolve_settings
+from ..recipes.layers import (
+    check_for_sources,
+    choose,
+    choose_preparations,
+    resolve_preparations,
+    resolve_settings,
+)
 from ..recipes.preparing import PREPARATIONS, RESTORES_SIZE
 from ..sampling.levels import schedule_of
 from . import complain, explain, say
@@ -55,10 +61,13 @@ class Runner:
         self._settings = resolve_settings(selection.recipe)
         schedule_of(self._settings)
         self._recipe = to_mapping(self._settings)
+        registry = selection.registry
+        self._choices = list(choose_preparations(selection.recipe, registry).values())
         for kind in RECIPE_KINDS:
-            choice = choose(kind, selection.recipe.get(kind.group, {}), selection.registry)
+            choice = choose(kind, selection.recipe.get(kind.group, {}), registry)
             self._recipe[kind.group] = choice.as_table()
-        self._recipe |= resolve_preparations(selection.recipe, selection.registry)
+            self._choices.append(choice)
+        self._recipe |= resolve_preparations(selection.recipe, registry)
         self._task = given.task or (Path(given.recipe).name if given.recipe else DEFAULT_TASK)
         self._pipeline: Pipeline | None = None
 
@@ -165,6 +174,7 @@ class Runner:
         progress.begin(job.name or Path(job.output).name)
         asked = self._recipe.get(PREPARATIONS, {})
         scene = load_scene(job.sources, self._settings, look_for_noise="noise" not in asked)
+        check_for_sources(self._choices, len(scene.pictures), self._selection.registry)
         output = job.output
         if job.extensions:
             output += _extension(job, scene)

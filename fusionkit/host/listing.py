@@ -48,7 +48,7 @@ def folders_of(folder: Path) -> list[Path]:
     return [
         path
         for path in _entries(folder)
-        if path.is_dir()
+        if os.path.isdir(path)  # False, too, where it may not be asked
         and not path.name.startswith(".")
         and path.name not in _SYSTEM_FOLDERS
         and not here.is_relative_to(path.resolve())
@@ -62,14 +62,14 @@ def holds_sources(folder: Path) -> bool:
 
 def other_kinds(folder: Path) -> list[str]:
     """Return the extensions of what is no image in a folder, such as ``.dng``."""
-    names = (path for path in _entries(folder) if path.is_file() and not is_image(path))
+    names = (path for path in _entries(folder) if os.path.isfile(path) and not is_image(path))
     return sorted({path.suffix.lower() for path in names if path.suffix} - {".json"})
 
 
 def is_image(path: Path) -> bool:
     """Whether a file's name says that it is an image."""
     known = path.suffix.lower() in EXTENSIONS or readers_of(path.name)
-    return bool(known) and not path.name.startswith(".") and path.is_file()
+    return bool(known) and not path.name.startswith(".") and os.path.isfile(path)
 
 
 def images_by_stem(folder: Path) -> dict[str, list[Path]]:

@@ -18,7 +18,7 @@ component drops the options of the one before, which are not its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -186,6 +186,22 @@ def choose_preparations(recipe: Mapping[str, Any], registry: Registry) -> dict[s
         called: choose(PREPARATION, table, registry, called)
         for called, table in preparation_tables(recipe).items()
     }
+
+
+def check_for_sources(choices: Iterable[Choice], count: int, registry: Registry) -> None:
+    """Have options say what does not fit so many sources, before anything is built.
+
+    An options class may have a method ``check_sources(count, registry)`` for it.
+
+    Raises
+    ------
+    UsageError
+        One does not; the message begins with its flag, or with the component.
+    """
+    for choice in choices:
+        check = getattr(choice.options, "check_sources", None)
+        if check is not None:
+            check(count, registry)
 
 
 def resolve_preparations(recipe: Mapping[str, Any], registry: Registry) -> dict[str, Any]:

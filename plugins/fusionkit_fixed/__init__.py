@@ -9,6 +9,7 @@ from fusionkit import (
     SOURCE_SYMMETRIC,
     BuildContext,
     Component,
+    Registry,
     Run,
     StartedWeighting,
     UsageError,
@@ -30,6 +31,17 @@ class FixedOptions:
         if self.weights and sum(self.weights) <= 0:
             raise ValueError("weights must not all be zero")
 
+    def check_sources(self, count: int, registry: Registry) -> None:
+        """Refuse weights that are not one for each source."""
+        _shares(self.weights, count)
+
+
+def _shares(weights: tuple[float, ...], count: int) -> tuple[float, ...]:
+    """Return one weight for each source; equal ones for none."""
+    if len(weights) not in (0, count):
+        raise UsageError(f"weighting fixed: {len(weights)} weights for {count} sources")
+    return weights or (1.0,) * count
+
 
 class Fixed:
     """The same weights everywhere: the baseline that a dynamic weighting has to beat."""
@@ -47,9 +59,7 @@ class Fixed:
         from fusionkit.ops import sent
 
         K, B, _, H, W = run.sources.shape
-        shares = self.weights or (1.0,) * K
-        if len(shares) != K:
-            raise UsageError(f"weighting fixed: {len(shares)} weights for {K} sources")
+        shares = _shares(self.weights, K)
         given = torch.tensor(shares, dtype=run.sources.dtype, device="cpu")
         weights = sent(given, run.sources.device, given.dtype) / sum(shares)
         everywhere = weights.view(K, 1, 1, 1, 1).expand(K, B, 1, H, W)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fusionkit import BuildContext, Component, Preparation, hookimpl, option
+from fusionkit import BuildContext, Component, Preparation, Registry, hookimpl, option
 
 if TYPE_CHECKING:
     from .noise import NoiseOff
@@ -29,6 +29,12 @@ class NoiseOptions:
         for source in named:
             if named.count(source) > 1:
                 raise ValueError(f"--noise: source {source} is given twice")
+
+    def check_sources(self, count: int, registry: Registry) -> None:
+        """Refuse the level of a source that there is not."""
+        from .levels import levels_of
+
+        levels_of(self.levels, count)
 
 
 def _noise(options: NoiseOptions, context: BuildContext) -> NoiseOff:

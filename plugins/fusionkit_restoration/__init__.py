@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fusionkit import BuildContext, Component, Preparation, hookimpl, option
+from fusionkit import (
+    BuildContext,
+    Component,
+    Preparation,
+    Registry,
+    hookimpl,
+    option,
+    parse_observations,
+)
 
 if TYPE_CHECKING:
     from .observe import Observe
@@ -32,11 +41,26 @@ class ObserveOptions:
         maximum=200,
     )
 
+    def check_sources(self, count: int, registry: Registry) -> None:
+        """Refuse what is no chain, or that of a source that there is not."""
+        parse_observations(whole(self.chains), count, registry)
+
+
+def whole(texts: Sequence[str]) -> tuple[str, ...]:
+    """Join what a list separated by commas has taken apart: a chain begins with K:."""
+    joined: list[str] = []
+    for text in texts:
+        if joined and not re.match(r"\s*\d+\s*:", text):
+            joined[-1] += f",{text}"
+        else:
+            joined.append(text)
+    return tuple(joined)
+
 
 def _observe(options: ObserveOptions, context: BuildContext) -> Observe:
     from .observe import Observe
 
-    return Observe(options.chains, options.guided, options.levels, context.registry)
+    return Observe(whole(options.chains), options.guided, options.levels, context.registry)
 
 
 @hookimpl

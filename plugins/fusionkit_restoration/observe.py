@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -81,7 +80,7 @@ class Observe(BasePreparation):
         levels: int = 6,
         registry: Registry | None = None,
     ) -> None:
-        self._chains = _whole(chains)
+        self._chains = tuple(chains)
         self._guided = guided
         self._levels = levels
         self._registry = load_plugins() if registry is None else registry
@@ -182,17 +181,6 @@ class Observe(BasePreparation):
                     "--no-observe.guided leaves it out"
                 )
         return notes
-
-
-def _whole(texts: Sequence[str]) -> tuple[str, ...]:
-    """Join what a list separated by commas has taken apart: a chain begins with K:."""
-    joined: list[str] = []
-    for text in texts:
-        if joined and not re.match(r"\s*\d+\s*:", text):
-            joined[-1] += f",{text}"
-        else:
-            joined.append(text)
-    return tuple(joined)
 
 
 def _start(

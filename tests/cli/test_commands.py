@@ -87,6 +87,23 @@ LIGHT = [
     (["run", "left.png", "right.png", "-o", "c.png", "--cache", "left.png"], 2),
     (["run", "left.png", "right.png", "-o", "c.png", "--sigmas", "1,2"], 2),
     (["run", "left.png", "right.png", "-o", "c.png", "--start-sigma", "900"], 2),
+    (["run", "left.png", "right.png", "-o", "c.png", "--noise", "3:10"], 2),
+    (["run", "left.png", "right.png", "-o", "c.png", "--observe", "3:downsample"], 2),
+    (["run", "left.png", "right.png", "-o", "c.png", "--observe", "1:blur=none.png"], 2),
+    (
+        [
+            "run",
+            "left.png",
+            "right.png",
+            "-o",
+            "c.png",
+            "--weighting",
+            "fixed",
+            "--weighting.weights",
+            "1,2,3",
+        ],
+        2,
+    ),
     (["doctor", "--bogus"], 2),
     (["run", ".", "-o", "."], 2),
     (["run", "left.png", "right.png"], 2),
@@ -284,6 +301,8 @@ def test_only_what_is_a_lack_of_memory_is_called_so():
     for error in others:
         assert str(error) in str(explain(error))
         assert "out of memory" not in str(explain(error))
+    denied = PermissionError(errno.EACCES, "Permission denied", "locked/a.png")
+    assert str(explain(denied)) == "locked/a.png: Permission denied"
 
 
 @pytest.mark.slow
