@@ -153,8 +153,9 @@ def short(label: str) -> str:
 def _gain(summary: Summary, method: str) -> NDArray[np.float64]:
     """Return (scenes, metrics): a method less the same with fixed weights that cost as much."""
     rows = {short(row.label): place for place, row in enumerate(summary.rows)}
-    values: NDArray[np.float64] = summary.scores.values
-    return values[rows[method]] - values[rows[f"{method}, fixed at its NFE"]]
+    with_dig, fixed = rows[method], rows[f"{method}, fixed at its NFE"]
+    gain: NDArray[np.float64] = summary.scores.values[with_dig] - summary.scores.values[fixed]
+    return gain
 
 
 def main() -> None:
