@@ -51,15 +51,8 @@ def smooth(maps: Tensor, taps: tuple[float, ...]) -> Tensor:
 
 def filter_columns(maps: Tensor, taps: tuple[float, ...]) -> Tensor:
     """Filter along W, valid part: (..., H, W) to (..., H, W - n + 1)."""
-    n, width = len(taps), maps.shape[-1]
-    blocks, rest = divmod(width - n + 1, _BLOCK)
-    parts = []
-    if blocks:
-        windows = maps.unfold(-1, _BLOCK + n - 1, _BLOCK)
-        parts.append((windows @ _band(taps, _BLOCK, maps.device)).flatten(-2))
-    if rest:
-        parts.append(maps[..., blocks * _BLOCK :] @ _band(taps, rest, maps.device))
-    return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+    # Blocks of columns overlap, which a product would copy; as rows of the transposed they do not.
+    return filter_rows(maps.transpose(-1, -2), taps).transpose(-1, -2)
 
 
 def filter_rows(maps: Tensor, taps: tuple[float, ...]) -> Tensor:

@@ -15,7 +15,7 @@ from PIL import Image
 
 import fusionkit
 from fusionkit.cli import main
-from fusionkit.evaluation.baselines import eight_bit, gaussian_blur, laplacian_max
+from fusionkit.evaluation.baselines import eight_bit, laplacian_max
 from fusionkit.evaluation.measure import Meter, read_luma
 from tests.conftest import data_folder
 
@@ -287,7 +287,6 @@ def test_the_laplacian_baseline_is_that_of_scipy():
         band = level - smoother
         fused = fused + np.take_along_axis(band, np.abs(band).argmax(0)[None], 0)[0]
         level = smoother
-        assert np.allclose(gaussian_blur(torch.from_numpy(images), sigma).numpy(), smoother)
     expected = fused + level.mean(0)
     assert np.allclose(laplacian_max(torch.from_numpy(images)).numpy(), expected)
     assert (eight_bit(torch.tensor([-3.0, 12.6, 300.0])) == torch.tensor([0, 13, 255])).all()
