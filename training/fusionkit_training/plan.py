@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -82,12 +82,17 @@ def chosen_plan(plan: type[P], stored: Mapping[str, Any], args: argparse.Namespa
         A number is not above 0, or nobody says how long to train.
     """
     given = {"peak": args.rate, "warm_up": args.warm_up, "crop": args.crop, "batch": args.batch}
+    # What a plan of its own has more is an option of the same name.
+    own = {each.name for each in fields(plan)} - {each.name for each in fields(Plan)}
+    numbers = dict(given)
+    given |= {name: getattr(args, name, None) for name in own}
     changes = {name: value for name, value in given.items() if value is not None}
     said = {"minutes": args.plan_minutes, "steps": args.plan_steps}
     if not stored and said == {"minutes": None, "steps": None}:
         said = {"minutes": args.minutes, "steps": args.steps}
     said = {unit: total for unit, total in said.items() if total is not None}
-    if any(value <= 0 for value in (*changes.values(), *said.values())):
+    sizes = [value for value in numbers.values() if value is not None]
+    if any(value <= 0 for value in (*sizes, *said.values())):
         raise UsageError("lengths, sizes and rates of a training must be above 0")
     if said:
         unit, total = next(iter(said.items()))

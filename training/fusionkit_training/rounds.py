@@ -75,7 +75,7 @@ class Round(ABC, Generic[T]):
     """
 
     file: ClassVar[str]
-    columns: ClassVar[Sequence[str]]
+    columns: Sequence[str]
     keeps_state = True
 
     def __init__(

@@ -12,6 +12,7 @@ import torch
 from fusionkit_learned.learned import Learned
 from fusionkit_learned.weights_file import read_file
 from fusionkit_training.learned.crops import Photographs
+from fusionkit_training.learned.degradations import FAMILIES
 from fusionkit_training.learned.draw import Draw
 from fusionkit_training.learned.samples import draw_batch
 from fusionkit_training.learned.train import Round
@@ -172,7 +173,7 @@ def test_evaluation_prints_a_row_for_every_family(photos, tmp_path, capsys) -> N
     )
     head, _, *rows = capsys.readouterr().out.strip().splitlines()
     assert head.endswith("| pixels | learned |")
-    assert len(rows) == 7
+    assert len(rows) == len(FAMILIES)
     assert all(len(row.split("|")) == len(head.split("|")) for row in rows)
     assert evaluated(file, str(photos), "--size", "4096") == 2
     one_line(capsys.readouterr().err.strip(), "too small")

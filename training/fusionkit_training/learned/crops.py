@@ -42,8 +42,8 @@ class Photographs:
         scales, sha256 = read_scales(paths, read, len(SCALES), least)
         return cls(tuple(scales), sha256)
 
-    def crop(self, size: int, draw: Draw) -> Tensor:
-        """Return a random crop, flipped, turned and varied, (S, S) float32 in [0, 1].
+    def crop(self, size: int, draw: Draw, varied: bool = True) -> Tensor:
+        """Return a random crop, flipped, turned and by default varied, (S, S) float32 in [0, 1].
 
         The one with more detail of two: much of a landscape is sky.
         """
@@ -52,7 +52,8 @@ class Photographs:
             u = draw.uniform()
             images = self.scales[(u > SCALES[0]) + (u > SCALES[0] + SCALES[1])]
             both.append(cut(images[draw.whole(0, len(images) - 1)], size, draw))
-        return vary(max(both, key=lambda crop: float(crop.diff().abs().mean())), draw)
+        crop = max(both, key=lambda crop: float(crop.diff().abs().mean()))
+        return vary(crop, draw) if varied else crop
 
 
 def cut(image: Tensor, size: int, draw: Draw) -> Tensor:

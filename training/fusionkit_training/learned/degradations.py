@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
+from .brackets import bracket, lighting
 from .defocus import focus_stack
 from .draw import Draw
 from .fields import regions, smooth_fields
@@ -175,15 +176,23 @@ FAMILIES: dict[str, Family] = {
     "contrast": contrast,
     "structure": structure,
     "mixed": mixed,
+    "bracket": bracket,
+    "lighting": lighting,
 }
 
-ROTATION = ("focus", "focus", "focus", "focus", "focus", "flicker")
-"""The families that follow each other in training."""
+SUBJECTS = {
+    "focus": ("focus", "focus", "focus", "focus", "focus", "flicker"),
+    "exposure": ("bracket", "lighting", "lighting"),
+}
+"""What weights are trained for: the families that are drawn from, as often as they stand here."""
+
+AS_THEY_ARE = ("bracket", "lighting")
+"""Families whose photographs are not varied: what is right of a brightness is learned from them."""
 
 TASTE = ("flicker", "exposure", "mixed")
 """Families where the brightness of the answer is one of several that would do."""
 
-CHOOSING = ("focus", "contrast", "structure")
+CHOOSING = ("focus", "contrast", "structure", "lighting")
 """Families where, at a pixel, one source is simply the best, and which can be told."""
 
 

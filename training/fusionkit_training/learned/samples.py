@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .crops import Photographs
-from .degradations import CHOOSING, ROTATION, TASTE, degrade
+from .degradations import AS_THEY_ARE, CHOOSING, SUBJECTS, TASTE, degrade
 from .draw import Draw
 
 SOURCES = ((2, 0.4), (3, 0.2), (4, 0.12), (5, 0.14), (6, 0.07), (7, 0.07))
@@ -42,14 +42,20 @@ class Batch:
         return Batch(*(getattr(self, each.name).to(device) for each in fields(self)))
 
 
-def draw_batch(photographs: Photographs, total: int, size: int, seed: int, step: int) -> Batch:
+def draw_batch(
+    photographs: Photographs, total: int, size: int, seed: int, step: int, subject: str = "focus"
+) -> Batch:
     """Return the batch of a step, about ``total`` sources: a function of (seed, step)."""
+    rotation = SUBJECTS[subject]
     draw = Draw(seed, step)
     u = draw.uniform()
     K = next((k for n, (k, _) in enumerate(SOURCES) if u < sum(s for _, s in SOURCES[: n + 1])), 2)
     count = max(1, round(total / K))
-    families = [ROTATION[draw.whole(0, len(ROTATION) - 1)] for n in range(count)]
-    pairs = [degrade(name, photographs.crop(size, draw), K, draw) for name in families]
+    families = [rotation[draw.whole(0, len(rotation) - 1)] for n in range(count)]
+    pairs = [
+        degrade(name, photographs.crop(size, draw, name not in AS_THEY_ARE), K, draw)
+        for name in families
+    ]
     return assemble(pairs, families)
 
 

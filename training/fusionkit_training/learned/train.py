@@ -14,12 +14,10 @@ from .. import rounds
 from ..photographs import Read, read_luma
 from ..training import Task, Training
 from .crops import Photographs
-from .degradations import ROTATION
+from .degradations import SUBJECTS
 from .evaluate import BASELINES, degraded, read_images, weighted_psnr
 from .samples import Batch
 from .trainer import EMA_DECAY, Plan, Trainer, read_checkpoint
-
-VALIDATED = tuple(dict.fromkeys(ROTATION))
 
 
 class LearnedTraining(Training[Plan]):
@@ -43,6 +41,9 @@ class LearnedTraining(Training[Plan]):
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add what concerns the machine."""
         parser.add_argument("--device", default="cpu", help="of the network; the CPU draws crops")
+        parser.add_argument(
+            "--subject", choices=SUBJECTS, help="what the weights are for (default focus)"
+        )
 
     def state(self, checkpoint: Path) -> Mapping[str, Any]:
         """Return what a checkpoint holds of its training."""
@@ -53,7 +54,8 @@ class LearnedTraining(Training[Plan]):
         args, plan = task.args, task.plan
         photographs = Photographs.read(task.photographs, plan.crop, self._read)
         images = read_images(task.held_out, plan.crop, self._read)
-        made = degraded(images, plan.crop, K=3, families=VALIDATED)
+        families = tuple(dict.fromkeys(SUBJECTS[plan.subject]))
+        made = degraded(images, plan.crop, K=3, families=families)
         validation = {family: batch.to(args.device) for family, batch in made.items()}
         trainer = Trainer(plan, photographs, args.seed, args.device)
         about = f"{sum(p.numel() for p in trainer.network.parameters())} parameters"
@@ -76,10 +78,6 @@ class Round(rounds.Round[Trainer]):
     """
 
     file = "learned.safetensors"
-    columns = (
-        "minutes", "progress", "step", "learning_rate", "loss",
-        *(f"{family}_{who}" for family in VALIDATED for who in ("learned", *BASELINES)),
-    )  # fmt: skip
 
     def __init__(
         self,
@@ -90,6 +88,10 @@ class Round(rounds.Round[Trainer]):
         notes: Mapping[str, Any] | None = None,
         about: str = "",
     ) -> None:
+        self.columns = (
+            "minutes", "progress", "step", "learning_rate", "loss",
+            *(f"{family}_{who}" for family in validation for who in ("learned", *BASELINES)),
+        )  # fmt: skip
         super().__init__(trainer, folder, every, notes, about)
         self.validation = validation
         self._losses: list[float] = []

@@ -28,12 +28,19 @@ EMA_DECAY = 0.998
 
 @dataclass(frozen=True)
 class Plan(plan.Plan):
-    """A plan whose crops have multiples of 32 pixels; a batch is counted in sources."""
+    """A plan whose crops have multiples of 32 pixels; a batch is counted in sources.
+
+    Attributes
+    ----------
+    subject
+        What the weights are for, of :data:`.degradations.SUBJECTS`.
+    """
 
     peak: float = 2e-3
     warm_up: int = 50
     crop: int = 160
     batch: int = 18
+    subject: str = "focus"
 
     def __post_init__(self) -> None:
         if self.crop % MULTIPLE_OF:
@@ -77,7 +84,7 @@ class Trainer:
     def draw(self) -> Batch:
         """Return this step's batch."""
         plan, step = self.plan, self.progress.step
-        drawn = draw_batch(self.photographs, plan.batch, plan.crop, self.seed, step)
+        drawn = draw_batch(self.photographs, plan.batch, plan.crop, self.seed, step, plan.subject)
         return drawn.to(self.device)
 
     def learn(self, batch: Batch) -> float:
