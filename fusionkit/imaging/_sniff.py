@@ -14,7 +14,8 @@ HEAD = 512
 """How many bytes from the beginning tell the format."""
 
 _CONVERT = f"convert it to one of {SUPPORTED}"
-_DEVELOP = "develop it to a 16-bit TIFF first, with the same settings for every source"
+_INSTALL = "or install fusionkit-imaging[formats], which reads them"
+_DEVELOP = f"develop it to a 16-bit TIFF first, with the same settings for every source, {_INSTALL}"
 _FRAMES = "save the frames you mean as PNG, for example with ffmpeg"
 _SLICE = "save the slice you mean as (H, W) NPY, or as a 16-bit PNG or TIFF"
 _UNPACK = "unpack it first"
@@ -28,12 +29,12 @@ _SIGNATURES: tuple[tuple[bytes, int, str, str], ...] = (
     (b"\0\0\0\x0cjP  ", 0, "JPEG 2000", _CONVERT),
     (b"\xff\x4f\xff\x51", 0, "JPEG 2000", _CONVERT),
     (b"II\xbc", 0, "JPEG XR", _CONVERT),
-    (b"ftyphei", 4, "HEIC", _CONVERT),
-    (b"ftyphev", 4, "HEIC", _CONVERT),
-    (b"ftypmif1", 4, "HEIC or AVIF", _CONVERT),
-    (b"ftypmsf1", 4, "HEIC or AVIF", _CONVERT),
+    (b"ftyphei", 4, "HEIC", f"{_CONVERT}, {_INSTALL}"),
+    (b"ftyphev", 4, "HEIC", f"{_CONVERT}, {_INSTALL}"),
+    (b"ftypmif1", 4, "HEIC or AVIF", f"{_CONVERT}, {_INSTALL}"),
+    (b"ftypmsf1", 4, "HEIC or AVIF", f"{_CONVERT}, {_INSTALL}"),
     (b"ftypavi", 4, "AVIF", _CONVERT),
-    (b"\x76\x2f\x31\x01", 0, "OpenEXR", _CONVERT),
+    (b"\x76\x2f\x31\x01", 0, "OpenEXR", f"{_CONVERT}, {_INSTALL}"),
     (b"#?RADIANCE", 0, "Radiance HDR", _CONVERT),
     (b"#?RGBE", 0, "Radiance HDR", _CONVERT),
     (b"8BPS", 0, "Photoshop", _CONVERT),
@@ -70,7 +71,7 @@ _SIGNATURES: tuple[tuple[bytes, int, str, str], ...] = (
     (b"n+2\0", 4, "NIfTI", _SLICE),
     (b"\x5c\1\0\0", 0, "Analyze or NIfTI", _SLICE),
     (b"\0\0\1\x5c", 0, "Analyze or NIfTI", _SLICE),
-    (b"DICM", 128, "DICOM", _SLICE),
+    (b"DICM", 128, "DICOM", f"{_SLICE}, {_INSTALL}"),
     (b"NRRD000", 0, "NRRD", _SLICE),
     (b"ObjectType", 0, "MetaImage", _SLICE),
     (b"MATLAB 5.0", 0, "MATLAB", "save its array as (H, W) or (H, W, C) NPY"),

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ class NoiseOff(BasePreparation):
         ``"K:SIGMA"``, ``"auto"``: see :func:`.levels.levels_of`.
     """
 
-    stage = "restoration"
+    stage: Literal["geometry", "radiometry", "restoration"] = "restoration"
     uses_seed = False
 
     def __init__(self, texts: Sequence[str]) -> None:

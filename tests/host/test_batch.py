@@ -301,8 +301,8 @@ def test_files_of_several_pages_are_stacks(tmp_path):
 def test_nothing_to_fuse(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("")
-    (tmp_path / "empty" / "IMG_1.DNG").write_text("")
-    with pytest.raises(UsageError, match=r"no scene.*no images \(PNG.*but \.dng, \.txt"):
+    (tmp_path / "empty" / "IMG_1.PSD").write_text("")
+    with pytest.raises(UsageError, match=r"no scene.*no images \(PNG.*but \.psd, \.txt"):
         find_scenes([tmp_path / "empty"])
     put_result(tmp_path / "done", "1.png")
     with pytest.raises(UsageError, match="no scene"):

@@ -63,7 +63,7 @@ def fusionkit_readers():
 def plugin(tmp_path: Path) -> Iterator[str]:
     path = tmp_path / "mine.py"
     path.write_text(PLUGIN)
-    with reading.reading_with(load_plugins(inline=[str(path)])):
+    with reading.reading_with(load_plugins(inline=[str(path)], disabled=["formats"])):
         yield str(path)
 
 

@@ -7,6 +7,8 @@ import struct
 
 import pytest
 
+from fusionkit.contract.reading import reading_with
+from fusionkit.contract.registry import Registry
 from fusionkit.imaging import read_picture
 
 from .raw_files import tiff
@@ -64,6 +66,13 @@ OTHERS = {
     "zip or NPZ": (b"PK\3\4", "unpack it"),
     "gzip": (gzip.compress(b"x"), "unpack it"),
 }
+
+
+@pytest.fixture(autouse=True)
+def _without_readers():
+    """What is refused where no plugin reads it."""
+    with reading_with(Registry([], [])):
+        yield
 
 
 @pytest.mark.parametrize("kind", IMAGES)

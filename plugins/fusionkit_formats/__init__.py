@@ -1,0 +1,60 @@
+"""First-party plugin: formats of cameras, clinics and studios, each read by its field's library.
+
+A reader is there if its library is: ``pip install 'fusionkit-imaging[formats]'`` gets all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from importlib.util import find_spec
+
+from fusionkit import Decoded, Reader, hookimpl
+
+CAMERA_RAW = (
+    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc",
+    ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2",
+    ".srf", ".srw", ".x3f",
+)  # fmt: skip
+
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+
+
+def is_heif(head: bytes, name: str) -> bool:
+    """Whether a file begins as HEIF does."""
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF
+
+
+def is_dicom(head: bytes, name: str) -> bool:
+    """Whether a file has the mark of DICOM behind its preamble."""
+    return head[128:132] == b"DICM"
+
+
+def is_exr(head: bytes, name: str) -> bool:
+    """Whether a file begins as OpenEXR does."""
+    return head.startswith(b"\x76\x2f\x31\x01")
+
+
+def _apart(kind: str, data: bytes, name: str) -> Decoded:
+    from .apart import decode_apart
+
+    return decode_apart(kind, data)
+
+
+def _by(kind: str) -> Callable[[bytes, str], Decoded]:
+    return partial(_apart, kind)
+
+
+@hookimpl
+def fusionkit_readers() -> Iterable[Reader]:
+    """Return the readers whose libraries are installed."""
+    found = {
+        "pillow_heif": Reader(
+            "heif", "photographs of phones (HEIC, HEIF)", (".heic", ".heif", ".hif"),
+            _by("heif"), is_heif,
+        ),
+        "rawpy": Reader("camera-raw", "raw files of cameras", CAMERA_RAW, _by("camera_raw")),
+        "pydicom": Reader("dicom", "slices of CT, MRI, ...", (".dcm",), _by("dicom"), is_dicom),
+        "OpenEXR": Reader("exr", "linear floats (OpenEXR)", (".exr",), _by("exr"), is_exr),
+    }  # fmt: skip
+    return [reader for library, reader in found.items() if find_spec(library) is not None]

@@ -1,0 +1,117 @@
+"""Decoding in a process of its own: what a library does to a damaged file, it does there.
+
+These libraries are large, and in C; a file can crash them, or have them take any time and memory.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from importlib import import_module
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit import Decoded
+
+SECONDS = 120
+"""After which decoding is given up."""
+
+MEMORY = 8 * 2**30
+"""Bytes that decoding may take, where the system can limit them."""
+
+KINDS = ("heif", "camera_raw", "dicom", "exr")
+
+
+class Decoder(Protocol):
+    """What the modules of the formats have."""
+
+    @staticmethod
+    def decode(data: bytes) -> Decoded:
+        """Decode the bytes of a file."""
+        ...
+
+
+def decode_apart(kind: str, data: bytes) -> Decoded:
+    """Decode the bytes of a file of one of :data:`KINDS` in another process.
+
+    Raises
+    ------
+    ValueError
+        It is damaged, or holds what is not read; the message says what.
+    """
+    program = [sys.executable, "-c", f"from {__name__} import main; main({kind!r})"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    try:
+        done = subprocess.run(
+            program, input=data, capture_output=True, timeout=SECONDS, env=environment, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"decoding takes more than {SECONDS} s: get it anew") from None
+    if done.returncode == 0:
+        return _unpacked(done.stdout)
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    if done.returncode == 1 and said:
+        raise ValueError(said[-1])
+    raise ValueError(f"its decoder crashed ({done.returncode}): get it anew")
+
+
+def main(kind: str) -> None:
+    """Decode what is on stdin, and write what it is to stdout: the other process."""
+    _limit_memory()
+    output = os.dup(1)
+    os.dup2(2, 1)  # libraries print
+    decoder: Decoder = import_module(f".{kind}", __package__)  # type: ignore[assignment]
+    try:
+        packed = _packed(decoder.decode(sys.stdin.buffer.read()))
+    except MemoryError:
+        sys.exit(f"decoding takes more than {MEMORY >> 30} GiB: get it anew")
+    except Exception as error:
+        sys.exit(" ".join(f"{error}".split()) or type(error).__name__)
+    with os.fdopen(output, "wb") as out:
+        out.write(packed)
+
+
+def _packed(decoded: Decoded) -> bytes:
+    said = {
+        "notes": decoded.notes,
+        "stored_range": decoded.stored_range,
+        "no_data": decoded.no_data,
+    }
+    arrays: dict[str, NDArray[Any]] = {"pixels": decoded.pixels}
+    if decoded.alpha is not None:
+        arrays["alpha"] = decoded.alpha
+    if decoded.icc:
+        arrays["icc"] = np.frombuffer(decoded.icc, np.uint8)
+    arrays["said"] = np.frombuffer(json.dumps(said).encode(), np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _unpacked(packed: bytes) -> Decoded:
+    with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
+        said = json.loads(arrays["said"].tobytes())
+        stored = said["stored_range"]
+        return Decoded(
+            arrays["pixels"],
+            arrays.get("alpha"),
+            arrays["icc"].tobytes() if "icc" in arrays else None,
+            tuple(said["notes"]),
+            None if stored is None else (stored[0], stored[1]),
+            no_data=said["no_data"],
+        )
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    limit = MEMORY if most == resource.RLIM_INFINITY else min(MEMORY, most)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, most))

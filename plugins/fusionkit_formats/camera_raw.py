@@ -1,0 +1,26 @@
+"""Raw files of cameras, by rawpy (LibRaw)."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import rawpy
+
+from fusionkit import Decoded
+
+NOTE = "developed to sRGB of 16 bits with the camera's white balance, without brightening"
+
+
+def decode(data: bytes) -> Decoded:
+    """Develop an image, upright: demosaiced, white balance of the camera, sRGB's curve."""
+    with rawpy.imread(BytesIO(data)) as raw:
+        pixels = raw.postprocess(
+            use_camera_wb=True,
+            no_auto_bright=True,
+            output_bps=16,
+            output_color=rawpy.ColorSpace.sRGB,
+            gamma=(2.4, 12.92),
+        )
+    grey = pixels.shape[2] == 1 or bool((pixels == pixels[..., :1]).all())
+    return Decoded(np.ascontiguousarray(pixels[..., 0]) if grey else pixels, notes=(NOTE,))

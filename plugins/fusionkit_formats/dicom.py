@@ -1,0 +1,78 @@
+"""Slices of DICOM (PS3.3, C.7.6.3 and C.11), by pydicom."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.pixels.processing import apply_modality_lut
+from pydicom.pixels.utils import pixel_array
+
+from fusionkit import Decoded
+
+NOTE = "what DICOM says of the patient and the scanner is not carried to results"
+
+
+def decode(data: bytes) -> Decoded:
+    """Decode one slice: units of the modality (Hounsfield), window as the file says.
+
+    Grey values that stand for black and white are those of the first window; without one, all
+    that the stored bits can hold.
+    """
+    slice_ = pydicom.dcmread(BytesIO(data), force=False)
+    if "PixelData" not in slice_:
+        raise ValueError("this DICOM file holds no pixels")
+    frames = int(slice_.get("NumberOfFrames") or 1)
+    if frames > 1:
+        raise ValueError(f"it holds {frames} frames: save the one to be fused as a file of its own")
+    pixels: NDArray[Any] = pixel_array(slice_)
+    if pixels.ndim == 3:
+        return Decoded(pixels, notes=(NOTE,))
+    values = apply_modality_lut(pixels, slice_)
+    values = values.astype(np.float32) if values.dtype.kind == "f" else values
+    low, high, note = _window(slice_)
+    no_data = _padding(slice_)
+    if slice_.PhotometricInterpretation == "MONOCHROME1":  # the lowest value is white
+        values = (low + high - values.astype(np.float32)).astype(np.float32)
+        no_data = None if no_data is None else low + high - no_data
+    return Decoded(values, notes=(note, NOTE), stored_range=(low, high), no_data=no_data)
+
+
+def _window(slice_: Any) -> tuple[float, float, str]:
+    """Return what is black and what is white, and where that is from (PS3.3, C.11.2.1.2)."""
+    center, width = (_first(slice_.get(name)) for name in ("WindowCenter", "WindowWidth"))
+    if center is not None and width is not None and width > 1:
+        low = center - 0.5 - (width - 1) / 2
+        return low, low + width - 1, f"window of the file: {center:g}, {width:g} wide"
+    bits, signed = int(slice_.BitsStored), bool(slice_.PixelRepresentation)
+    ends = np.array([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] if signed else [0, 2**bits - 1])
+    slope, intercept = _scale(slice_)
+    low, high = sorted(float(value) for value in ends * slope + intercept)
+    return low, high, f"no window in the file: {low:g} to {high:g}; --stretch K, or --range K:LO,HI"
+
+
+def _padding(slice_: Any) -> float | None:
+    """Return the value of pixels outside the scanned area, in the modality's units."""
+    stored = slice_.get("PixelPaddingValue")
+    if stored is None:
+        return None
+    slope, intercept = _scale(slice_)
+    return float(stored) * slope + intercept
+
+
+def _scale(slice_: Any) -> tuple[float, float]:
+    slope, intercept = slice_.get("RescaleSlope"), slice_.get("RescaleIntercept")
+    return (
+        1.0 if slope is None else float(slope),
+        0.0 if intercept is None else float(intercept),
+    )
+
+
+def _first(value: Any) -> float | None:
+    if value is None or value == "":
+        return None
+    several = getattr(value, "__iter__", None)
+    return float(next(iter(value))) if several is not None else float(value)
