@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import UsageError
@@ -20,6 +20,7 @@ from ..host.saving import (
     record_path_of,
 )
 from ..imaging import FORMATS
+from .stacking import Shard
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,16 @@ class Order:
     problems: dict[str, str]
     notes: tuple[str, ...]
     kept: Kept
+
+    def share(self, shard: Shard) -> Order:
+        """Return what of it is in a shard; all that is fused elsewhere is kept, too."""
+        if self.jobs and not self.jobs[0].name:
+            raise UsageError("--shard is for several scenes, and there is one")
+        return replace(
+            self,
+            jobs=tuple(job for job in self.jobs if shard.holds(job.name)),
+            problems={name: why for name, why in self.problems.items() if shard.holds(name)},
+        )
 
 
 def order_of(

@@ -14,7 +14,7 @@ from .arguments import Parser, add_cache_flag, add_plugin_flags, add_threads_fla
 from .jobs import Order, order_of
 from .running import Runner
 from .selection import Selection, select
-from .stacking import add_stacking_flags, stacking
+from .stacking import add_shard_flag, add_stacking_flags, stacking
 
 _EXAMPLES = """\
 examples:
@@ -25,6 +25,7 @@ examples:
   fusionkit run stacks/ -o fused/                      a folder for each stack
   fusionkit run card/ -o fused/ --stack-by 3           three in a row are one scene
   fusionkit run scenes.csv -o fused/                   scenes listed in a manifest
+  fusionkit run scenes.csv -o fused/ --shard 3/8       the third of eight shares of them
   fusionkit run a.tif b.tif -o fused.tif --range 1:0,4095
   fusionkit run a.png b.png -o again.png --recipe fused.png.json
   fusionkit run a.png b.png -o fused.png --trace why   and pictures of how it came about
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         overwrite=given.overwrite,
     )
     _check_quality(selection, order)
-    return runner.run(order)
+    return runner.run(order if given.shard is None else order.share(given.shard))
 
 
 def _parser(selection: Selection) -> Parser:
@@ -78,6 +79,7 @@ def _parser(selection: Selection) -> Parser:
         help="format of the images in a folder (default: lossless, of the sources' kind)",
     )
     add_stacking_flags(parser)
+    add_shard_flag(parser)
     parser.add_argument(
         "--trace",
         metavar="DIR",

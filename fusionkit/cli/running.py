@@ -29,6 +29,7 @@ from ..recipes.preparing import PREPARATIONS, RESTORES_SIZE
 from ..sampling.levels import schedule_of
 from . import complain, explain, say
 from .arguments import set_threads
+from .failures import failures_path, write_failures
 from .jobs import Job, Order, check_kept
 from .progress import Progress
 from .selection import Selection
@@ -80,7 +81,7 @@ class Runner:
             self._inform(f"warning: {note}")
         for folder in {Path(job.output).parent for job in order.jobs}:
             sweep(folder)
-        if not order.jobs[0].name:
+        if order.jobs and not order.jobs[0].name:
             with Progress([1], self._given.quiet) as progress:
                 ready = self._read(order.jobs[0], order, progress)
                 self._fuse(ready, self._loaded(), progress)
@@ -100,8 +101,11 @@ class Runner:
                     self._fuse(ready, pipeline, progress)
                     order.kept.add(ready.output, f"result of scene {job.name},")
         total = len(order.jobs) + len(order.problems)
+        listed = failures_path(self._given.output, self._given.shard)
+        written = write_failures(listed, problems)
         if problems:
-            say(f"{total - len(problems)} of {total} fused, {len(problems)} failed")
+            where = f": {listed}" if written else f"; {listed} is another file, and was left alone"
+            say(f"{total - len(problems)} of {total} fused, {len(problems)} failed{where}")
         return 1 if problems else 0
 
     def _unfinished(self, order: Order, problems: dict[str, str]) -> list[Job]:

@@ -1,12 +1,15 @@
-"""Flags that say which images of a folder, or of a list of files, make a scene."""
+"""Flags that say which images make a scene, and which scenes are to be fused."""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import math
+from dataclasses import dataclass
 
 from ..errors import UsageError
 from ..host.grouping import Stacking
+from ..host.listing import composed
 
 
 def add_stacking_flags(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +26,38 @@ def add_stacking_flags(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="group them by time: a stack ends where so much lies between two, by Exif",
     )
+
+
+def add_shard_flag(parser: argparse.ArgumentParser) -> None:
+    """Add ``--shard``."""
+    parser.add_argument(
+        "--shard",
+        type=Shard.parse,
+        metavar="I/N",
+        help="fuse one of N shares of the scenes alone, I from 1; the share is told by a scene's "
+        "name, so that N machines, or a cluster's array of jobs, do everything once",
+    )
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of ``count`` shares of the scenes, ``place`` from 1."""
+
+    place: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read ``I/N``."""
+        place, _, count = text.partition("/")
+        if not (place.isdecimal() and count.isdecimal() and 1 <= int(place) <= int(count)):
+            raise argparse.ArgumentTypeError(f"expects I/N with I from 1 to N, not {text!r}")
+        return cls(int(place), int(count))
+
+    def holds(self, name: str) -> bool:
+        """Whether a scene of this name is in it: other scenes change nothing."""
+        digest = hashlib.sha256(composed(name).encode("utf-8", "surrogateescape")).digest()
+        return int.from_bytes(digest[:8], "big") % self.count == self.place - 1
 
 
 def stacking(given: argparse.Namespace) -> Stacking:

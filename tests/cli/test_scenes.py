@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from PIL import Image
 
 from fusionkit import UsageError, fuse
 from fusionkit.cli import main
+from fusionkit.cli.stacking import Shard
 from tests.cli.test_run import fails
 
 QUICK = ["--estimator", "gaussian"]
@@ -44,10 +46,11 @@ def folders(pair, tmp_path) -> tuple[Path, Path]:
 
 
 def content(folder: Path) -> dict[str, bytes]:
+    """Every file but the list of what failed."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != "failed.csv"
     }
 
 
@@ -516,3 +519,68 @@ def test_a_folder_of_sources_of_different_size_is_finished_too(tmp_path, capsys)
     capsys.readouterr()
     assert run(*command) == 0
     assert capsys.readouterr().err == "fusionkit: 1 of 1 scenes are finished already\n"
+
+
+# --- what failed, and shares ---------------------------------------------------------------------
+
+
+def test_what_failed_is_listed_until_nothing_does(folders, tmp_path, capsys):
+    out = tmp_path / "out"
+    (folders[1] / "2.png").write_bytes(b"no image")
+    assert run(*folders, "-o", out) == 1
+    assert capsys.readouterr().err.strip().endswith(f"1 failed: {out / 'failed.csv'}")
+    with open(out / "failed.csv", newline="", encoding="utf-8") as file:
+        (listed,) = csv.DictReader(file)
+    assert listed["scene"] == "2"
+    assert "2.png" in listed["why"]
+    shutil.copy(folders[1] / "1.png", folders[1] / "2.png")
+    assert run(*folders, "-o", out) == 0
+    assert not (out / "failed.csv").exists()
+
+
+def test_a_list_of_somebody_else_is_left_alone(folders, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "failed.csv").write_text("mine\n")
+    (folders[1] / "2.png").write_bytes(b"no image")
+    assert run(*folders, "-o", out) == 1
+    assert "is another file, and was left alone" in capsys.readouterr().err
+    assert (out / "failed.csv").read_text() == "mine\n"
+
+
+def test_shares_make_together_what_one_run_makes(folders, tmp_path, capsys):
+    for folder in folders:
+        for stem in "4567":
+            shutil.copy(folder / "1.png", folder / f"{stem}.png")
+    for place in (1, 2, 3):
+        before = set(content(tmp_path / "shares"))
+        assert run(*folders, "-o", tmp_path / "shares", "--shard", f"{place}/3") == 0
+        made = {name for name in set(content(tmp_path / "shares")) - before if name[-3:] == "png"}
+        assert len(made) < 7
+        assert len(capsys.readouterr().out.splitlines()) == len(made)
+    assert run(*folders, "-o", tmp_path / "whole") == 0
+    assert [name for name in content(tmp_path / "whole") if name.endswith("png")] == [
+        name for name in content(tmp_path / "shares") if name.endswith("png")
+    ]
+
+
+def test_the_share_of_a_scene_is_told_by_its_name():
+    names = [f"scene {n}" for n in range(3000)]
+    shards = [Shard(place, 3) for place in (1, 2, 3)]
+    for name in names:
+        assert sum(shard.holds(name) for shard in shards) == 1
+    assert all(900 < sum(map(shard.holds, names)) < 1100 for shard in shards)
+    assert [shard.holds("e\u0301") for shard in shards] == [shard.holds("\xe9") for shard in shards]
+    # For ever: what one machine did yesterday another does not do today.
+    assert [n for n in range(12) if Shard(2, 4).holds(f"{n}.png")] == [6, 7]
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "3", "a/b", "1/0", "-1/2", ""])
+def test_what_is_no_share_is_said(folders, tmp_path, text, capsys):
+    assert run(*folders, "-o", tmp_path / "out", f"--shard={text}") == 2
+    assert "--shard" in capsys.readouterr().err
+
+
+def test_a_single_scene_has_no_shares(pair, tmp_path, capsys):
+    assert run(*pair, "-o", tmp_path / "o.png", "--shard", "1/2") == 2
+    assert "several scenes" in capsys.readouterr().err
