@@ -1,7 +1,8 @@
 """The report of an ablation study: a page to look at, tables for a paper, every value as CSV.
 
 ``report.html`` is one file without any reference to the network; ``report.md`` holds the
-same tables, ``report.csv`` a line per cell and scene, and ``report.txt`` what a terminal shows.
+same tables, ``report.tex`` the means for a paper, ``report.csv`` a line per cell and scene, and
+``report.txt`` what a terminal shows.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from ...contract.registry import Registry
 from ...host.plugins import load_plugins
 from ...imaging import write_text
 from ..origins import key_of
+from .latex import as_latex
 from .page import page
 from .summary import summarise
 from .texts import as_csv, as_markdown, as_text
@@ -27,7 +29,7 @@ EMBEDDED_SCENES = 6
 def write_report(
     folder: Path, *, registry: Registry | None = None, scenes: int = EMBEDDED_SCENES
 ) -> str:
-    """Write ``report.html``, ``.md``, ``.csv`` and ``.txt`` into the folder of a study.
+    """Write ``report.html``, ``.md``, ``.tex``, ``.csv`` and ``.txt`` into the folder of a study.
 
     A study that is not finished is reported as far as it goes, and says what is missing. Where
     nothing has changed since the last report, nothing is written.
@@ -61,6 +63,7 @@ def write_report(
     text = as_text(summary)
     write_text(folder / "report.csv", as_csv(summary), overwrite=True)
     write_text(folder / "report.md", as_markdown(summary), overwrite=True)
+    write_text(folder / "report.tex", as_latex(summary), overwrite=True)
     write_text(shown, text, overwrite=True)
     stamp = _stamp(folder, registry, scenes)
     write_text(page_file, page(summary, scenes, stamp), overwrite=True)
@@ -73,7 +76,7 @@ def _stamp(folder: Path, registry: Registry, scenes: int) -> str:
     Images are in it by their hashes, which results name.
     """
     code = hash_of_folder(Path(__file__).parent)
-    names = ("study.json", "results.jsonl", "report.csv", "report.md", "report.txt")
+    names = ("study.json", "results.jsonl", "report.csv", "report.md", "report.tex", "report.txt")
     found = [_hash_if_there(folder / name) for name in names]
     metrics = ",".join(provided.qualified for provided in registry.all(METRIC))
     return key_of(code, found, metrics, scenes)

@@ -31,7 +31,7 @@ def as_text(summary: Summary) -> str:
     differences = summary.differences
     means, costs = summary.scores.mean(), summary.mean_costs()
     for place, row in enumerate(summary.rows):
-        line = [_one_line(row.label)]
+        line = [one_line(row.label)]
         for n in range(len(measures)):
             difference = differences[place][n]
             star = "*" if difference is not None and difference.stands_out else ""
@@ -44,7 +44,7 @@ def as_text(summary: Summary) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
-    notes = [test_words(summary, f"* differs from {_one_line(summary.study.reference)}")]
+    notes = [test_words(summary, f"* differs from {one_line(summary.study.reference)}")]
     notes.append(twin_words(summary))
     return "\n".join([*text, "", *filter(None, notes), *warnings_of(summary)])
 
@@ -123,13 +123,18 @@ def seed_words(row: Row, cell: Cell) -> str:
 def overview(summary: Summary) -> str:
     """Say in a sentence what was run."""
     study = summary.study
-    seeds = summary.seeds
-    said = f", {len(seeds)} seeds ({', '.join(map(str, seeds))})" if len(seeds) > 1 else ""
+    said = seeds_words(summary)
     return (
         f"{_count(len(summary.rows), 'row')} on {_count(len(study.scenes), 'scene')}{said}, "
         f"{_count(len(study.metrics), 'metric')}; {len(summary.lines)} of "
         f"{_count(summary.cells, 'cell')} done."
     )
+
+
+def seeds_words(summary: Summary) -> str:
+    """Return the seeds in words, after a comma; empty for one."""
+    seeds = summary.seeds
+    return f", {len(seeds)} seeds ({', '.join(map(str, seeds))})" if len(seeds) > 1 else ""
 
 
 def test_words(summary: Summary, mark: str) -> str:
@@ -149,7 +154,7 @@ def test_words(summary: Summary, mark: str) -> str:
 def twin_words(summary: Summary) -> str:
     """Say which rows have the same images as another; empty where none has."""
     found = [
-        f"{_one_line(row.label)} has the same images as {_one_line(summary.rows[twin].label)}"
+        f"{one_line(row.label)} has the same images as {one_line(summary.rows[twin].label)}"
         for row, twin in zip(summary.rows, summary.twins, strict=True)
         if twin is not None
     ]
@@ -195,7 +200,7 @@ def warnings_of(summary: Summary) -> list[str]:
         label = summary.rows[summary.reference].label
         said.append(
             f"{_count(len(rows), 'row')} differ{'s' if len(rows) == 1 else ''} from "
-            f"{_one_line(label)} in more than the axes of the study ({about}): in "
+            f"{one_line(label)} in more than the axes of the study ({about}): in "
             f"{', '.join(flags)}. That is compared, too: the report lists what differs; --match, "
             "or an option given for all of them, makes it equal."
         )
@@ -311,11 +316,11 @@ def _fenced(text: str) -> str:
 
 def _escaped(text: str) -> str:
     """Return text that Markdown shows as it is: labels and scene names may hold anything."""
-    return re.sub(r"([\\`*_\[\]<>|&#~])", r"\\\1", _one_line(text))
+    return re.sub(r"([\\`*_\[\]<>|&#~])", r"\\\1", one_line(text))
 
 
-def _one_line(text: str) -> str:
-    # Nor may a label steer the terminal.
+def one_line(text: str) -> str:
+    """Return text in one line, which may not steer a terminal either."""
     return " ".join("".join(ch if ch.isprintable() else " " for ch in text).split())
 
 

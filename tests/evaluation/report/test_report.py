@@ -335,7 +335,7 @@ def test_markdown_shows_labels_as_they_are(tmp_path):
 def test_reports_are_replaced_and_are_the_same_again(tmp_path):
     write_study(tmp_path / "s")
     write_report(tmp_path / "s", registry=no_plugins())
-    names = ("report.html", "report.md", "report.csv", "report.txt")
+    names = ("report.html", "report.md", "report.tex", "report.csv", "report.txt")
     before = [(tmp_path / "s" / name).read_bytes() for name in names]
     for name in names:
         (tmp_path / "s" / name).write_text("old")
