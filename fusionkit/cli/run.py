@@ -38,7 +38,7 @@ _PATHS = ("output", "trace", "cache", "recipe")
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
-    selection = select(arguments, "fusionkit run")
+    selection = select(arguments, "fusionkit run", may_decide=True)
     given = _parser(selection).parse_args(arguments)
     _check_paths(given)
     sources = expanded(given.sources)

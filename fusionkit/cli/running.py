@@ -7,50 +7,43 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..contract.options import to_mapping
-from ..contract.preparation import PREPARATION
 from ..contract.stray import prints_on_stderr
 from ..errors import PluginError, UsageError
 from ..host.saving import TRACE_FILES, check_folder, is_result, made_of, make_folder
 from ..imaging.files import sweep
-from ..recipes.finding import DEFAULT_TASK, METRICS, RECIPE_KINDS
-from ..recipes.layers import (
-    check_for_sources,
-    choose,
-    choose_preparations,
-    resolve_preparations,
-    resolve_settings,
-)
-from ..recipes.preparing import PREPARATIONS, RESTORES_SIZE
-from ..sampling.levels import schedule_of
+from ..recipes.finding import AUTO, DEFAULT_TASK, tasks
 from . import complain, explain, say
-from .arguments import set_threads
+from .composed import Composed
 from .failures import failures_path, write_failures
 from .jobs import Job, Order, check_kept
 from .progress import Progress
 from .selection import Selection
 
 if TYPE_CHECKING:
+    from ..host.parts import Part
     from ..host.pipeline import Pipeline
     from ..host.scene import Scene
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A scene that is read, and where it goes; ``began`` is when, by the performance counter."""
+    """A scene that is read, what fuses it and where it goes.
+
+    ``began`` is when, by the performance counter.
+    """
 
     job: Job
     scene: Scene
+    composed: Composed
     output: str
     began: float
 
 
 class Runner:
-    """Fuses scene by scene, with one pipeline, and tells what became of each.
+    """Fuses scene by scene, with one pipeline a task, and tells what became of each.
 
     Everything that can be wrong with the recipe without building it shows when it is made; what
     is wrong with images shows before a model is loaded.
@@ -59,18 +52,10 @@ class Runner:
     def __init__(self, selection: Selection, given: argparse.Namespace) -> None:
         self._selection = selection
         self._given = given
-        self._settings = resolve_settings(selection.recipe)
-        schedule_of(self._settings)
-        self._recipe = to_mapping(self._settings)
-        registry = selection.registry
-        self._choices = list(choose_preparations(selection.recipe, registry).values())
-        for kind in RECIPE_KINDS:
-            choice = choose(kind, selection.recipe.get(kind.group, {}), registry)
-            self._recipe[kind.group] = choice.as_table()
-            self._choices.append(choice)
-        self._recipe |= resolve_preparations(selection.recipe, registry)
-        self._task = given.task or (Path(given.recipe).name if given.recipe else DEFAULT_TASK)
-        self._pipeline: Pipeline | None = None
+        self._built: dict[str, Part] = {}
+        self._default = Composed(selection, given, self._built)
+        self._tasks = {DEFAULT_TASK: self._default} if selection.decides else {}
+        self._said: set[str] = set()
 
     def run(self, order: Order) -> int:
         """Fuse everything; return the exit code.
@@ -84,7 +69,7 @@ class Runner:
         if order.jobs and not order.jobs[0].name:
             with Progress([1], self._given.quiet) as progress:
                 ready = self._read(order.jobs[0], order, progress)
-                self._fuse(ready, self._loaded(), progress)
+                self._fuse(ready, self._loaded(ready.composed), progress)
             return 0
         problems = dict(order.problems)
         todo = self._unfinished(order, problems)
@@ -96,7 +81,7 @@ class Runner:
                     ready = self._read(job, order, progress)
                 if job.name in problems:
                     continue
-                pipeline = self._loaded()  # what goes wrong here goes wrong for all
+                pipeline = self._loaded(ready.composed)  # what goes wrong here goes wrong for all
                 with self._isolated(job, problems, progress):
                     self._fuse(ready, pipeline, progress)
                     order.kept.add(ready.output, f"result of scene {job.name},")
@@ -119,7 +104,8 @@ class Runner:
                 continue
             output, record = earlier
             try:
-                same = made_of(record, self._expected(record), job.sources)
+                recipe = self._expected(record)
+                same = recipe is not None and made_of(record, recipe, job.sources)
             except UsageError:  # a source is gone: reading it says so
                 todo.append(job)
                 continue
@@ -137,29 +123,6 @@ class Runner:
             self._inform(f"{done} of {len(order.jobs)} scenes are finished already{left}")
         return todo
 
-    def _expected(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Return the recipe that a record of this run would hold; some of it is found by running.
-
-        That is the precision, which sampler takes the place of one without anything to do, and
-        what restores sources of fewer pixels.
-        """
-        recipe = dict(self._recipe)
-        if self._settings.precision == "auto":
-            recipe["precision"] = record["recipe"].get("precision")
-        if record.get("run", {}).get("target_only"):
-            recipe["sampler"] = record["recipe"].get("sampler")
-        asked = recipe.get(PREPARATIONS, {})
-        for called, table in record["recipe"].get(PREPARATIONS, {}).items():
-            if called not in asked and table == self._restoring:
-                recipe[PREPARATIONS] = asked = {**asked, called: table}
-        return recipe
-
-    @cached_property
-    def _restoring(self) -> dict[str, Any]:
-        """The preparation that sources of fewer pixels get, as a record has it."""
-        table = {"name": RESTORES_SIZE}
-        return choose(PREPARATION, table, self._selection.registry).as_table()
-
     @contextmanager
     def _isolated(self, job: Job, problems: dict[str, str], progress: Progress) -> Iterator[None]:
         """Tell of one scene of several what went wrong, whatever it was."""
@@ -176,9 +139,13 @@ class Runner:
 
         began = time.perf_counter()
         progress.begin(job.name or Path(job.output).name)
-        asked = self._recipe.get(PREPARATIONS, {})
-        scene = load_scene(job.sources, self._settings, look_for_noise="noise" not in asked)
-        check_for_sources(self._choices, len(scene.pictures), self._selection.registry)
+        composed = self._default
+        scene = load_scene(job.sources, composed.settings, composed.looks_for_noise)
+        if self._selection.decides:
+            decision = scene.decided()
+            composed = self._of_task(decision.task)
+            scene = scene.of_task(decision, composed.settings)
+        composed.check_for(len(scene.pictures))
         output = job.output
         if job.extensions:
             output += _extension(job, scene)
@@ -191,7 +158,7 @@ class Runner:
             check_folder(job.trace, overwrite=overwrite, beside=output)
         for note in (*scene.notes, *scene.notes_on(output)):
             self._warner(progress)(note)
-        return Ready(job, scene, output, began)
+        return Ready(job, scene, composed, output, began)
 
     def _fuse(self, ready: Ready, pipeline: Pipeline, progress: Progress) -> None:
         """Fuse and write, and print where it is."""
@@ -214,8 +181,17 @@ class Runner:
         if not self._given.quiet:
             height, width = scene.pictures[0].shape
             count, seconds = len(scene.pictures), time.perf_counter() - ready.began
-            said = f"{width}x{height}, {count} images, {self._task}, {seconds:.1f} s"
+            said = f"{width}x{height}, {count} images, {self._task(scene)}, {seconds:.1f} s"
             progress.print(f"{ready.output}: {said}")
+
+    def _task(self, scene: Scene) -> str:
+        """Return how a person is told what a scene is fused by, and why if that was decided."""
+        if scene.decision is not None:
+            return f"{scene.decision.task} ({scene.decision.why})"
+        given = self._given
+        if given.recipe:
+            return Path(given.recipe).name
+        return DEFAULT_TASK if given.task in (None, AUTO) else str(given.task)
 
     def _warner(self, progress: Progress) -> Callable[[str], None]:
         """Return what tells the person a note, unless nobody is to hear."""
@@ -226,18 +202,31 @@ class Runner:
 
         return tell
 
-    def _loaded(self) -> Pipeline:
-        """Return the pipeline, composed when it is first wanted."""
-        if self._pipeline is None:
-            from ..host.composing import compose
+    def _of_task(self, name: str) -> Composed:
+        """Return the recipe of a task that was decided; the default's if that is its name."""
+        if name not in self._tasks:
+            self._tasks[name] = Composed(self._selection.of_task(name), self._given, self._built)
+        return self._tasks[name]
 
-            given, selection = self._given, self._selection
-            set_threads(given.threads)
-            recipe = {**selection.recipe, METRICS: selection.merged.metrics}
-            pipeline = compose(recipe=recipe, registry=selection.registry, cache=given.cache)
-            selection.report_idle(pipeline, strict=given.strict, quiet=given.quiet)
-            self._pipeline = pipeline
-        return self._pipeline
+    def _expected(self, record: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the recipe that a record of this run would hold, None if none of this kind would.
+
+        A task that was decided from the same sources is not decided again.
+        """
+        if not self._selection.decides:
+            return self._default.expected(record)
+        task = record.get("task")
+        name = task.get("name") if isinstance(task, dict) else None
+        return self._of_task(name).expected(record) if name in tasks() else None
+
+    def _loaded(self, composed: Composed) -> Pipeline:
+        """Return the pipeline, composed when it is first wanted; say once what is idle in it."""
+        pipeline = composed.pipeline
+        for complaint in composed.idle():
+            if complaint not in self._said:
+                self._said.add(complaint)
+                self._inform(f"warning: {complaint}")
+        return pipeline
 
     def _inform(self, message: str) -> None:
         if not self._given.quiet:

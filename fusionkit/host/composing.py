@@ -59,7 +59,7 @@ def compose(
     ----------
     task
         The name of a recipe: one that comes with fusionkit (:func:`fusionkit.tasks`; default
-        ``general``), or a plugin's.
+        ``general``), or a plugin's. Not ``auto``, as there are no images to decide from.
     recipe
         Instead, such a name, a TOML file, the record of a run, or a mapping of the same form.
     estimator, weighting, objective, sampler

@@ -8,14 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from ..contract.reading import reading_with
 from ..contract.registry import Registry
 from ..errors import FusionkitWarning, UsageError
 from ..imaging.sources import Source
 from ..recipes.finding import Layer
 from ..recipes.settings import SettingsDict
+from .choosing import Choosing
 from .result import Result
-from .spectral import load_scene
 
 # Sources are read, and what is wrong with them is said, before torch takes seconds to import.
 if TYPE_CHECKING:
@@ -58,10 +57,12 @@ def fuse(
     more
         None: sources that are not in one list are an error that says so.
     task, recipe, estimator, weighting, objective, registry, cache, **settings
-        See :func:`fusionkit.compose` and :class:`fusionkit.Settings`.
+        See :func:`fusionkit.compose` and :class:`fusionkit.Settings`. Without a task (or with
+        ``"auto"``), recipe, weighting and objective, the task is decided from the images
+        (:mod:`fusionkit.recipes.deciding`), and the record says which and why, under ``task``.
     pipeline
         A composed pipeline instead of these, to fuse many scenes with one set of
-        loaded models; only ``seed`` may then be given beside it.
+        loaded models; only ``seed`` may then be given beside it. No task is decided.
     on_step
         Called with every finished step.
 
@@ -100,31 +101,21 @@ def fuse(
     """
     if more:
         raise UsageError("give the sources in one list: fuse([a, b]), not fuse(a, b)")
-    seed = settings.get("seed")
-    if pipeline is None:
-        from .composing import compose
-
-        pipeline = compose(
-            task=task,
-            recipe=recipe,
-            estimator=estimator,
-            weighting=weighting,
-            objective=objective,
-            registry=registry,
-            cache=cache,
-            **settings,
-        )
-    elif set(settings) - {"seed"} or any((task, recipe, estimator, weighting, objective, cache)):
+    if pipeline is not None and (
+        set(settings) - {"seed"} or any((task, recipe, estimator, weighting, objective, cache))
+    ):
         raise UsageError("a pipeline is already composed: only seed may be given beside it")
-    with reading_with(registry):
-        scene = load_scene(sources, pipeline.settings, "noise" not in pipeline.preparations)
-
-    def tell(note: str) -> None:
-        warnings.warn(note, FusionkitWarning, stacklevel=4)
-
-    for note in scene.notes:
-        warnings.warn(note, FusionkitWarning, stacklevel=2)
-    return scene.fuse(pipeline, seed, on_step, on_note=tell)
+    how = {
+        "task": task,
+        "recipe": recipe,
+        "estimator": estimator,
+        "weighting": weighting,
+        "objective": objective,
+        "registry": registry,
+        "cache": cache,
+        **settings,
+    }
+    return _fuse(sources, Choosing(pipeline, how), settings.get("seed"), on_step)
 
 
 def fuse_batch(
@@ -142,7 +133,7 @@ def fuse_batch(
         K >= 2 arrays (B, H, W) or (B, H, W, C), or tensors (B, C, H, W): image b of each is a
         scene.
     pipeline
-        A composed pipeline.
+        A composed pipeline. Without one, each scene's task is decided as by ``fuse``.
     seeds
         (B,), one per scene; by default all have the pipeline's. A scene comes out as it does
         alone.
@@ -175,15 +166,25 @@ def fuse_batch(
         )
     if seeds is not None and len(seeds) != counts.pop():
         raise UsageError(f"{len(seeds)} seeds for a batch of {len(sources[0])}")
-    if pipeline is None:
-        from .composing import compose
-
-        pipeline = compose(**how)
-    elif how:
+    if pipeline is not None and how:
         raise UsageError("a pipeline is already composed: only seeds may be given beside it")
+    choosing = Choosing(pipeline, how)
     scenes = [list(scene) for scene in zip(*sources, strict=True)]
-    if seeds is None:
-        return [fuse(scene, pipeline=pipeline) for scene in scenes]
-    return [
-        fuse(scene, pipeline=pipeline, seed=seed) for scene, seed in zip(scenes, seeds, strict=True)
-    ]
+    each = [None] * len(scenes) if seeds is None else seeds
+    return [_fuse(scene, choosing, seed) for scene, seed in zip(scenes, each, strict=True)]
+
+
+def _fuse(
+    sources: Sequence[Source],
+    choosing: Choosing,
+    seed: int | None,
+    on_step: Callable[[SampledStep], None] | None = None,
+) -> Result:
+    scene, pipeline = choosing.read(sources)
+
+    def tell(note: str) -> None:
+        warnings.warn(note, FusionkitWarning, stacklevel=5)
+
+    for note in scene.notes:
+        warnings.warn(note, FusionkitWarning, stacklevel=3)
+    return scene.fuse(pipeline, seed, on_step, on_note=tell)

@@ -31,8 +31,12 @@ def make_record(
     notes: Sequence[str],
     seconds: float,
     metadata: dict[str, Any],
+    task: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the record of one fused image; its ``recipe`` is what ``--recipe`` accepts."""
+    """Return the record of one fused image; its ``recipe`` is what ``--recipe`` accepts.
+
+    ``task`` is what was decided from the images, if that was asked for.
+    """
     return {
         "fusionkit": __version__,
         "recipe": pipeline.as_recipe(seed),
@@ -58,6 +62,7 @@ def make_record(
         "environment": environment(pipeline.context.device, pipeline.context.precision),
         "warnings": list(notes),
         **({"metrics": pipeline.metrics} if pipeline.metrics else {}),
+        **({"task": task} if task else {}),
     }
 
 

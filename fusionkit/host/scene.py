@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ from ..imaging import (
 from ..imaging.metadata import NO_METADATA
 from ..imaging.sources import Source, is_tensor, listed, source_pictures
 from ..imaging.storing import Storage
+from ..recipes.deciding import Decision, Hue, decide
 from ..recipes.preparing import RESTORES_SIZE
 from ..recipes.settings import Settings
 from .result import Result
@@ -54,7 +55,10 @@ OnPixels = Callable[[float], None] | None
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """K registered sources of one scene, read, checked, and planned for fusion."""
+    """K registered sources of one scene, read, checked, and planned for fusion.
+
+    ``decision`` is the task that was decided from them, if that was asked for.
+    """
 
     pictures: tuple[Picture, ...]
     plan: ColourPlan
@@ -66,6 +70,7 @@ class Scene:
     as_tensor: bool
     keeps_axis: bool
     paths: tuple[str, ...]
+    decision: Decision | None = None
 
     @classmethod
     def load(
@@ -80,8 +85,7 @@ class Scene:
         pictures = on_one_grid(in_one_profile(pictures))
         alpha, opaque = common_alpha(pictures)
         shown = shown_by(pictures, opaque)
-        chroma = "auto" if settings.colour == "rgb" else settings.chroma
-        plan = plan_colour(pictures, chroma, shown)
+        plan = plan_colour(pictures, _chroma(settings), shown)
         metadata = pictures[0].metadata if settings.metadata else NO_METADATA
         format = output_format(pictures, settings.depth)
 
@@ -100,6 +104,15 @@ class Scene:
             keeps_axis=all(_has_channel_axis(source) for source in sources),
             paths=tuple(os.fspath(s) for s in sources if isinstance(s, (str, os.PathLike))),
         )
+
+    def decided(self) -> Decision:
+        """Decide which task the scene is of (:mod:`fusionkit.recipes.deciding`)."""
+        return decide(self.plan.luma, [_hue(picture) for picture in self.pictures])
+
+    def of_task(self, decision: Decision, settings: Settings) -> Self:
+        """Return the scene planned as the recipe of the task says that was decided for it."""
+        plan = plan_colour(self.pictures, _chroma(settings), self.plan.shown)
+        return replace(self, plan=plan, decision=decision)
 
     @property
     def format(self) -> OutputFormat:
@@ -206,6 +219,7 @@ class Scene:
             notes=[*self.notes, *prepared.notes],
             seconds=time.perf_counter() - began,
             metadata={"from": self.pictures[0].name, **metadata_record(storage.metadata)},
+            task=None if self.decision is None else self.decision.record(),
         )
         return Result(
             self._like_sources(pixels, alpha),
@@ -263,6 +277,16 @@ def _noisy(pictures: Sequence[Picture], plan: ColourPlan) -> tuple[str, ...]:
         if seen := seen_noise(picture, plan.luma[source], shown):
             notes.append(noise_note(picture.name, seen))
     return tuple(notes)
+
+
+def _chroma(settings: Settings) -> str:
+    return "auto" if settings.colour == "rgb" else settings.chroma
+
+
+def _hue(picture: Picture) -> Hue:
+    if not picture.is_colour:
+        return "grey"
+    return "tint" if picture.is_tinted else "colour"
 
 
 def _has_channel_axis(source: Source) -> bool:

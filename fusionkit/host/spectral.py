@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from ..imaging.sources import Source, is_tensor, listed
 from ..imaging.spectral import band_pictures
 from ..imaging.storing import Storage
 from ..imaging.write import check_bands
+from ..recipes.deciding import Decision
+from ..recipes.finding import DEFAULT_TASK
 from ..recipes.settings import Settings
 from .scene import Scene
 
@@ -82,6 +84,14 @@ class SpectralScene(Scene):
             paths=tuple(os.fspath(s) for s in sources if isinstance(s, (str, os.PathLike))),
             bands=bands,
         )
+
+    def decided(self) -> Decision:
+        """Return the default: no rule is one for bands."""
+        return Decision(DEFAULT_TASK, "no rule is one for bands")
+
+    def of_task(self, decision: Decision, settings: Settings) -> Self:
+        """Return the scene; its plan is that of every task."""
+        return replace(self, decision=decision)
 
     @property
     def fused_as(self) -> str:

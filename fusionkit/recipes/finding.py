@@ -21,6 +21,8 @@ from .settings import Settings
 
 RECIPE_KINDS = tuple(kind for kind in KINDS if kind.in_recipes)
 DEFAULT_TASK = "general"
+AUTO = "auto"
+"""Instead of a task's name: it is decided from the sources (:mod:`.deciding`)."""
 METRICS = "metrics"
 """The key of a recipe that says how results are measured: no setting, as no pixel comes of it."""
 Layer = Mapping[str, Any]
@@ -180,10 +182,15 @@ def base_layers(
     Raises
     ------
     UsageError
-        Both are given, or one does not exist or cannot be read.
+        Both are given, one does not exist or cannot be read, or the task is :data:`AUTO`.
     """
     if task is not None and recipe is not None:
         raise UsageError("give a task or a recipe, not both")
+    if task == AUTO:
+        raise UsageError(
+            f"task {AUTO} is decided from images, which are not there yet: name one, "
+            f"such as {DEFAULT_TASK}"
+        )
     # A recipe may say only what it changes; the rest is the default task's.
     default = task_recipe(DEFAULT_TASK)
     found = Registry([], []) if registry is None else registry
@@ -193,6 +200,16 @@ def base_layers(
         return [default, read_recipe(recipe)]
     name = task if recipe is None else str(recipe)
     return [default] if name is None else [default, named_recipe(name, found)]
+
+
+def leaves_task(said: Mapping[str, Any]) -> bool:
+    """Whether what somebody says for a run leaves the task to be decided from the images.
+
+    That is so if neither task, recipe, weighting nor objective is said: tasks differ in the last
+    two, so that who says one of these has chosen.
+    """
+    chosen = [said.get(key) for key in ("recipe", "weighting", "objective")]
+    return said.get("task") in (None, AUTO) and all(value is None for value in chosen)
 
 
 def flags_called(name: str, registry: Registry) -> list[str]:

@@ -1,0 +1,101 @@
+"""A command line's recipe, for one task: checked without building it, and composed when wanted."""
+
+from __future__ import annotations
+
+import argparse
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ..contract.options import to_mapping
+from ..contract.preparation import PREPARATION
+from ..recipes.finding import METRICS, RECIPE_KINDS
+from ..recipes.layers import (
+    check_for_sources,
+    choose,
+    choose_preparations,
+    resolve_preparations,
+    resolve_settings,
+)
+from ..recipes.preparing import PREPARATIONS, RESTORES_SIZE
+from ..sampling.levels import schedule_of
+from .arguments import set_threads
+from .selection import Selection
+
+if TYPE_CHECKING:
+    from ..host.parts import Part
+    from ..host.pipeline import Pipeline
+
+
+class Composed:
+    """The recipe of a selection, spelled out; what is wrong with it shows when this is made.
+
+    Attributes
+    ----------
+    settings, recipe
+        The settings; the whole recipe, every value said.
+    """
+
+    def __init__(
+        self, selection: Selection, given: argparse.Namespace, built: dict[str, Part]
+    ) -> None:
+        self._selection = selection
+        self._given = given
+        self._built = built
+        self.settings = resolve_settings(selection.recipe)
+        schedule_of(self.settings)
+        self.recipe: dict[str, Any] = to_mapping(self.settings)
+        registry = selection.registry
+        self._choices = list(choose_preparations(selection.recipe, registry).values())
+        for kind in RECIPE_KINDS:
+            choice = choose(kind, selection.recipe.get(kind.group, {}), registry)
+            self.recipe[kind.group] = choice.as_table()
+            self._choices.append(choice)
+        self.recipe |= resolve_preparations(selection.recipe, registry)
+
+    def check_for(self, sources: int) -> None:
+        """Raise UsageError for an option that does not fit the number of sources."""
+        check_for_sources(self._choices, sources, self._selection.registry)
+
+    @property
+    def looks_for_noise(self) -> bool:
+        """Whether sources that look noisy are told of: not where noise is taken off."""
+        return "noise" not in self.recipe.get(PREPARATIONS, {})
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The pipeline; components that another one has built are shared."""
+        from ..host.composing import compose
+
+        given, selection = self._given, self._selection
+        set_threads(given.threads)
+        recipe = {**selection.recipe, METRICS: selection.merged.metrics}
+        return compose(
+            recipe=recipe, registry=selection.registry, built=self._built, cache=given.cache
+        )
+
+    def idle(self) -> list[str]:
+        """Return what was given and cannot change the result; refuse it under ``--strict``."""
+        return self._selection.idle(self.pipeline, self._given.strict)
+
+    def expected(self, record: dict[str, Any]) -> dict[str, Any]:
+        """Return the recipe that a record of this run would hold; some of it is found by running.
+
+        That is the precision, which sampler takes the place of one without anything to do, and
+        what restores sources of fewer pixels.
+        """
+        recipe = dict(self.recipe)
+        if self.settings.precision == "auto":
+            recipe["precision"] = record["recipe"].get("precision")
+        if record.get("run", {}).get("target_only"):
+            recipe["sampler"] = record["recipe"].get("sampler")
+        asked = recipe.get(PREPARATIONS, {})
+        for called, table in record["recipe"].get(PREPARATIONS, {}).items():
+            if called not in asked and table == self._restoring:
+                recipe[PREPARATIONS] = asked = {**asked, called: table}
+        return recipe
+
+    @cached_property
+    def _restoring(self) -> dict[str, Any]:
+        """The preparation that sources of fewer pixels get, as a record has it."""
+        table = {"name": RESTORES_SIZE}
+        return choose(PREPARATION, table, self._selection.registry).as_table()
