@@ -76,6 +76,7 @@ if TYPE_CHECKING:
         Chain,
         start_chain,
     )
+    from .evaluation.single import evaluate
     from .host.composing import compose
     from .host.fusion import fuse, fuse_batch
     from .host.parts import Fused
@@ -128,6 +129,7 @@ _LATER = {
     "Fused": "host.parts",
     "Pipeline": "host.pipeline",
     "compose": "host.composing",
+    "evaluate": "evaluation.single",
     "tasks": "recipes.finding",
     "distinct": "ops.channels",
     "weighted_sum": "ops.channels",
@@ -233,6 +235,7 @@ __all__ = [
     "distinct",
     "empty_network",
     "estimated_noise",
+    "evaluate",
     "from_azula",
     "from_deepinv",
     "from_denoiser",

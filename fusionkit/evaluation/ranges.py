@@ -120,7 +120,7 @@ class Ranges:
         picture = read_picture(path, None, name, masks=True)
         if not _by_convention(picture):
             return picture
-        shared = _shared(picture, sources)
+        shared = shared_range(picture, sources)
         if shared is not None:
             return read_picture(path, shared, name, masks=True)
         low, high = picture.extremes
@@ -206,7 +206,7 @@ def _by_convention(picture: Picture) -> bool:
     return deep and not picture.explicit_range and span == full_scale(picture.dtype)
 
 
-def _shared(picture: Picture, sources: Sequence[Picture]) -> Range | None:
+def shared_range(picture: Picture, sources: Sequence[Picture]) -> Range | None:
     """Return the range that all sources have been given, if a result of their type fits it too."""
     spans = {(source.dtype, source.low, source.high) for source in sources}
     if len(spans) != 1:

@@ -86,7 +86,9 @@ def source_pictures(
     return tuple(source_picture(source, k, given.get(k)) for k, source in enumerate(sources))
 
 
-def source_picture(source: Source, index: int, value_range: ValueRange | None = None) -> Picture:
+def source_picture(
+    source: Source, index: int, value_range: ValueRange | None = None, name: str = ""
+) -> Picture:
     """Read one source, whatever it is given as.
 
     Parameters
@@ -97,6 +99,8 @@ def source_picture(source: Source, index: int, value_range: ValueRange | None = 
         Position among the sources, counted from 0.
     value_range
         The stored values that stand for 0 and 1, where conventions do not say.
+    name
+        What messages call it if it is no file; by default ``source`` with its number.
 
     Raises
     ------
@@ -105,7 +109,7 @@ def source_picture(source: Source, index: int, value_range: ValueRange | None = 
     UsageError
         It is none of these kinds.
     """
-    name = f"source {index + 1}"
+    name = name or f"source {index + 1}"
     if isinstance(source, (str, os.PathLike)):
         return read_picture(source, value_range, index, masks=True)
     if isinstance(source, (bytes, bytearray, memoryview)):
