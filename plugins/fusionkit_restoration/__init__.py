@@ -35,7 +35,7 @@ class ObserveOptions:
         True, "Let sources that show the same structure help one another; the record says how much."
     )
     levels: int = option(
-        6,
+        10,
         "Evaluations of the prior for each source that is more than noisy.",
         minimum=1,
         maximum=200,

@@ -77,7 +77,7 @@ class Observe(BasePreparation):
         self,
         chains: Sequence[str],
         guided: bool = True,
-        levels: int = 6,
+        levels: int = 10,
         registry: Registry | None = None,
     ) -> None:
         self._chains = tuple(chains)

@@ -76,7 +76,7 @@ def _parser() -> Parser:
     add("-o", "--output", required=True, metavar="DIR", help="where results are written")
     add("--kinds", metavar="A,B", help="degradations (default: all)")
     add("--estimator", default="compact,gaussian", metavar="A,B", help="default: %(default)s")
-    add("--levels", type=int, default=6, metavar="N", help="evaluations (default: 6)")
+    add("--levels", type=int, default=10, metavar="N", help="evaluations (default: 10)")
     add("--task", default="general", metavar="NAME", help="what fuses (default: %(default)s)")
     add("--photos", type=Path, metavar="DIR", help="to make focus pairs of (default: bundled)")
     add("--data", type=Path, metavar="ROOT", help="published sets: ROOT/sources/TASK/SET/...")

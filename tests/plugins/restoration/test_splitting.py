@@ -14,11 +14,11 @@ from fusionkit_observations.downsample import Downsample
 from fusionkit_observations.noise import Noise
 from fusionkit_observations.psf import gaussian
 from fusionkit_restoration.foretelling import foretold
-from fusionkit_restoration.guesses import backprojected, guess, spread
+from fusionkit_restoration.guesses import backprojected, error_of, guess, spread
 from fusionkit_restoration.splitting import FIRST, LAST, levels_of, restore
 from torch import Tensor
 
-from fusionkit import Identity, StartedObservation
+from fusionkit import Identity, StartedObservation, box_mean
 from fusionkit.contract.chain import start_chain
 
 H, W = 64, 80
@@ -181,6 +181,43 @@ def test_guesses_agree_with_what_was_measured_and_fill_what_was_not() -> None:
     assert filled.isfinite().all()
     assert filled.min() > -1.01
     assert filled.max() < 1.01
+
+
+@pytest.mark.parametrize("kind", ["mask", "x4"])
+def test_the_error_of_a_guess_is_measured(kind: str) -> None:
+    for c in (scene(), 0.1 * scene()):
+        y, observation = measured(kind, c)
+        guessed = guess(y, observation, SIZE)
+        unseen = torch.ones_like(c) if observation.mask is None else 1 - observation.mask
+        true = ((guessed - c).square() * unseen).sum() / unseen.sum()
+        expected = error_of(guessed, y, observation).square().mean()
+        assert 0.2 < (expected / true).sqrt() < 5
+
+
+def test_a_blur_that_hides_the_finest_is_reckoned_with() -> None:
+    c = scene()
+    y, observation = measured("x4", c)
+    blurred = start_chain([Blur(gaussian(2.0)), Downsample()], y, SIZE)
+    sharp = error_of(guess(y, observation, SIZE), y, observation).mean()
+    hidden = error_of(guess(blurred.A(c), blurred, SIZE), blurred.A(c), blurred).mean()
+    assert hidden > sharp
+
+
+@pytest.mark.parametrize("kind", ["mask", "x4"])
+def test_a_guess_that_is_right_is_not_undone(kind: str) -> None:
+    """A prior that blurs from 3 of 255 on, of an image that a thin plate knows better."""
+    y, x = torch.meshgrid(torch.arange(H) / H, torch.arange(W) / W, indexing="ij")
+    c = (0.4 * torch.sin(12 * x) * torch.cos(9 * y)).double()[None, None]
+
+    def blurring(images: Tensor, sigmas: Sequence[float], white: bool) -> Tensor:
+        return box_mean(images, 9) if sigmas[0] > 3 / 127.5 else images
+
+    seen, observation = measured(kind, c)
+    begun = guess(seen, observation, SIZE)
+    image = restore([seen], [observation], SIZE, blurring, guided=False).images[0]
+    level = 1 / 127.5
+    assert (blurring(begun, [1.0], False) - c).square().mean().sqrt() > 2 * level
+    assert (image - c).square().mean().sqrt() < level
 
 
 def test_maps_of_a_coarse_grid_spread_smoothly() -> None:
