@@ -7,7 +7,7 @@ from fusionkit.imaging.colour import CHROMA_RULES, ColourPlan, chroma_offset, lu
 from fusionkit.imaging.files import atomic_write, check_destination, write_text
 from fusionkit.imaging.geometry import check_same_size, on_one_grid, orientation_notes
 from fusionkit.imaging.making import picture_from_array
-from fusionkit.imaging.masks import left_to_one, shown_by
+from fusionkit.imaging.masks import filled, left_to_one, shown_by
 from fusionkit.imaging.noise import LEAST_NOISE, estimated_noise, noise_note, seen_noise
 from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.planes import planes_left_to_one, planes_of
@@ -47,6 +47,7 @@ __all__ = [
     "common_alpha",
     "encode_picture",
     "estimated_noise",
+    "filled",
     "from_unit",
     "full_scale",
     "held",
