@@ -46,6 +46,9 @@ class BaseMetric:
     summed
         Whether it is a sum over the sources, which grows with their number, so that the value
         per source is reported beside it.
+    partial
+        Whether it is NaN for images in which there is nothing that it measures; these are left
+        out of tables and means. NaN of any other metric is an error.
     within
         ``within(fused, sources, where)`` is the same measure where ``where`` (B, 1, H, W), bool
         and true somewhere in every image, is true: a map averaged over those places, or the
@@ -55,6 +58,7 @@ class BaseMetric:
     bounds: tuple[float, float] = (-inf, inf)
     reference: str = ""
     summed: bool = False
+    partial: bool = False
     within: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 
 

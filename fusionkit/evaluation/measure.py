@@ -99,8 +99,9 @@ class Meter:
         Returns
         -------
         values, problems
-            By metric. A metric that is not defined for this K, or not for a part of an image,
-            is in neither; one that raises, or returns something else than a number, is a problem.
+            By metric. A metric that is not defined for this K, or not for a part of an image, or
+            that finds nothing to measure, is in neither; one that raises, or returns something
+            else than a number, is a problem.
         """
         values, problems = {}, {}
         fused_batch = fused.to(self.device)[None, None]
@@ -116,10 +117,10 @@ class Meter:
             except Exception as error:
                 problems[name] = " ".join(f"{type(error).__name__}: {error}".split())
                 continue
-            if value != value:
-                problems[name] = "it returned NaN"
-            else:
+            if value == value:
                 values[name] = value
+            elif not getattr(metric, "partial", False):
+                problems[name] = "it returned NaN"
         return values, problems
 
     def measure_foreground(

@@ -53,6 +53,7 @@ def declares_its_bounds(subject: Subject) -> None:
     shown = [(f"{what} images", *images) for what, images in judged(K)]
     for what, fused, sources in (*hard_images(K), *shown):
         values = measure(subject, metric, fused, sources)
+        values = measured(metric, values)
         room = 1e-9 * values.abs().clamp_min(1)  # rounding
         subject.require(
             bool(((values >= least - room) & (values <= most + room)).all()),
@@ -85,6 +86,8 @@ def prefers_the_image(subject: Subject) -> None:
             )
         )
         looks = elsewhere != own
+        if own != own and partial(metric):
+            continue
         holds = own >= of_flat and (own >= of_noisy or not looks) and own > min(of_flat, of_noisy)
         if holds:
             return
@@ -93,6 +96,8 @@ def prefers_the_image(subject: Subject) -> None:
             f"{sign * of_noisy:.4g} for one with noise"
         )
     better = "higher" if metric.higher_is_better else "lower"
+    if not found:  # it finds nothing to measure in these
+        return
     subject.require(False, f"it declares that {better} is better, but is {'; and '.join(found)}")
 
 
@@ -112,10 +117,13 @@ def shape_and_dtype(subject: Subject) -> None:
 
 
 def finite(subject: Subject) -> None:
-    """Check that it is finite for textured, constant, identical and black images."""
+    """Check that it is finite for textured, constant, identical and black images.
+
+    One that is ``partial`` may be NaN.
+    """
     metric = subject.build()
     for what, fused, sources in hard_images(counts(metric)[0]):
-        value = measure(subject, metric, fused, sources)
+        value = measured(metric, measure(subject, metric, fused, sources))
         subject.require(
             bool(torch.isfinite(value).all()),
             f"it must be finite for every image, but is {value.tolist()} for {what}",
@@ -126,7 +134,9 @@ def any_size(subject: Subject) -> None:
     """Check that it is finite for other sizes: even, odd, wide and tall."""
     metric = subject.build()
     for height, width in ((64, 64), (65, 120), (121, 66)):
-        value = measure(subject, metric, *luma(counts(metric)[0], 1, height, width))
+        value = measured(
+            metric, measure(subject, metric, *luma(counts(metric)[0], 1, height, width))
+        )
         subject.require(
             bool(torch.isfinite(value).all()), f"it must be finite for {height} x {width} pixels"
         )
@@ -137,7 +147,7 @@ def other_options(subject: Subject) -> None:
     for metric, how in built_otherwise(subject):
         value = measure(subject, metric, *luma(counts(metric)[0], 1))
         subject.require(
-            value.shape == (1,) and bool(torch.isfinite(value).all()),
+            value.shape == (1,) and bool(torch.isfinite(measured(metric, value)).all()),
             f"{how} it must be finite and (B,), not {value.tolist()}",
         )
 
@@ -191,7 +201,7 @@ def within_a_foreground(subject: Subject) -> None:
     where[..., : WIDTH // 2] = False
     part = within(fused, sources, where)
     subject.require(
-        part.shape == (2,) and bool(torch.isfinite(part).all()),
+        part.shape == (2,) and bool(torch.isfinite(measured(metric, part)).all()),
         f"within one half it must be finite and (B,), not {part.tolist()}",
     )
 
@@ -258,8 +268,20 @@ def measure(subject: Subject, metric: Any, fused: Tensor, sources: Tensor) -> Te
     return tensor
 
 
+def partial(metric: Any) -> bool:
+    """Whether it says that it may find nothing to measure."""
+    return bool(getattr(metric, "partial", False))
+
+
+def measured(metric: Any, values: Tensor) -> Tensor:
+    """Return values (B,), without those that say that nothing was there to measure."""
+    return values[~values.isnan()] if partial(metric) else values
+
+
 def _require_equal(subject: Subject, got: Tensor, expected: Tensor, what: str) -> None:
     same = got.shape == expected.shape
+    if same and torch.equal(got.isnan(), expected.isnan()):  # nothing to measure in both
+        got, expected = got.nan_to_num(), expected.nan_to_num()
     # Relative: metrics have units of their own.
     scale = expected.abs().clamp_min(1.0) if same else 1.0
     difference = float(((got - expected).abs() / scale).max()) if same else float("inf")

@@ -16,6 +16,7 @@ from fusionkit import SOURCE_SYMMETRIC, BuildContext, Component, Metric, NoOptio
 if TYPE_CHECKING:
     from .edges import EdgeTransfer
     from .perceptual import ChenBlum, ChenVarshney
+    from .targets import TargetContrast
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,33 @@ class StretchOptions:
     stretch: bool = option(
         False, "Stretch each image to 0-255 first, as Liu's toolbox does; else as they are."
     )
+
+
+@dataclass(frozen=True)
+class TargetOptions:
+    """Options of the ``target-contrast`` metric."""
+
+    source: int = option(1, "The source that has the targets, counted from 1.", minimum=1)
+    polarity: Literal["hot", "cold", "both"] = option(
+        "hot", "Targets are brighter than their surround, darker, or either."
+    )
+    boxes: tuple[int, ...] = option(
+        (),
+        "Targets by hand instead of those found: x, y, width, height of each, in pixels.",
+        minimum=0,
+    )
+
+    def __post_init__(self) -> None:
+        if len(self.boxes) % 4 or 0 in (*self.boxes[2::4], *self.boxes[3::4]):
+            raise ValueError(
+                "boxes are four whole numbers each: x, y, width and height, no width 0"
+            )
+
+
+def _targets(options: TargetOptions, context: BuildContext) -> TargetContrast:
+    from .targets import TargetContrast
+
+    return TargetContrast(options.source, options.polarity, options.boxes)
 
 
 def _qabf(options: QabfOptions, context: BuildContext) -> EdgeTransfer:
@@ -141,5 +169,11 @@ def fusionkit_metrics() -> Iterable[Component[Metric]]:
             _qcb,
             StretchOptions,
             symmetric,
+        ),
+        Component(
+            "target-contrast",
+            "whether hot or cold targets keep their contrast to what surrounds them",
+            _targets,
+            TargetOptions,
         ),
     ]

@@ -167,6 +167,19 @@ def test_one_that_does_not_look_at_the_sources_may_like_noise(
     assert set(failures(METRIC, contrast)) == (set() if higher else {"prefers_the_image"})
 
 
+def test_a_partial_one_may_find_nothing_to_measure(failures: Failures) -> None:
+    def partial(**members: Any) -> Any:
+        return metric(lambda f, s: SOUND(f, s).where(SOUND(f, s) > 0, math.nan), **members)
+
+    assert "finite" in failures(METRIC, partial)
+    assert failures(METRIC, lambda: partial(partial=True, bounds=(0.0, 65025.0))) == {}
+
+    def infinite() -> Any:
+        return metric(lambda f, s: 1 / SOUND(f, s), partial=True)
+
+    assert "finite" in failures(METRIC, infinite)
+
+
 def test_false_symmetry(failures: Failures) -> None:
     def first_only() -> Any:
         return metric(lambda f, s: (f - s[0]).square().mean((1, 2, 3)))

@@ -24,6 +24,9 @@ NAMES = (
     *("nmi", "psnr", "qabf", "qcb", "qcv", "qe", "qw", "qy", "scd", "sd", "sf", "ssim", "vif"),
 )
 
+PARTIAL = ("target-contrast",)
+"""Those that are not measured where there is nothing to measure."""
+
 
 @lru_cache(maxsize=1)
 def registry() -> fusionkit.Registry:
