@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..contract.options import to_mapping
 from ..contract.preparation import PREPARATION
+from ..errors import UsageError
 from ..recipes.finding import METRICS, RECIPE_KINDS
 from ..recipes.layers import (
     check_for_sources,
@@ -43,6 +44,8 @@ class Composed:
         self._built = built
         self.settings = resolve_settings(selection.recipe)
         schedule_of(self.settings)
+        if self.settings.device == "meta":
+            raise UsageError("--device meta computes no image: auto, cpu, cuda, cuda:N or mps")
         self.recipe: dict[str, Any] = to_mapping(self.settings)
         registry = selection.registry
         self._choices = list(choose_preparations(selection.recipe, registry).values())

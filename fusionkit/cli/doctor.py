@@ -13,6 +13,7 @@ from ..contract.registry import PluginInfo, Provided, Registry
 from . import say
 from .arguments import Parser, add_plugin_flags, load_plugins_from
 from .plugins import Listed, chosen
+from .probing import ends_programs
 from .progress import bar
 
 if TYPE_CHECKING:
@@ -41,6 +42,14 @@ def main(arguments: Sequence[str]) -> int:
     add_plugin_flags(parser)
     given = parser.parse_args(arguments)
     print(f"fusionkit {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    ending = ends_programs(given.no_plugin, given.plugin)
+    if ending:
+        print("plugins")
+        for name, source, code in ending:
+            _line(False, f"{name} ({source}) ends the program that loads it (exit code {code})")
+        names = " ".join(f"--no-plugin {name}" for name, *_ in ending)
+        print(f"{len(ending)} wrong, marked FAIL above: leave out what is installed by {names}")
+        return 1
     registry = load_plugins_from(arguments)
     checks: list[Callable[[], int]] = [_libraries, _device, lambda: _plugins(registry)]
     if not given.quick:

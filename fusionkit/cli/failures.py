@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..imaging.files import write_text
+from ..imaging.files import as_cell, write_text
 from .stacking import Shard
 
 HEADER = ("scene", "why")
@@ -36,7 +36,8 @@ def write_failures(path: Path, problems: Mapping[str, str]) -> bool:
     if problems:
         path.parent.mkdir(parents=True, exist_ok=True)
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([HEADER, *problems.items()])
+        rows = [(as_cell(scene), as_cell(why)) for scene, why in problems.items()]
+        csv.writer(text, lineterminator="\n").writerows([HEADER, *rows])
         write_text(path, text.getvalue(), overwrite=True)
     else:
         path.unlink(missing_ok=True)

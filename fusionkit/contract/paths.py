@@ -98,6 +98,11 @@ def verify(value: Any, where: str, flag: str) -> None:
             )
 
 
+def shortened(name: str, most: int = 200) -> str:
+    """Return a name for a message: its ends, if it is very long."""
+    return name if len(name) <= most else f"{name[: most // 2]}...{name[-most // 2 :]}"
+
+
 def _is_text(value: Any) -> bool:
     return isinstance(value, (str, os.PathLike))
 
@@ -106,8 +111,9 @@ def _digest(path: Path) -> str:
     try:
         return _digest_of(path, tuple(_stamps(path)))
     except OSError as error:
-        reason = "there is no such file" if not path.exists() else f"cannot be read: {error}"
-        raise UsageError(f"{path}: {reason}") from None
+        there = os.path.lexists(path)
+        reason = f"cannot be read: {error.strerror or error}" if there else "there is no such file"
+        raise UsageError(f"{shortened(str(path))}: {reason}") from None
 
 
 @lru_cache(maxsize=64)

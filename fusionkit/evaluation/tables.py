@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..imaging.files import as_cell
 from .scores import Scores
 from .statistics import Difference, criterion
 
@@ -81,7 +82,11 @@ def as_csv(scores: Scores) -> str:
     for method, per_scene in zip(scores.methods, scores.values, strict=True):
         for scene, values in zip(scores.scenes, per_scene, strict=True):
             writer.writerow(
-                [method, scene, *("" if math.isnan(v) else repr(float(v)) for v in values)]
+                [
+                    as_cell(method),
+                    as_cell(scene),
+                    *("" if math.isnan(v) else repr(float(v)) for v in values),
+                ]
             )
     return buffer.getvalue()
 

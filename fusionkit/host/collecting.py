@@ -22,6 +22,9 @@ from ..errors import FusionkitWarning
 
 _MARK = f"{PROJECT}_impl"  # where pluggy's marker leaves its options
 _PREFIX = f"{PROJECT}_"
+MOST = 1000
+"""What one hook of a plugin may give."""
+
 _TYPO = 0.85
 """Of difflib's ratio, without the prefix: a name so near to a known hook is a slip."""
 
@@ -125,7 +128,9 @@ def _checked(
 ) -> list[Provided]:
     """Return what one hook returned, each record checked."""
     found: list[Provided] = []
-    for record in records:
+    for number, record in enumerate(records):
+        if number == MOST:
+            raise ValueError(f"{kind.hook} gives more than {MOST} {kind.title}s: does it end?")
         if not isinstance(record, kind.record):
             wanted = f"fusionkit.{kind.record.__name__}"
             raise TypeError(f"{kind.hook} returned {type(record).__name__}, not {wanted}")

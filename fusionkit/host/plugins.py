@@ -19,10 +19,10 @@ from .._version import __version__
 from ..contract.options import suggest
 from ..contract.reading import load_readers_by
 from ..contract.registry import PluginInfo, Provided, Registry
-from ..contract.stray import prints_on_stderr
 from ..errors import FusionkitWarning, PluginLoadError, UsageError
 from ..recipes import builtin
 from .collecting import Collector
+from .guarding import guarded
 
 GROUP = "fusionkit"
 DISTRIBUTION = "fusionkit-imaging"
@@ -60,6 +60,11 @@ _OURS = _Candidate(
 )
 
 
+def installed_plugins() -> list[importlib.metadata.EntryPoint]:
+    """Return the entry points of all installed plugins, none of which is imported."""
+    return list(importlib.metadata.entry_points(group=GROUP))
+
+
 def load_plugins(
     *,
     disabled: Iterable[str] = (),
@@ -92,8 +97,7 @@ def load_plugins(
     """
     strict = os.environ.get("FUSIONKIT_STRICT", "").lower() in _TRUE if strict is None else strict
     if entry_points is None:
-        installed = importlib.metadata.entry_points(group=GROUP)
-        candidates = [_OURS, *map(_from_entry_point, installed)]
+        candidates = [_OURS, *map(_from_entry_point, installed_plugins())]
     else:
         candidates = list(map(_from_entry_point, entry_points))
     files = [_from_file(path) for path in dict.fromkeys(inline)]
@@ -114,9 +118,9 @@ def load_plugins(
             continue
         try:
             _refuse_shared_name(candidate, candidates, blocked)
-            with prints_on_stderr(f"plugin {candidate.info.name}"):
+            with guarded(f"plugin {candidate.info.name}"):
                 found = collector.add(candidate.load(), candidate.info)
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             if strict or candidate.entry_point is None:
                 info = candidate.info
@@ -170,6 +174,14 @@ def _blocked(disabled: Iterable[str], candidates: list[_Candidate]) -> set[str]:
             raise UsageError(f"no plugin {name!r} to disable.{suggest(name, known)}")
         asked.add(_normal(name))
     environment = os.environ.get("FUSIONKIT_DISABLE_PLUGINS", "").split(",")
+    for name in environment:
+        if name.strip() and _normal(name) not in known:
+            warnings.warn(
+                f"FUSIONKIT_DISABLE_PLUGINS: there is no plugin {name.strip()!r}."
+                f"{suggest(name.strip(), known)}",
+                FusionkitWarning,
+                stacklevel=3,
+            )
     return asked | {_normal(name) for name in environment if name.strip()}
 
 

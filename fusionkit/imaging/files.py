@@ -39,6 +39,11 @@ def write_text(path: str | os.PathLike[str], text: str, overwrite: bool = False)
         file.write(utf8(text))
 
 
+def as_cell(text: str) -> str:
+    """Return text of a CSV as what it is: spreadsheets would run it if it began with ``=``."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
 def utf8(text: str) -> bytes:
     """Encode text as UTF-8; of a file name that is none, bytes are written as JSON escapes."""
     return text.encode("utf-8", "backslashreplace")

@@ -15,6 +15,9 @@ from fusionkit.errors import UsageError
 if TYPE_CHECKING:
     from fusionkit.imaging.picture import Picture
 
+MOST = 1e30
+"""The largest magnitude of a value range; float32 holds ten times a hundred million more."""
+
 OWN: Final = "own"
 """The range of an image from its own least value to its greatest."""
 
@@ -210,4 +213,9 @@ def check_range(value_range: tuple[float, float], what: str) -> tuple[float, flo
     low, high = (float(bound) for bound in value_range)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise UsageError(f"{what}: the range {low:g},{high:g} must be finite, with LO below HI")
+    if max(-low, high) > MOST or high - low < 1 / MOST:  # or values overflow where they are scaled
+        raise UsageError(
+            f"{what}: the range {low:g},{high:g} must lie within {MOST:g} of zero, and LO "
+            f"{1 / MOST:g} below HI at least"
+        )
     return low, high

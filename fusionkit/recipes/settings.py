@@ -14,7 +14,7 @@ from ..contract.options import option, specs
 class Settings:
     """How to sample, where to compute, how to read and write images."""
 
-    steps: int = option(10, "Sampling steps that are run (N).", minimum=1)
+    steps: int = option(10, "Sampling steps that are run (N).", minimum=1, maximum=10_000)
     start_sigma: float = option(
         80.0,
         "Noise level to start from, of images in [-1, 1]: 10 and more is pure noise; less, the "

@@ -24,7 +24,11 @@ class DigOptions:
         "region", "One gain per pixel, per window around each pixel, or per image."
     )
     window: int = option(
-        11, "Side in pixels of a region, odd.", minimum=1, only_with={"granularity": ("region",)}
+        11,
+        "Side in pixels of a region, odd.",
+        minimum=1,
+        maximum=9999,
+        only_with={"granularity": ("region",)},
     )
     dynamic: bool = option(
         True, "New weights as denoising proceeds; no: their gain over all steps."
@@ -78,7 +82,11 @@ class DigResidualOptions:
         "region", "One value per pixel, per window around each pixel, or per image."
     )
     window: int = option(
-        11, "Side in pixels of a region, odd.", minimum=1, only_with={"granularity": ("region",)}
+        11,
+        "Side in pixels of a region, odd.",
+        minimum=1,
+        maximum=9999,
+        only_with={"granularity": ("region",)},
     )
     activation: Literal["power", "softmax", "hard"] = option(
         "power",

@@ -37,10 +37,12 @@ class FixedOptions:
 
 
 def _shares(weights: tuple[float, ...], count: int) -> tuple[float, ...]:
-    """Return one weight for each source; equal ones for none."""
+    """Return the share of each source, which sum to 1; equal ones for no weights."""
     if len(weights) not in (0, count):
         raise UsageError(f"weighting fixed: {len(weights)} weights for {count} sources")
-    return weights or (1.0,) * count
+    most = max(weights, default=0.0)  # whose sum, or half of it, may be no number
+    shares = [weight / most for weight in weights] or [1.0] * count
+    return tuple(share / sum(shares) for share in shares)
 
 
 class Fixed:
@@ -61,7 +63,7 @@ class Fixed:
         K, B, _, H, W = run.sources.shape
         shares = _shares(self.weights, K)
         given = torch.tensor(shares, dtype=run.sources.dtype, device="cpu")
-        weights = sent(given, run.sources.device, given.dtype) / sum(shares)
+        weights = sent(given, run.sources.device, given.dtype)
         everywhere = weights.view(K, 1, 1, 1, 1).expand(K, B, 1, H, W)
         return lambda step: everywhere
 

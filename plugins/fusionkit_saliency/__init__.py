@@ -22,7 +22,10 @@ class SaliencyOptions:
         "from the image's mean, the sum of both, or its squared gradient.",
     )
     window: int = option(
-        11, "Side in pixels of the window that the measure is averaged over, odd.", minimum=1
+        11,
+        "Side in pixels of the window that the measure is averaged over, odd.",
+        minimum=1,
+        maximum=9999,
     )
     sharpness: float = option(
         4.0,

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...imaging.files import as_cell
 from ..departures import Departure, shown
 from ..statistics import Difference, criterion, least_scenes
 from ..study import Cell
@@ -88,7 +89,8 @@ def as_csv(summary: Summary) -> str:
             values = [line.get("values", {}).get(name) for name in names]
             values += [line.get(name) for name in COSTS]
             # None, of what was not measured, is written as an empty field.
-            writer.writerow([row.label, row.role, cell.key, seed, scene, *values])
+            words = [as_cell(text) for text in (row.label, row.role, cell.key)]
+            writer.writerow([*words, seed, as_cell(scene), *values])
     return buffer.getvalue()
 
 
