@@ -356,8 +356,11 @@ def test_hooks_are_called_once_for_all_plugins_together(make: Make) -> None:
 
 
 def test_an_interrupt_is_no_plugin_failure(make: Make) -> None:
+    pressed = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(9)"
     with pytest.raises(KeyboardInterrupt):
-        load_plugins(entry_points=[make("slow", "raise KeyboardInterrupt")])
+        load_plugins(entry_points=[make("slow", pressed)])
+    (plugin,) = load_plugins(entry_points=[make("pretends", "raise KeyboardInterrupt")]).plugins
+    assert plugin.status == "failed"
 
 
 def test_a_distribution_without_metadata_breaks_nothing_else(make: Make, tmp_path: Path) -> None:
