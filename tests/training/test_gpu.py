@@ -82,6 +82,8 @@ def test_all_stages_at_toy_size(tmp_path, pack) -> None:
     assert all(row["seconds"] > 0 and row["tflops"] > 0 for row in timed)
     (step,) = (row for row in rows if row.get("what") == "a step of training compact")
     assert step["crops_per_second"] > 0
+    (evaluation,) = (row for row in rows if row.get("what") == "an evaluation of ADM")
+    assert evaluation["tflops"] > 0
     (trained,) = (row for row in rows if row.get("what") == "training")
     assert trained["steps"] == 2
     (psnr,) = (row for row in rows if row.get("what") == "PSNR, held out")

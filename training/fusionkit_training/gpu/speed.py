@@ -13,8 +13,10 @@ from typing import Any
 
 import torch
 from fusionkit_benchmarks.speed.timing import Stopwatch, TimedPipeline
+from fusionkit_diffusion import adm_network
 from fusionkit_diffusion.compact_network import Architecture, forward_flops
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from fusionkit import compose
 from fusionkit.contract.registry import Registry
@@ -96,12 +98,26 @@ class Steps:
     compiled: bool = False
 
 
-CASES: tuple[Case | Steps, ...] = (
+@dataclass(frozen=True)
+class Published:
+    """Evaluations of the ADM network for 256 x 256 pixels to be timed, with weights of noise.
+
+    Attributes
+    ----------
+    batch
+        Images of an evaluation.
+    """
+
+    batch: int
+
+
+CASES: tuple[Case | Steps | Published, ...] = (
     *(Case(size) for size in (SMALL, MEDIUM, LARGE)),
     *(Case(SMALL, precision=precision) for precision in ("float32", "tf32", "float16")),
     Case(SMALL, batch=32),
     Steps(256),
     Steps(1024),
+    Published(1),
     *(Case(size, "general") for size in (SMALL, MEDIUM, LARGE)),
     *(Case(size, sources=5) for size in (SMALL, MEDIUM)),
     *(Case(MEDIUM, precision=precision) for precision in ("float32", "tf32", "float16")),
@@ -118,10 +134,11 @@ CASES: tuple[Case | Steps, ...] = (
     Case(LARGE, batch=32),
 )
 
-TOYS: tuple[Case | Steps, ...] = (
+TOYS: tuple[Case | Steps | Published, ...] = (
     Case(TINY, precision="float32"),
     Case(TINY, "general", sources=3, batch=2),
     Steps(2),
+    Published(1),
 )
 
 
@@ -135,7 +152,7 @@ def run(stage: Stage) -> None:
             stage.tell(what="out of time", case=str(case))
             return
         try:
-            speed.fusion(case) if isinstance(case, Case) else speed.training(case)
+            speed.time(case)
         except torch.OutOfMemoryError:
             stage.tell(what="does not fit", case=str(case))
         except (FusionkitError, RuntimeError) as error:
@@ -171,6 +188,15 @@ class Speed:
             dtype = getattr(torch, _host_precision(precision))
             self._rates[precision] = convolution_rate(dtype, self._stage.device, **wide)
         self._stage.tell(what="convolutions, TFLOP/s", **self._rates)
+
+    def time(self, case: Case | Steps | Published) -> None:
+        """Time a case."""
+        if isinstance(case, Case):
+            self.fusion(case)
+        elif isinstance(case, Steps):
+            self.training(case)
+        else:
+            self.published(case)
 
     def fusion(self, case: Case) -> None:
         """Time a fusion of sources that are on the device; tell how much it computes a second."""
@@ -238,6 +264,32 @@ class Speed:
             crops_per_second=case.batch / seconds,
             tflops=flops / seconds / 1e12,
             share=flops / seconds / 1e12 / self._rates["bfloat16"],
+            peak_mib=_peak(device),
+        )
+
+    def published(self, case: Published) -> None:
+        """Time an evaluation of the network that the published methods have, in bfloat16."""
+        device, toy = self._stage.device, self._stage.toy
+        published = adm_network.Architecture
+        arch = published(32, (32, 32), 1, (False, True), 16) if toy else published()
+        side = 32 if toy else 256
+        with torch.device(device), torch.no_grad():
+            network = adm_network.ADMNetwork(arch).to(torch.bfloat16).eval()
+            x = torch.randn(case.batch, 3, side, side, dtype=torch.bfloat16)
+            t = torch.full((case.batch,), 500.0)
+            with FlopCounterMode(display=False) as counted:
+                network(x, t)
+            _reset_peak(device)
+            seconds = _timed(lambda: network(x, t), device)
+        rate = counted.get_total_flops() / seconds / 1e12
+        self._stage.tell(
+            what="an evaluation of ADM",
+            parameters=sum(weight.numel() for weight in network.parameters()),
+            size=f"{side}x{side}",
+            batch=case.batch,
+            seconds=seconds,
+            tflops=rate,
+            share=rate / self._rates["bfloat16"],
             peak_mib=_peak(device),
         )
 
