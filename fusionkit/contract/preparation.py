@@ -63,11 +63,19 @@ class Prepared:
     notes
         One line each of what the person should know; each begins with the name of a source, or
         with the flag.
+    maps
+        (H, W) float32 by name, to be written beside the result, ``OUT.NAME.tif``: what a person
+        should see of what was done, where. Differences of sources are of 255.
+    samples
+        Other scenes that ``sources`` may be as well, two or more: each is fused, too, and the
+        standard deviation of what comes of them is written beside the result.
     """
 
     sources: Sources
     record: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    maps: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    samples: Sequence[Sources] = ()
 
 
 class PriorAtHand(Protocol):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..contract.preparation import STAGES, Prepared, Sources
@@ -87,6 +88,8 @@ class Preparing:
         What each decided, by what the recipe calls it.
     notes
         What the person should know.
+    maps, samples
+        As of :class:`fusionkit.Prepared`.
     nfe
         Images that the prior was asked for, of the sources' size.
     tiled, retries
@@ -96,6 +99,8 @@ class Preparing:
     sources: Sources
     record: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    maps: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    samples: list[Sources] = field(default_factory=list)
     nfe: float = 0.0
     tiled: int = 0
     retries: int = 0
@@ -137,10 +142,14 @@ def prepare(
     for name, part in preparations.items():
         with blame(part.label), torch.no_grad():
             prepared = part.built.prepare(done.sources, prior)
+            samples = [part.built.prepare(sample, prior).sources for sample in done.samples]
         check_prepared(prepared, done.sources, part.label)
         done.sources = prepared.sources
         done.record[name] = dict(prepared.record)
         done.notes += prepared.notes
+        done.maps |= prepared.maps
+        # What follows is done to samples as well.
+        done.samples = list(prepared.samples) or samples
     evaluator.flags.verify()
     height, width = sources.planes.shape[-2:]
     done.nfe = evaluator.pixels / (height * width)
@@ -152,7 +161,12 @@ def check_prepared(prepared: Any, before: Sources, who: str) -> None:
     """Raise PluginError unless a preparation returned a scene of the form that it was given."""
     if not isinstance(prepared, Prepared) or not isinstance(prepared.sources, Sources):
         raise PluginError(f"{who} returned {type(prepared).__name__}, not fusionkit.Prepared")
+    for sample in prepared.samples:
+        check_prepared(Prepared(sample), before, who)
     after = prepared.sources
+    for name, image in prepared.maps.items():
+        if image.shape != before.planes.shape[2:] or not np.isfinite(image).all():
+            raise PluginError(f"{who} returned a map {name!r} that is not (H, W), or not finite")
     if set(after.colour) != set(before.colour):
         raise PluginError(f"{who} returned colour of other sources than it was given")
     arrays = {"planes": (before.planes, after.planes)}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from ..imaging import encode_picture, from_unit, full_scale, held
 from ..imaging.metadata import NO_METADATA, Metadata
 from ..imaging.values import to_unit
 from ..imaging.write import encode_planes
-from .saving import Kept, record_path_of, save_result
+from .saving import Kept, map_path_of, record_path_of, save_map, save_result
 
 # Sources are read, and what is wrong with them is said, before torch takes seconds to import.
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ class Result:
         deepest source, its range the sources' own (:func:`fusionkit.imaging.output_format`).
     record
         JSON-ready: recipe, plugins, inputs, colour plan, NFE, time, libraries.
+    maps
+        (H, W) float32 by name, of 255 of the value range: ``std``, the standard deviation of
+        fusions of scenes that preparations have drawn, and what else those tell of.
     """
 
     image: NDArray[Any] | Tensor
@@ -41,6 +46,7 @@ class Result:
     icc: bytes | None
     sources: tuple[str, ...] = ()
     metadata: Metadata = NO_METADATA
+    maps: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def in_bands(self) -> bool:
@@ -75,7 +81,8 @@ class Result:
         """Write the image, and the record beside it (``out.png`` gets ``out.png.json``).
 
         Folders that are missing are made. The record gets the SHA-256 of the image's file, and
-        its ``metadata`` are those that the format holds.
+        its ``metadata`` are those that the format holds. Maps go beside both
+        (``out.std.tif``), in float32.
 
         Raises
         ------
@@ -85,7 +92,8 @@ class Result:
         """
         from .record import metadata_record
 
-        Kept(self.sources).refuse(path, record_path_of(path))
+        maps = {map_path_of(path, name): image for name, image in self.maps.items()}
+        Kept(self.sources).refuse(path, record_path_of(path), *maps)
         quality = self.record["recipe"]["quality"]
         icc, metadata = held(
             path, self.icc, self.pixels.shape[-1] if self.pixels.ndim > 2 else 1, self.metadata
@@ -96,4 +104,12 @@ class Result:
             data = encode_planes(path, np.moveaxis(np.atleast_3d(self.pixels), -1, 0), metadata)
         else:
             data = encode_picture(path, self.pixels, self.alpha, icc, quality, metadata)
+        written = {name: encode_picture(name, image) for name, image in maps.items()}
+        if written:
+            self.record["output"]["maps"] = {
+                os.path.basename(name): hashlib.sha256(each).hexdigest()
+                for name, each in written.items()
+            }
+        for name, each in written.items():
+            save_map(name, each, overwrite=overwrite)
         save_result(path, data, self.record, overwrite=overwrite)

@@ -11,7 +11,17 @@ from typing import Any
 
 from ..contract.paths import refuse_url
 from ..errors import UsageError
-from ..imaging.files import Part, check_destination, exists, explained, locked, part_of, sweep, utf8
+from ..imaging.files import (
+    Part,
+    atomic_write,
+    check_destination,
+    exists,
+    explained,
+    locked,
+    part_of,
+    sweep,
+    utf8,
+)
 
 StrPath = str | os.PathLike[str]
 
@@ -22,6 +32,19 @@ TRACE_FILES = ("trace.json", "strip.png", "curves.png")
 def record_path_of(path: StrPath) -> str:
     """Return where the record of an output goes: ``out.png`` -> ``out.png.json``."""
     return os.fspath(path) + ".json"
+
+
+def map_path_of(path: StrPath, name: str) -> str:
+    """Return where a map of an output goes: ``out.png`` -> ``out.std.tif``."""
+    return f"{os.path.splitext(os.fspath(path))[0]}.{name}.tif"
+
+
+def save_map(path: StrPath, data: bytes, *, overwrite: bool = False) -> None:
+    """Write a map of a result; what an interrupted run left of it may be there."""
+    make_folder(Path(path).absolute().parent)
+    same = os.path.isfile(path) and file_sha256(path) == hashlib.sha256(data).hexdigest()
+    with atomic_write(path, overwrite=overwrite or same) as file:
+        file.write(data)
 
 
 def record_text(record: dict[str, Any]) -> str:

@@ -187,6 +187,7 @@ class Scene:
 
         from .composing import with_preparation
         from .record import make_record, metadata_record
+        from .spread import spread_of
 
         began = time.perf_counter()
         before = self.sources
@@ -199,6 +200,10 @@ class Scene:
         after = prepared.sources
         images = torch.from_numpy(after.planes)[:, None].mul(2).sub_(1)
         fused = pipeline(images, seed, on_step, on_pixels)
+        maps = dict(prepared.maps)
+        if prepared.samples:
+            maps["std"], nfe = spread_of(pipeline, prepared.samples, seed, on_pixels)
+            fused = replace(fused, nfe=fused.nfe + nfe)
         storage = self.storage if after.shown is before.shown else self.store(after.shown)
         pixels = self._pixels(fused, before, after, storage)
         fused = replace(
@@ -229,6 +234,7 @@ class Scene:
             self.plan.icc,
             self.paths,
             storage.metadata,
+            maps,
         )
 
     @property

@@ -40,6 +40,22 @@ class ObserveOptions:
         minimum=1,
         maximum=200,
     )
+    samples: int = option(
+        0,
+        "How sure the result is: so many scenes that may have been measured are drawn and fused, "
+        "and their standard deviation is written beside the result, OUT.std.tif.",
+        minimum=0,
+        maximum=1000,
+    )
+    maps: bool = option(
+        False,
+        "Write beside the result what of each restored source comes from the others, "
+        "OUT.taken.K.tif: what guided changes.",
+    )
+
+    def __post_init__(self) -> None:
+        if self.samples == 1:
+            raise ValueError("samples 1: a standard deviation takes 2 or more; 0 draws none")
 
     def check_sources(self, count: int, registry: Registry) -> None:
         """Refuse what is no chain, or that of a source that there is not."""
@@ -60,7 +76,14 @@ def whole(texts: Sequence[str]) -> tuple[str, ...]:
 def _observe(options: ObserveOptions, context: BuildContext) -> Observe:
     from .observe import Observe
 
-    return Observe(whole(options.chains), options.guided, options.levels, context.registry)
+    return Observe(
+        whole(options.chains),
+        options.guided,
+        options.levels,
+        context.registry,
+        samples=options.samples,
+        maps=options.maps,
+    )
 
 
 @hookimpl

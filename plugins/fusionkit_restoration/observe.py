@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -26,9 +26,11 @@ from fusionkit import (
     parse_observations,
     start_chain,
 )
-from fusionkit.imaging import Picture, luma_of
+from fusionkit.imaging import luma_of
 
+from .drawing import draw
 from .guesses import guess
+from .measured import measured_of
 from .splitting import Restored, restore
 
 _LEAST_SHARE = 0.5
@@ -68,6 +70,10 @@ class Observe(BasePreparation):
         As of :func:`.splitting.restore`.
     registry
         Where observations are found; default: all installed plugins.
+    samples
+        How many scenes are drawn that may have been measured.
+    maps
+        Whether what each source takes from the others is returned.
     """
 
     stage: Literal["geometry", "radiometry", "restoration"] = "restoration"
@@ -79,15 +85,21 @@ class Observe(BasePreparation):
         guided: bool = True,
         levels: int = 10,
         registry: Registry | None = None,
+        *,
+        samples: int = 0,
+        maps: bool = False,
     ) -> None:
         self._chains = tuple(chains)
         self._guided = guided
         self._levels = levels
+        self._samples = samples
+        self._maps = maps
         self._registry = load_plugins() if registry is None else registry
 
     def evaluations(self, sources: Sources) -> float:
         """Return the levels of every source that is spoken of; of one that is only noisy, fewer."""
-        return float(self._levels * (len(self._chains) + len(self._implied(sources))))
+        times = 1 + self._samples + (self._maps and self._guided)
+        return float(times * self._levels * (len(self._chains) + len(self._implied(sources))))
 
     def prepare(self, sources: Sources, prior: PriorAtHand) -> Prepared:
         """Return the scene with what its sources are estimated to show.
@@ -114,24 +126,55 @@ class Observe(BasePreparation):
                 return prior.denoise(x, sigmas)
             return prior.denoise(x.expand(-1, channels, -1, -1), sigmas).mean(1, keepdim=True)
 
-        restored = restore(
-            measured, observations, size, denoise, levels=self._levels, guided=self._guided
-        )
-        after = sources.planes.copy()
+        def restored_by(guided: bool) -> Restored:
+            return restore(
+                measured, observations, size, denoise, levels=self._levels, guided=guided
+            )
+
+        restored = restored_by(self._guided)
         colour = dict(sources.colour)
-        shown = None if sources.shown is None else sources.shown.copy()
-        for k, source in found.items():
-            after[k] = _unit(restored.images[k][0])
-            if k in colour:
-                colour[k] = _recoloured(sources, k, source, restored.images[k], size)
-            if shown is not None and source.fills:
-                shown[k] = True
-            elif shown is not None:
-                after[k] = np.where(shown[k], after[k], sources.planes[k])
-        shown = None if shown is None or shown.all() else shown
-        prepared = replace(sources, planes=after, colour=colour, shown=shown)
+        for k in found.keys() & colour.keys():
+            colour[k] = _recoloured(sources, k, found[k], restored.images[k], size)
+        after = _with_images(sources, found, {k: restored.images[k] for k in found})
+        shown = after.shown
+        after = replace(after, colour=colour)
+        samples = [
+            replace(after, planes=_with_images(sources, found, drawn).planes)
+            for drawn in self._drawn(found, size, prior)
+        ]
+        maps = {}
+        if self._maps:
+            alone = restored_by(False) if self._guided else restored
+            maps = {
+                f"taken.{k + 1}": _map_of(restored.images[k] - alone.images[k], shown, k)
+                for k in found
+            }
         notes = self._notes(sources, found, restored)
-        return Prepared(prepared, self._record(found, restored), notes)
+        return Prepared(after, self._record(found, restored), notes, maps, samples)
+
+    def _drawn(
+        self, found: dict[int, _Source], size: tuple[int, int], prior: PriorAtHand
+    ) -> Iterator[dict[int, Tensor]]:
+        """Yield samples of all sources that are spoken of, each drawn by itself."""
+        for n in range(self._samples):
+            drawn = {}
+            for k, source in found.items():
+
+                def noise(shape: Sequence[int], i: int, n: int = n, k: int = k) -> Tensor:
+                    return prior.noise(shape, f"restoration/draw/{k}", n * self._levels + i)
+
+                C = source.y.shape[1]
+                channels = C if C > 1 else prior.channels or 1
+                drawn[k] = draw(
+                    source.y,
+                    source.observation,
+                    size,
+                    prior.denoise,
+                    noise,
+                    levels=self._levels,
+                    channels=channels,
+                )
+            yield drawn
 
     def _said(self, sources: Sources) -> dict[int, Observed]:
         texts = [*self._chains, *self._implied(sources).values()]
@@ -161,6 +204,7 @@ class Observe(BasePreparation):
                 for k, source in found.items()
             },
             "evaluations": restored.evaluations,
+            **({"samples": self._samples} if self._samples else {}),
         }
 
     def _notes(self, sources: Sources, found: dict[int, _Source], restored: Restored) -> list[str]:
@@ -183,12 +227,33 @@ class Observe(BasePreparation):
         return notes
 
 
+def _with_images(sources: Sources, found: dict[int, _Source], images: dict[int, Tensor]) -> Sources:
+    """Return the scene with images (1, C, H, W) instead of its sources, where those show it."""
+    planes = sources.planes.copy()
+    shown = None if sources.shown is None else sources.shown.copy()
+    for k, source in found.items():
+        planes[k] = _unit(images[k][0])
+        if shown is not None and source.fills:
+            shown[k] = True
+        elif shown is not None:
+            planes[k] = np.where(shown[k], planes[k], sources.planes[k])
+    shown = None if shown is None or shown.all() else shown
+    return replace(sources, planes=planes, shown=shown)
+
+
+def _map_of(difference: Tensor, shown: NDArray[np.bool_] | None, k: int) -> NDArray[np.float32]:
+    """Return a difference of images, (1, C, H, W), of 255: (H, W), the mean over channels."""
+    levels = difference[0].mean(0) * 127.5
+    image: NDArray[np.float32] = levels.float().cpu().numpy()
+    return image if shown is None else np.where(shown[k], image, np.float32(0))
+
+
 def _start(
     observed: Observed, sources: Sources, prior: PriorAtHand, size: tuple[int, int]
 ) -> _Source:
     """Start a chain on its source."""
     k = observed.source
-    plane = _measured(sources, k)
+    plane = measured_of(sources, k)
     y = torch.from_numpy(plane)[None].to(prior.device, prior.dtype).mul(2).sub(1)
     try:
         built = [choice.provided.build(choice.options, BuildContext()) for choice in observed.chain]
@@ -196,31 +261,6 @@ def _start(
     except UsageError as error:
         raise UsageError(f"{sources.names[k]}, --observe {observed.text}: {error}") from None
     return _Source(observed.text, observed.as_tables(), y.nan_to_num(0.0), observation)
-
-
-def _measured(sources: Sources, k: int) -> NDArray[np.float32]:
-    """Return what was measured of source k, (C, h, w); NaN where nothing was."""
-    picture = sources.pictures[k]
-    if picture.measured is None:
-        plane: NDArray[np.float32] = sources.planes[k].copy()
-        if sources.shown is not None:
-            plane[:, ~sources.shown[k]] = np.nan
-        return plane
-    plane = _planes(picture.measured, len(sources.planes[k]))
-    if (mask := picture.measured.mask) is not None:
-        plane[:, ~mask] = np.nan
-    return plane
-
-
-def _planes(picture: Picture, channels: int) -> NDArray[np.float32]:
-    """Return a picture's luma, or its channels, (C, h, w)."""
-    unit = picture.unit()
-    if channels == 1:
-        grey = unit if unit.ndim == 2 else luma_of(unit)
-        return np.array(grey, np.float32)[None]
-    colour = np.moveaxis(unit, -1, 0) if unit.ndim == 3 else np.repeat(unit[None], channels, 0)
-    planes: NDArray[np.float32] = np.ascontiguousarray(colour)
-    return planes
 
 
 def _recoloured(

@@ -16,8 +16,8 @@ which the prior moves less and less as σ_i falls, goes on by β of its last mov
 
 Zhang et al., "Plug-and-play image restoration with deep denoiser prior", TPAMI 44 (2022),
 6360-6376, eq. 6 to 9; Zhu et al., "Denoising diffusion models for plug-and-play image restoration"
-(DiffPIR), CVPRW 2023, who add noise again between levels. That makes samples: further from the
-truth than the estimate that comes without it, by 1 to 2 dB where pixels are missing.
+(DiffPIR), CVPRW 2023, who add noise again between levels. That makes samples (:mod:`.drawing`),
+further from the truth than the estimate that comes without it.
 """
 
 from __future__ import annotations

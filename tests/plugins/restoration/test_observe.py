@@ -194,3 +194,66 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["run", *sources, "-o", out, "--overwrite", *flags, "--observe", "1:blur=2"]) == 2
     said = capsys.readouterr().err.strip().splitlines()
     assert "--observe 1:blur=2: images of 64 x 48 pixels" in said[-1]
+
+
+def holes_and_other() -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    """Return a source with a hole and scattered missing pixels (NaN), another, and where."""
+    c = scene().astype(np.float32)
+    hole = np.random.default_rng(3).random((H, W)) < 0.2
+    hole[20:28, 12:40] = True
+    return np.where(hole, np.float32(np.nan), c), (0.9 - 0.6 * c).astype(np.float32), hole
+
+
+def test_what_was_filled_in_is_unsure_and_what_was_measured_is_not() -> None:
+    holes, other, hole = holes_and_other()
+    how: dict[str, Any] = {"observe": {"chains": ["1:mask=missing"], "samples": 4}}
+    sampled = quietly([holes, other], **how)
+    std = sampled.maps["std"]
+    assert std.shape == (H, W)
+    assert std.dtype == np.float32
+    assert std[~hole].mean() < 0.3
+    assert std[hole].mean() > 5 * std[~hole].mean()
+    # The picture is that of the estimate, however sure that is.
+    plain = quietly([holes, other], observe=["1:mask=missing"])
+    assert np.array_equal(sampled.image, plain.image)
+    assert sampled.record["run"]["nfe"] >= 5 * 10
+    again = quietly([holes, other], recipe=sampled.record["recipe"])
+    assert np.array_equal(again.maps["std"], std)
+    otherwise = quietly([holes, other], seed=1, **how)
+    assert not np.array_equal(otherwise.maps["std"], std)
+
+
+def test_one_sample_is_refused() -> None:
+    with pytest.raises(UsageError, match="takes 2 or more") as caught:
+        quietly([*pair()], observe={"samples": 1})
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_source_takes_from_the_others_is_a_map() -> None:
+    small, sharp = pair()
+    joint = quietly([small, sharp], observe={"maps": True})
+    taken = joint.maps["taken.1"]
+    assert taken.shape == (H, W)
+    assert np.abs(taken).max() > 1
+    assert np.array_equal(joint.image, quietly([small, sharp]).image)
+    alone = quietly([small, sharp], observe={"maps": True, "guided": False})
+    assert not alone.maps["taken.1"].any()
+
+
+def test_maps_are_written_beside_the_result(tmp_path: Path) -> None:
+    small, sharp = pair()
+    result = quietly([small, sharp], observe={"maps": True, "samples": 2, "levels": 2})
+    out = tmp_path / "out.png"
+    result.save(out)
+    for name in ("std", "taken.1"):
+        stored_map = read_picture(tmp_path / f"out.{name}.tif", "own").pixels
+        assert np.array_equal(stored_map, result.maps[name])
+    assert set(result.record["output"]["maps"]) == {"out.std.tif", "out.taken.1.tif"}
+    out.unlink()
+    (tmp_path / "out.png.json").unlink()
+    result.save(out)  # maps of the same run may be there
+    out.unlink()
+    (tmp_path / "out.png.json").unlink()
+    (tmp_path / "out.std.tif").write_bytes(b"another's")
+    with pytest.raises(UsageError, match=r"out\.std\.tif"):
+        result.save(out)

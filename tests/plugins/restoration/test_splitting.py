@@ -13,6 +13,7 @@ from fusionkit_observations.blur import Blur
 from fusionkit_observations.downsample import Downsample
 from fusionkit_observations.noise import Noise
 from fusionkit_observations.psf import gaussian
+from fusionkit_restoration.drawing import draw
 from fusionkit_restoration.foretelling import foretold
 from fusionkit_restoration.guesses import backprojected, error_of, guess, spread
 from fusionkit_restoration.splitting import FIRST, LAST, levels_of, restore
@@ -218,6 +219,29 @@ def test_a_guess_that_is_right_is_not_undone(kind: str) -> None:
     level = 1 / 127.5
     assert (blurring(begun, [1.0], False) - c).square().mean().sqrt() > 2 * level
     assert (image - c).square().mean().sqrt() < level
+
+
+@pytest.mark.parametrize("kind", ["mask", "x4"])
+def test_samples_spread_as_far_as_their_mean_is_wrong(kind: str) -> None:
+    c = scene()
+    y, observation = measured(kind, c)
+    generator = torch.Generator().manual_seed(4)
+
+    def noise(shape: Sequence[int], index: int) -> Tensor:
+        return torch.randn(tuple(shape), generator=generator, dtype=torch.float64)
+
+    def denoise(x: Tensor, sigmas: Sequence[float]) -> Tensor:
+        return Prior()(x, sigmas, True)
+
+    drawn = [draw(y, observation, SIZE, denoise, noise, levels=12, channels=1) for _ in range(6)]
+    samples = torch.cat(drawn)
+    unseen = torch.ones_like(c) if observation.mask is None else 1 - observation.mask
+    spread_there = (samples.var(0) * unseen).sum()
+    wrong = ((samples.mean(0) - c).square() * unseen).sum()
+    assert 0.4 < (wrong / spread_there).sqrt() < 2.5
+    for sample in drawn:  # each of them may have been measured
+        off = (observation.A(sample) - y) * (1 if observation.mask is None else observation.mask)
+        assert off.square().mean().sqrt() < 1 / 127.5
 
 
 def test_maps_of_a_coarse_grid_spread_smoothly() -> None:
