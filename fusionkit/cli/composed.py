@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -60,9 +61,10 @@ class Composed:
         check_for_sources(self._choices, sources, self._selection.registry)
 
     @property
-    def looks_for_noise(self) -> bool:
-        """Whether sources that look noisy are told of: not where noise is taken off."""
-        return "noise" not in self.recipe.get(PREPARATIONS, {})
+    def made(self) -> Collection[str]:
+        """The preparations that are made."""
+        made: Collection[str] = self.recipe.get(PREPARATIONS, {})
+        return made
 
     @cached_property
     def pipeline(self) -> Pipeline:

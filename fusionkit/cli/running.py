@@ -140,7 +140,7 @@ class Runner:
         began = time.perf_counter()
         progress.begin(job.name or Path(job.output).name)
         composed = self._default
-        scene = load_scene(job.sources, composed.settings, composed.looks_for_noise)
+        scene = load_scene(job.sources, composed.settings, composed.made)
         if self._selection.decides:
             decision = scene.decided()
             composed = self._of_task(decision.task)

@@ -26,7 +26,8 @@ class Sources:
     Attributes
     ----------
     pictures
-        The sources as they were read; no preparation changes them.
+        The sources as they were read. No preparation changes them, but one that moves planes
+        moves what a source of fewer pixels was measured of, :attr:`.Picture.measured`, along.
     planes
         (K, C, H, W) float32, what is fused: C is 1, luma, or 3 under ``--colour rgb``. 0 to 1
         is the value range; a preparation may leave it a little.

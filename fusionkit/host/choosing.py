@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -49,25 +49,24 @@ class Choosing:
         """Read a scene, and return it with what fuses it."""
         if not self._decides:
             pipeline = self._composed(self._how.get("task"))
-            looks = "noise" not in pipeline.preparations
             with reading_with(self._registry):
-                return load_scene(sources, pipeline.settings, looks), pipeline
-        settings, looks = self._undecided
+                return load_scene(sources, pipeline.settings, pipeline.preparations), pipeline
+        settings, made = self._undecided
         with reading_with(self._registry):
-            scene = load_scene(sources, settings, looks)
+            scene = load_scene(sources, settings, made)
         decision = scene.decided()
         pipeline = self._composed(decision.task)
         return scene.of_task(decision, pipeline.settings), pipeline
 
     @cached_property
-    def _undecided(self) -> tuple[Settings, bool]:
-        """What a scene is read by before its task is known, and whether noise is looked for."""
+    def _undecided(self) -> tuple[Settings, Collection[str]]:
+        """What a scene is read by before its task is known, and which preparations are made."""
         registry = load_plugins() if self._registry is None else self._registry
         said = {name: value for name, value in self._how.items() if name not in _NO_SETTINGS}
         given = with_preparations(as_recipe_has_them(said), registry)
         layers = [*base_layers(registry=registry), Said(given, GIVEN)]
         recipe = merged(layers, registry).recipe
-        return resolve_settings(recipe), "noise" not in preparation_tables(recipe)
+        return resolve_settings(recipe), preparation_tables(recipe)
 
     def _composed(self, task: str | None) -> Pipeline:
         if self._given is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -32,6 +32,7 @@ from ..imaging import (
     shown_by,
 )
 from ..imaging.metadata import NO_METADATA
+from ..imaging.shift import seen_shift, shift_note
 from ..imaging.sources import Source, is_tensor, listed, source_pictures
 from ..imaging.storing import Storage
 from ..recipes.deciding import Decision, Hue, decide
@@ -65,7 +66,7 @@ class Scene:
     storage: Storage
     store: Callable[[NDArray[np.bool_] | None], Storage]
     differ_in_alpha: bool
-    noisy: tuple[str, ...]
+    faults: tuple[str, ...]
     rgb: bool
     as_tensor: bool
     keeps_axis: bool
@@ -74,11 +75,12 @@ class Scene:
 
     @classmethod
     def load(
-        cls, sources: Sequence[Source], settings: Settings, look_for_noise: bool = True
+        cls, sources: Sequence[Source], settings: Settings, made: Collection[str] = ()
     ) -> Scene:
         """Read and check the sources; raise ImageError naming the one that cannot be used.
 
-        What looks noisy is told of, unless nobody is to look for it.
+        What looks noisy, or clearly lies elsewhere than the first source, is told of, unless
+        ``made``, the preparations of the run, have ``noise`` or ``align``.
         """
         sources = listed(sources)
         pictures = source_pictures(sources, settings.range, settings.stretch)
@@ -98,7 +100,7 @@ class Scene:
             store(shown),
             store,
             differ_in_alpha=opaque is not None,
-            noisy=_noisy(pictures, plan) if look_for_noise else (),
+            faults=_faults(pictures, plan, made),
             rgb=settings.colour == "rgb",
             as_tensor=all(is_tensor(source) for source in sources),
             keeps_axis=all(_has_channel_axis(source) for source in sources),
@@ -133,7 +135,7 @@ class Scene:
             )
         notes += self.storage.notes
         notes += [p.narrow_note for p in self.pictures if p.narrow_note is not None]
-        notes += self.noisy
+        notes += self.faults
         return tuple(notes)
 
     def notes_on(self, path: str | os.PathLike[str]) -> tuple[str, ...]:
@@ -275,13 +277,20 @@ class Scene:
         return torch.from_numpy(np.moveaxis(image, -1, 0).copy() if image.ndim == 3 else image)
 
 
-def _noisy(pictures: Sequence[Picture], plan: ColourPlan) -> tuple[str, ...]:
-    """Say which sources look noisy."""
+def _faults(
+    pictures: Sequence[Picture], plan: ColourPlan, made: Collection[str]
+) -> tuple[str, ...]:
+    """Say which sources look noisy or clearly lie elsewhere, where nothing is made of that."""
     notes = []
-    for source, picture in enumerate(pictures):
+    for source, picture in enumerate(pictures) if "noise" not in made else ():
         shown = None if plan.shown is None else plan.shown[source]
         if seen := seen_noise(picture, plan.luma[source], shown):
             notes.append(noise_note(picture.name, seen))
+    if "align" not in made and plan.shown is None:
+        for picture, luma in zip(pictures[1:], plan.luma[1:], strict=True):
+            if shift := seen_shift(plan.luma[0], luma):
+                notes.append(shift_note(picture.name, pictures[0].name, shift))
+                break  # of a stack that was not aligned, once
     return tuple(notes)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -26,11 +26,11 @@ from ..recipes.settings import Settings
 from .scene import Scene
 
 
-def load_scene(sources: Sequence[Source], settings: Settings, look_for_noise: bool = True) -> Scene:
+def load_scene(sources: Sequence[Source], settings: Settings, made: Collection[str] = ()) -> Scene:
     """Read a scene in colour, as :meth:`Scene.load`, or in bands, as the settings say."""
     if settings.colour == "bands":
-        return SpectralScene.load(sources, settings, look_for_noise)
-    return Scene.load(sources, settings, look_for_noise)
+        return SpectralScene.load(sources, settings, made)
+    return Scene.load(sources, settings, made)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,11 +44,11 @@ class SpectralScene(Scene):
 
     @classmethod
     def load(
-        cls, sources: Sequence[Source], settings: Settings, look_for_noise: bool = True
+        cls, sources: Sequence[Source], settings: Settings, made: Collection[str] = ()
     ) -> SpectralScene:
         """Read and check the sources; raise ImageError naming the one that cannot be used.
 
-        Noise is not looked for: bands differ in it.
+        Noise and shifts are not looked for: bands differ.
         """
         sources = listed(sources)
         bands = band_pictures(sources, settings.range, settings.stretch)
@@ -77,7 +77,7 @@ class SpectralScene(Scene):
             store(shown),
             store,
             differ_in_alpha=False,
-            noisy=(),
+            faults=(),
             rgb=True,
             as_tensor=all(is_tensor(source) for source in sources),
             keeps_axis=False,

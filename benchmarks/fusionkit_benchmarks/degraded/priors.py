@@ -42,7 +42,7 @@ class Fuser:
         """Return the first source restored, (H, W) about in [0, 1], the NFE and seconds."""
         observe = {"chains": [scene.chain], "guided": guided, "levels": levels}
         pipeline = self._pipeline(estimator=estimator, preparations={"observe": observe})
-        loaded = Scene.load([scene.image, scene.pair.clean[1]], pipeline.settings, False)
+        loaded = Scene.load([scene.image, scene.pair.clean[1]], pipeline.settings)
         began = time.perf_counter()
         prepared = pipeline.prepare(loaded.sources, 0)
         spent = time.perf_counter() - began
