@@ -92,7 +92,7 @@ def crops(data: Path, name: str, count: int, side: int, out: Path) -> Path:
     scenes: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.iterdir()):
         scenes[path.stem.rpartition("_")[0]].append(path)
-    small = out / "crops" / name
+    small = out / "crops" / f"{name}-{side}"
     small.mkdir(parents=True, exist_ok=True)
     file = out / f"{name}.csv"
     with open(file, "w", newline="", encoding="utf-8") as opened:
@@ -171,12 +171,14 @@ def main() -> None:
     summaries: dict[str, Summary] = {}
     for name in given.sets.split(","):
         scenes = crops(given.data, name, given.pairs, given.side, given.out)
-        command = ["ablate", str(scenes), "-o", str(given.out / name), "--quiet"]
+        # Of other pairs, or other crops of them, it is another study.
+        folder = given.out / f"{name}-{given.pairs}-of-{given.side}"
+        command = ["ablate", str(scenes), "-o", str(folder), "--quiet"]
         words = ["--recipe", ",".join(recipes(given.out)), "--metric", ",".join(METRICS)]
         code = fusionkit([*command, *words, "--baseline", "fixed,trivial"])
         if code:
             raise SystemExit(code)
-        summaries[name] = summarise(given.out / name)
+        summaries[name] = summarise(folder)
         lines = [*means(summaries), *differences(summaries)]
         (given.out / "published.md").write_text("\n".join(lines), encoding="utf-8")
 
