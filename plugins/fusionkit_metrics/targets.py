@@ -20,7 +20,7 @@ Mask = NDArray[np.bool_]
 Place = tuple[slice, slice]
 
 _LEAST_CONTRAST = 20.0  # grey levels: less is no target, and a ratio to it is one of noise
-_DEVIATIONS = 3.0
+_DEVIATIONS = 5.0
 _WINDOW = 4  # the ground that a target stands out from is a window of a quarter of the shorter side
 _SAMPLES = 17  # along each side of that window
 _SMALLEST, _LARGEST = 16, 0.05  # pixels; share of the image
@@ -30,7 +30,7 @@ _GAP = 2  # pixels around a target that are neither target nor surround: its blu
 class TargetContrast(Measure):
     """Mean over targets of contrast in the fused image by that in the source that has most.
 
-    A target T is a connected part (8 neighbours) of one source that stands out: by three robust
+    A target T is a connected part (8 neighbours) of one source that stands out: by five robust
     standard deviations (1.4826 times the median of absolute values), and by 10 grey levels or
     more, from the median of a window a quarter of the shorter side wide. It has 16 pixels or
     more and a twentieth of the image at most. Its surround R is what lies more than 2 pixels from
