@@ -73,7 +73,12 @@ class Composed:
 
         given, selection = self._given, self._selection
         set_threads(given.threads)
-        recipe = {**selection.recipe, METRICS: selection.merged.metrics}
+        left_out = dict.fromkeys(sorted(selection.merged.left_out), False)
+        recipe = {
+            **selection.recipe,
+            METRICS: selection.merged.metrics,
+            PREPARATIONS: {**selection.recipe.get(PREPARATIONS, {}), **left_out},
+        }
         return compose(
             recipe=recipe, registry=selection.registry, built=self._built, cache=given.cache
         )

@@ -161,6 +161,7 @@ def compose(
     }
     pipeline = Pipeline(parts, resolved, context, kept, preparations)
     pipeline.metrics = layered.metrics
+    pipeline.left_out = frozenset(layered.left_out)
     for complaint in complaints(pipeline, layered.origins):
         warnings.warn(complaint, FusionkitWarning, stacklevel=2)
     return pipeline

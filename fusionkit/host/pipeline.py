@@ -50,6 +50,8 @@ class Pipeline:
         the pipeline takes sources as they are.
     metrics
         The preset or the metrics that the recipe names, for the record; empty if it names none.
+    left_out
+        Preparations that are expressly not made, by what they are called.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Pipeline:
         self.dtype = torch.float64 if context.precision == "float64" else torch.float32
         self.levels = needed_levels(parts["weighting"], parts["objective"])
         self.metrics: str | list[str] = ""
+        self.left_out: frozenset[str] = frozenset()
         self.latent = is_latent(parts["estimator"])
         check_fit(self.parts)
         schedule = self._schedule(checked_range(parts["estimator"])[1])

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..contract.preparation import Sources
+from ..errors import UsageError
 from ..imaging import (
     ColourPlan,
     OutputFormat,
@@ -194,6 +195,7 @@ class Scene:
         began = time.perf_counter()
         before = self.sources
         if any(picture.measured is not None for picture in self.pictures):
+            _check_restored(self.pictures, pipeline.left_out)
             pipeline = with_preparation(pipeline, RESTORES_SIZE)
         prepared = pipeline.prepare(before, seed, on_pixels)
         if on_note is not None:
@@ -302,6 +304,20 @@ def _hue(picture: Picture) -> Hue:
     if not picture.is_colour:
         return "grey"
     return "tint" if picture.is_tinted else "colour"
+
+
+def _check_restored(pictures: Sequence[Picture], left_out: frozenset[str]) -> None:
+    """Raise UsageError where what makes sources one size is left out."""
+    called = RESTORES_SIZE.rpartition(":")[2]
+    if called not in left_out:
+        return
+    small = next(picture for picture in pictures if picture.measured is not None)
+    assert small.measured is not None
+    raise UsageError(
+        f"{small.name}: {small.measured.width}x{small.measured.height} pixels, where others have "
+        f"{small.width}x{small.height}, are made one size by {called}, which is left out "
+        f"(--no-{called}): resize it, or leave out the flag"
+    )
 
 
 def _has_channel_axis(source: Source) -> bool:

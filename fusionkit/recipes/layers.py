@@ -50,11 +50,14 @@ class Merged:
         ``weighting.window``. What nobody says is not there, and keeps its default.
     metrics
         The preset, or the metrics, that results are to be measured by; empty if nobody says.
+    left_out
+        Preparations that the last to speak of them does not want, by what they are called.
     """
 
     recipe: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
     metrics: str | list[str] = ""
+    left_out: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,9 @@ def _merge_preparations(done: Merged, value: Any, registry: Registry, said: Said
             for key in [key for key in done.origins if key.partition(".")[0] == called]:
                 del done.origins[key]
         if table is None:
+            done.left_out.add(called)
             continue
+        done.left_out.discard(called)
         chosen = registry.find(PREPARATION, table["name"])
         tables[called] = {**before, **_placed(table, chosen, said)}
         for option in table:

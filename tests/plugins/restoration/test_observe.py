@@ -257,3 +257,20 @@ def test_maps_are_written_beside_the_result(tmp_path: Path) -> None:
     (tmp_path / "out.std.tif").write_bytes(b"another's")
     with pytest.raises(UsageError, match=r"out\.std\.tif"):
         result.save(out)
+
+
+def test_sources_of_different_size_are_no_scene_without_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small, sharp = pair()
+    with pytest.raises(UsageError, match="source 1: 16x12 pixels, where others have 64x48, are"):
+        quietly([small, sharp], observe=False)
+    assert quietly([sharp, sharp], observe=False).image.shape == (H, W)
+    sources = [str(tmp_path / name) for name in ("ir.npy", "vi.npy")]
+    for path, image in zip(sources, (small, sharp), strict=True):
+        np.save(path, image)
+    flags = ["--estimator", "gaussian", "--weighting", "fixed", "--quiet", "--no-observe"]
+    assert main(["run", *sources, "-o", str(tmp_path / "out.png"), *flags]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert "--no-observe" in said[0]
