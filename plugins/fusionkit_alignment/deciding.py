@@ -17,6 +17,9 @@ from .matching import Fit, refined, score_of
 from .motion import Matrix, described, distance, still
 from .search import Found, found
 
+LEAST_SIDE = 32
+"""Of an image, in pixels: what a smaller one shows says too little."""
+
 LEAST_MOVE = 0.5
 """Pixels, root mean square: what moves by less is left as it is by ``auto``."""
 
@@ -25,6 +28,9 @@ LEAST_ERRORS = 3.0
 
 LEAST_GAIN = 1.02
 """How much better edges agree after a motion that ``auto`` makes."""
+
+
+_TOO_SMALL = f"with less than {LEAST_SIDE} pixels a side it does not say how it lies"
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,16 +109,21 @@ def lying(
         A model is asked for, and the motion of a source cannot be told.
     """
     masks = [None] * len(images) if shown is None else list(shown)
-    levels = [levels_of(image, mask) for image, mask in zip(images, masks, strict=True)]
+    too_small = min(images[0].shape) < LEAST_SIDE
+    levels = [] if too_small else [levels_of(*each) for each in zip(images, masks, strict=True)]
     lie = [Lies(still(), "none", 0.0, (1.0, 1.0))]
     for k in range(1, len(images)):
-        each = _of_one(levels, k, lie[-1], "similarity" if model == "auto" else model)
+        if too_small:
+            each = Lies(still(), "none", math.inf, (0.0, 0.0), _TOO_SMALL)
+        else:
+            each = _of_one(levels, k, lie[-1], "similarity" if model == "auto" else model)
+            if model == "auto":
+                each = _if_worth_it(levels[0], levels[k], each)
         if each.reason and model != "auto":
             raise UsageError(
-                f"{names[k]}: {each.reason} on {names[0]}: leave --align {model} out, or give "
-                "--align auto, which leaves it as it is"
+                f"{names[k]}: {each.reason} on {names[0]}: align by auto, which leaves it as it is"
             )
-        lie.append(_if_worth_it(levels[0], levels[k], each) if model == "auto" else each)
+        lie.append(each)
     return lie
 
 

@@ -102,8 +102,16 @@ def test_what_shows_nothing_is_left_or_refused():
         lies = found([image, nothing], "auto")[1]
         assert not lies.is_moved
         assert "say" in lies.reason
-        with pytest.raises(UsageError, match=r"^image 2: it.*--align auto"):
+        with pytest.raises(UsageError, match=r"^image 2: it.*by auto"):
             found([image, nothing], "translation")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (5, 7), (31, 200)])
+def test_images_that_are_too_small(size):
+    image = np.random.default_rng(0).random(size)
+    assert "less than 32 pixels" in found([image, image], "auto")[1].reason
+    with pytest.raises(UsageError, match="less than 32 pixels"):
+        found([image, image])
 
 
 @pytest.mark.slow
