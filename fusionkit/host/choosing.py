@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..contract.reading import reading_with
 from ..imaging.sources import Source
-from ..recipes.finding import GIVEN, RECIPE_KINDS, Said, base_layers, leaves_task
+from ..recipes.finding import AUTO, GIVEN, RECIPE_KINDS, Said, base_layers, leaves_task
 from ..recipes.layers import merged, resolve_settings
 from ..recipes.preparing import preparation_tables, with_preparations
 from ..recipes.settings import Settings, as_recipe_has_them
@@ -48,7 +48,10 @@ class Choosing:
     def read(self, sources: Sequence[Source]) -> tuple[Scene, Pipeline]:
         """Read a scene, and return it with what fuses it."""
         if not self._decides:
-            pipeline = self._composed(self._how.get("task"))
+            task = self._how.get("task")
+            if task == AUTO and self._how.get("recipe") is None:  # a component is said
+                task = None
+            pipeline = self._composed(task)
             with reading_with(self._registry):
                 return load_scene(sources, pipeline.settings, pipeline.preparations), pipeline
         settings, made = self._undecided
@@ -62,6 +65,7 @@ class Choosing:
     def _undecided(self) -> tuple[Settings, Collection[str]]:
         """What a scene is read by before its task is known, and which preparations are made."""
         registry = load_plugins() if self._registry is None else self._registry
+        self._how["registry"] = registry  # they are loaded once
         said = {name: value for name, value in self._how.items() if name not in _NO_SETTINGS}
         given = with_preparations(as_recipe_has_them(said), registry)
         layers = [*base_layers(registry=registry), Said(given, GIVEN)]

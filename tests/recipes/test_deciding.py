@@ -214,6 +214,15 @@ def test_in_python_too():
     named = fusionkit.fuse([near, far], task="multi-focus")
     assert np.array_equal(made.image, named.image)
     assert "task" not in named.record
+    how = {
+        "objective": "mse",
+        "estimator": "gaussian",
+    }  # a component is said: the rest is general's
+    by_hand = fusionkit.fuse([near, far], task="auto", **how)
+    assert "task" not in by_hand.record
+    assert by_hand.record["recipe"]["weighting"]["name"] == "dig:dig"
+    with pytest.raises(UsageError, match="not both"):
+        fusionkit.fuse([near, far], task="auto", recipe="medical")
     dark, light = (np.round(plane * 255).astype(np.uint8) for plane in bracket())
     both = fusionkit.fuse_batch([np.stack([near, dark]), np.stack([far, light])])
     assert [one.record["task"]["name"] for one in both] == ["multi-focus", "multi-exposure"]
