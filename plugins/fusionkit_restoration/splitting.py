@@ -40,8 +40,8 @@ LAST = 1 / 127.5
 it is smooth, and begins lower: more would undo that. To take a blur back from noise takes more."""
 
 MOMENTUM = 0.8
-"""β: worth 0.3 to 0.6 dB in holes of textured images, as 30 levels instead of 12. With noise, which
-it carries on too, it costs as much."""
+"""β: worth 0.3 to 0.6 dB in holes of textured images. With noise, which it carries on too, it costs
+as much."""
 
 Denoise = Callable[[Tensor, Sequence[float], bool], Tensor]
 """Returns the prior's clean estimates of images (M, C, H, W) of M noise levels; the last argument

@@ -272,7 +272,7 @@ def test_folders_are_paired_by_stem(pair, tmp_path, capsys):
     Image.open(pair[0]).save(near / "3.jpg")
     assert main(["run", str(near), str(far), "-o", str(out), "--steps", "2"]) == 1
     error = capsys.readouterr().err
-    assert sorted(path.name for path in out.iterdir()) == ["1.png", "1.png.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["1.png", "1.png.json", "failed.csv"]
     assert "2: " in error
     assert "lonely: no image of this name" in error
     assert "3: " in error

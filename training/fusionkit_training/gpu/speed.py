@@ -5,9 +5,7 @@ The most telling cases come first: time may be over before the last.
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +30,7 @@ from ..compact.crops import Photographs
 from ..compact.plan import Plan
 from ..compact.trainer import Trainer
 from .checkout import first_party
+from .meters import peak, timed
 from .stage import Stage, one_line
 
 SMALL, MEDIUM, LARGE, TINY = (480, 640), (1200, 1664), (4000, 6000), (32, 48)
@@ -48,9 +47,6 @@ SAMPLED = {
 """A recipe with a fused trajectory, where nearly all is the estimator's."""
 
 RECIPES = {"sampled": SAMPLED, "general": task_recipe("general")}
-
-REPEATS, ENOUGH = 3, 2.0
-"""Fusions that are timed, after one that is not; fewer where they take more seconds together."""
 
 CROP, STEPS = 64, 10
 """Side of a crop, and steps of training that are timed."""
@@ -212,9 +208,9 @@ class Speed:
         pipeline(sources)
         synchronize(device)
         first = time.perf_counter() - began
-        _reset_peak(device)
-        seconds = _timed(lambda: pipeline(sources), device)
-        memory = _peak(device)
+        reset_peak(device)
+        seconds = timed(lambda: pipeline(sources), device)
+        memory = peak(device)
         watch = Stopwatch(device)
         TimedPipeline(pipeline, watch)(sources)
         rate = watch.flops / seconds / 1e12
@@ -252,8 +248,8 @@ class Speed:
                 trainer.learn(*trainer.draw())
 
         trainer.learn(*trainer.draw())
-        _reset_peak(device)
-        seconds = _timed(make_steps, device) / steps
+        reset_peak(device)
+        seconds = timed(make_steps, device) / steps
         flops = 3 * forward_flops(arch, crop, crop) * case.batch
         self._stage.tell(
             what="a step of training compact",
@@ -264,7 +260,7 @@ class Speed:
             crops_per_second=case.batch / seconds,
             tflops=flops / seconds / 1e12,
             share=flops / seconds / 1e12 / self._rates["bfloat16"],
-            peak_mib=_peak(device),
+            peak_mib=peak(device),
         )
 
     def published(self, case: Published) -> None:
@@ -279,8 +275,8 @@ class Speed:
             t = torch.full((case.batch,), 500.0)
             with FlopCounterMode(display=False) as counted:
                 network(x, t)
-            _reset_peak(device)
-            seconds = _timed(lambda: network(x, t), device)
+            reset_peak(device)
+            seconds = timed(lambda: network(x, t), device)
         rate = counted.get_total_flops() / seconds / 1e12
         self._stage.tell(
             what="an evaluation of ADM",
@@ -290,20 +286,8 @@ class Speed:
             seconds=seconds,
             tflops=rate,
             share=rate / self._rates["bfloat16"],
-            peak_mib=_peak(device),
+            peak_mib=peak(device),
         )
-
-
-def _timed(work: Callable[[], object], device: str) -> float:
-    """Return the median seconds of a few times."""
-    times: list[float] = []
-    while len(times) < REPEATS and sum(times) < ENOUGH:
-        synchronize(device)
-        began = time.perf_counter()
-        work()
-        synchronize(device)
-        times.append(time.perf_counter() - began)
-    return statistics.median(times)
 
 
 def _recipe(case: Case, device: str) -> dict[str, Any]:
@@ -344,15 +328,3 @@ def _host_precision(precision: str) -> str:
 def _allow_tf32(allowed: bool) -> None:
     torch.backends.cuda.matmul.allow_tf32 = allowed
     torch.backends.cudnn.allow_tf32 = allowed
-
-
-def _reset_peak(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def _peak(device: str) -> int | None:
-    """Return the most MiB that torch held on the device since then; None on a CPU."""
-    if device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated(device) // 2**20
-    return None
