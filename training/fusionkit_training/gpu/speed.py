@@ -30,7 +30,7 @@ from ..compact.crops import Photographs
 from ..compact.plan import Plan
 from ..compact.trainer import Trainer
 from .checkout import first_party
-from .meters import peak, timed
+from .meters import peak, reset_peak, timed
 from .stage import Stage, one_line
 
 SMALL, MEDIUM, LARGE, TINY = (480, 640), (1200, 1664), (4000, 6000), (32, 48)
