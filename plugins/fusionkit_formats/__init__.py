@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from fusionkit import Decoded, Reader, hookimpl
+from fusionkit import Reader, hookimpl
+
+if TYPE_CHECKING:
+    from fusionkit import Decoded
 
 CAMERA_RAW = (
     ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc",

@@ -14,7 +14,6 @@ from fusionkit import (
     Registry,
     hookimpl,
     option,
-    parse_observations,
 )
 
 if TYPE_CHECKING:
@@ -59,6 +58,8 @@ class ObserveOptions:
 
     def check_sources(self, count: int, registry: Registry) -> None:
         """Refuse what is no chain, or that of a source that there is not."""
+        from fusionkit import parse_observations
+
         parse_observations(whole(self.chains), count, registry)
 
 

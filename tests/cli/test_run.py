@@ -295,7 +295,7 @@ def test_a_manifest_lists_scenes(pair, tmp_path, capsys):
     manifest, out = tmp_path / "scenes.csv", tmp_path / "out"
     manifest.write_text("scene,near,far\none,left.png,right.png\n\ntwo,left.png,absent.png\n")
     assert main(["run", str(manifest), "-o", str(out), "--steps", "1"]) == 1
-    assert sorted(path.name for path in out.iterdir()) == ["one.png", "one.png.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["failed.csv", "one.png", "one.png.json"]
     assert "absent.png" in capsys.readouterr().err
     manifest.write_text("scene,near,far\none,left.png,right.png\none,left.png,right.png\n")
     assert "named twice" in fails(capsys, 2, "run", str(manifest), "-o", str(out))
