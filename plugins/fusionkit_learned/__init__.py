@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from fusionkit import SOURCE_SYMMETRIC, BuildContext, Component, Weighting, hookimpl, option
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 class LearnedOptions:
     """Options of the ``learned`` weighting."""
 
+    subject: Literal["focus", "exposure"] = option(
+        "focus",
+        "Which of our weights: those for focus stacks, or those for exposures.",
+    )
     checkpoint: Path | None = option(
         None, "A .safetensors file of your own training; none for ours."
     )
@@ -47,6 +51,7 @@ def _learned(options: LearnedOptions, context: BuildContext) -> Learned:
 
     return Learned(
         options.checkpoint,
+        subject=options.subject,
         sha256=options.sha256,
         sharpness=options.sharpness,
         dig=options.dig,
@@ -61,7 +66,7 @@ def fusionkit_weightings() -> Iterable[Component[Weighting]]:
     return [
         Component(
             "learned",
-            "a small network, trained on focus stacks whose right answer is known",
+            "a small network, trained on focus stacks or on exposures whose answer is known",
             _learned,
             LearnedOptions,
             frozenset({SOURCE_SYMMETRIC}),

@@ -15,10 +15,18 @@ from fusionkit import Run, StartedWeighting, Step, mirrored_index
 from .network import MULTIPLE_OF, fusion_weights
 from .weights_file import network_from, read_file
 
-SHIPPED = Path(__file__).with_name("learned.safetensors")
-
-SHIPPED_SHA256 = "f38f2dde644e324a97e5c5ec8085fba0b6601e895a0841e6c7756154f14a7527"
-"""Of the weights that come with fusionkit (docs/learned.md)."""
+SHIPPED = {
+    "focus": (
+        Path(__file__).with_name("focus.safetensors"),
+        "f38f2dde644e324a97e5c5ec8085fba0b6601e895a0841e6c7756154f14a7527",
+    ),
+    "exposure": (
+        Path(__file__).with_name("exposure.safetensors"),
+        "",
+    ),
+}
+"""The weights that come with fusionkit, by what they are for, and their SHA-256
+(docs/learned.md)."""
 
 TILE = 2**23
 """About how many pixels of all sources are weighed at once, which takes about a gigabyte."""
@@ -49,6 +57,8 @@ class Learned:
     file
         Safetensors, as ``fusionkit train learned`` writes them; none for those that come
         with fusionkit.
+    subject
+        Which of those: :data:`SHIPPED`.
     sha256
         The hash that ``file`` must have; empty for any.
     sharpness
@@ -74,16 +84,15 @@ class Learned:
         self,
         file: str | Path | None = None,
         *,
+        subject: str = "focus",
         sha256: str = "",
         sharpness: float = 1.0,
         dig: float = 0.0,
         device: str = "cpu",
         precision: str = "float32",
     ) -> None:
-        path = Path(file) if file else SHIPPED
-        tensors, self.metadata, self.weights_sha256 = read_file(
-            path, sha256 if file else SHIPPED_SHA256
-        )
+        path, known = (Path(file), sha256) if file else SHIPPED[subject]
+        tensors, self.metadata, self.weights_sha256 = read_file(path, known)
         dtype = torch.float64 if precision == "float64" else torch.float32
         # In plain layout: in channels_last, the kernels of narrow layers depend on the threads.
         self._network = network_from(tensors, path, dtype).to(device).eval()

@@ -34,9 +34,10 @@ def test_another_hash(tmp_path) -> None:
 
 
 def test_the_shipped_file_is_checked(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(learned, "SHIPPED", weights_file(tmp_path))
-    with pytest.raises(UsageError, match="another file than was asked for, or damaged"):
-        Learned()
+    for subject, (_, sha256) in learned.SHIPPED.items():
+        monkeypatch.setitem(learned.SHIPPED, subject, (weights_file(tmp_path), sha256))
+        with pytest.raises(UsageError, match="another file than was asked for, or damaged"):
+            Learned(subject=subject)
 
 
 @pytest.mark.parametrize("length", [0, 4, 100, -1])

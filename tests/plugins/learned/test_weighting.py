@@ -26,8 +26,9 @@ def test_it_declares_that_the_order_of_the_sources_does_not_matter() -> None:
     assert fusionkit.SOURCE_SYMMETRIC in provided.component.traits
 
 
-def test_the_shipped_weights_tell_where_they_come_from() -> None:
-    shipped = Learned()
+@pytest.mark.parametrize("subject", SHIPPED)
+def test_the_shipped_weights_tell_where_they_come_from(subject: str) -> None:
+    shipped = Learned(subject=subject)
     data, recipe, trained = (
         json.loads(shipped.metadata[key]) for key in ("data", "recipe", "trained")
     )
@@ -35,7 +36,8 @@ def test_the_shipped_weights_tell_where_they_come_from() -> None:
     assert len(data["sha256"]) == 64
     assert recipe["peak"] > 0
     assert trained["steps"] > 1000
-    assert SHIPPED.stat().st_size < 700_000
+    assert recipe.get("subject", "focus") == subject
+    assert SHIPPED[subject][0].stat().st_size < 700_000
 
 
 def weigh(weighting: Learned, sources: Tensor) -> Tensor:

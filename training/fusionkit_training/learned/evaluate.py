@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import torch
-from fusionkit_learned.learned import Learned
+from fusionkit_learned.learned import SHIPPED, Learned
 from fusionkit_learned.planes import laplacian
 from torch import Tensor
 
@@ -103,7 +103,7 @@ def parser() -> Parser:
         description="Measure what a file of learned fuses, where the answer is known.",
     )
     add = made.add_argument
-    add("weights", help="a .safetensors file, or 'shipped'")
+    add("weights", help=f"a .safetensors file, or of those that ship: {' or '.join(SHIPPED)}")
     add("photos", nargs="+", metavar="PHOTOS", help="images, or folders of images")
     add("--size", type=int, default=256, help="side of a crop (default 256)")
     add("--sources", type=int, default=2, help="K (default 2)")
@@ -116,7 +116,8 @@ def main(arguments: Sequence[str]) -> int:
     args = parser().parse_args(arguments)
     if args.sources < 2 or args.size < 32:
         raise UsageError("--sources are 2 or more, --size is 32 or more")
-    learned = Learned("" if args.weights == "shipped" else args.weights)
+    ours = args.weights in SHIPPED
+    learned = Learned(subject=args.weights) if ours else Learned(args.weights)
     images = read_images(find_photographs(args.photos), args.size)
     with training_speed(torch.get_num_threads()):
         print(table(learned, images, args.size, args.seed, args.sources))
