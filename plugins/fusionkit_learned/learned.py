@@ -22,7 +22,7 @@ SHIPPED = {
     ),
     "exposure": (
         Path(__file__).with_name("exposure.safetensors"),
-        "",
+        "1e26ab8021adb89de7bee4f5e184a5e2bf0ab30a20738ca951138b4a664b4316",
     ),
 }
 """The weights that come with fusionkit, by what they are for, and their SHA-256

@@ -43,6 +43,7 @@ ELSEWHERE = {"device", "compile", "quality", "metadata"}
 OPTIONS: dict[str, Any] = {
     "weighting.loss": "l2",
     "weighting.granularity": "pixel",
+    "weighting.subject": "exposure",
     "weighting.window": 15,
     "weighting.dynamic": True,
     "weighting.activation": "hard",
