@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ STATUS = Path("/proc/self/statm")
 
 def resident() -> float:
     """Return the megabytes that this process has in memory."""
-    return int(STATUS.read_text().split()[1]) * 4096 / 1e6
+    return int(STATUS.read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
 
 
 @pytest.mark.slow
