@@ -17,7 +17,7 @@ from ..contract.paths import refuse_url
 from ..contract.reading import readers_of, stem_of
 from ..errors import UsageError
 from ..imaging import EXTENSIONS
-from .saving import is_result
+from .saving import is_map, is_result
 
 # What systems put into folders beside what people do; whatever begins with a dot is left out too.
 _SYSTEM_FOLDERS = (
@@ -73,8 +73,14 @@ def is_image(path: Path) -> bool:
 
 
 def images_by_stem(folder: Path) -> dict[str, list[Path]]:
-    """Return the images of a folder by stem, results too; UsageError if it cannot be listed."""
-    return by_stem(images_of(folder))
+    """Return the images of a folder by stem, results too, but no maps of them.
+
+    Raises
+    ------
+    UsageError
+        The folder cannot be listed.
+    """
+    return by_stem([path for path in images_of(folder) if not is_map(path)])
 
 
 def by_stem(paths: Sequence[Path]) -> dict[str, list[Path]]:

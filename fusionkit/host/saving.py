@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -59,10 +60,24 @@ def record_of(path: StrPath) -> dict[str, Any] | None:
 
 
 def is_result(path: StrPath) -> bool:
-    """Whether fusionkit made a file: a fused image with its record beside it, or of a trace."""
+    """Whether fusionkit made a file: a fused image with its record, a map of one, or of a trace."""
     if Path(path).name in TRACE_FILES:
         return _json_of_ours(Path(path).with_name("trace.json")) is not None
-    return record_of(path) is not None
+    return record_of(path) is not None or is_map(path)
+
+
+def is_map(path: StrPath) -> bool:
+    """Whether a file is a map of a result beside it, whose record names it: ``out.std.tif``."""
+    folder, name = os.path.split(os.fspath(path))
+    parts = name.split(".")
+    for count in range(1, len(parts) - 1) if parts[-1] == "tif" else ():
+        stem = glob.escape(os.path.join(folder, ".".join(parts[:count])))
+        for record in glob.glob(f"{stem}.*.json"):
+            output = (record_of(record.removesuffix(".json")) or {}).get("output")
+            maps = output.get("maps") if isinstance(output, dict) else None
+            if isinstance(maps, dict) and name in maps:
+                return True
+    return False
 
 
 def finished(path: StrPath) -> dict[str, Any] | None:

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from fusionkit import PREPARATION, FusionkitWarning, ImageError, UsageError, fuse, load_plugins
 from fusionkit.cli import main
+from fusionkit.host.listing import images_by_stem, sources_of
 from fusionkit.imaging import read_picture
 from fusionkit.testing import checks_for
 
@@ -249,6 +251,12 @@ def test_maps_are_written_beside_the_result(tmp_path: Path) -> None:
         stored_map = read_picture(tmp_path / f"out.{name}.tif", "own").pixels
         assert np.array_equal(stored_map, result.maps[name])
     assert set(result.record["output"]["maps"]) == {"out.std.tif", "out.taken.1.tif"}
+    # They are neither sources of another run nor results to be measured.
+    np.save(tmp_path / "mine.std.npy", sharp)
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "mine.taken.tif")
+    assert [path.name for path in sources_of(tmp_path)] == ["mine.std.npy", "mine.taken.tif"]
+    assert set(images_by_stem(tmp_path)) == {"out", "mine.std", "mine.taken"}
+    (tmp_path / "mine.std.npy").unlink()
     out.unlink()
     (tmp_path / "out.png.json").unlink()
     result.save(out)  # maps of the same run may be there
