@@ -483,7 +483,8 @@ def test_scenes_have_a_trace_each(
     assert "1 of 2 fused" in capsys.readouterr().err
     assert sorted(path.name for path in (traces / "1").iterdir()) == FILES
     assert sorted(path.name for path in (traces / "2").iterdir()) == ["strip.png"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["1.png", "1.png.json"]
+    made = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert made == ["1.png", "1.png.json", "failed.csv"]
     summary = json.loads((traces / "1" / "trace.json").read_text())
     assert summary["sources"] == ["near/1", "far/1"]
 
