@@ -15,8 +15,8 @@ from ..recipes.layers import (
     check_for_sources,
     choose,
     choose_preparations,
-    resolve_preparations,
     resolve_settings,
+    resolved,
 )
 from ..recipes.preparing import PREPARATIONS, RESTORES_SIZE
 from ..sampling.levels import schedule_of
@@ -49,12 +49,13 @@ class Composed:
             raise UsageError("--device meta computes no image: auto, cpu, cuda, cuda:N or mps")
         self.recipe: dict[str, Any] = to_mapping(self.settings)
         registry = selection.registry
-        self._choices = list(choose_preparations(selection.recipe, registry).values())
+        preparations = choose_preparations(selection.recipe, registry)
+        self._choices = list(preparations.values())
         for kind in RECIPE_KINDS:
             choice = choose(kind, selection.recipe.get(kind.group, {}), registry)
             self.recipe[kind.group] = choice.as_table()
             self._choices.append(choice)
-        self.recipe |= resolve_preparations(selection.recipe, registry)
+        self.recipe |= resolved(preparations)
 
     def check_for(self, sources: int) -> None:
         """Raise UsageError for an option that does not fit the number of sources."""

@@ -211,8 +211,12 @@ def check_for_sources(choices: Iterable[Choice], count: int, registry: Registry)
 
 def resolve_preparations(recipe: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
     """Return the one key of a recipe that its preparations are under, resolved; empty for none."""
-    found = choose_preparations(recipe, registry)
-    tables = {called: choice.as_table() for called, choice in found.items()}
+    return resolved(choose_preparations(recipe, registry))
+
+
+def resolved(preparations: Mapping[str, Choice]) -> dict[str, Any]:
+    """Return the one key of a recipe that chosen preparations are under; empty for none."""
+    tables = {called: choice.as_table() for called, choice in preparations.items()}
     return {PREPARATIONS: tables} if tables else {}
 
 

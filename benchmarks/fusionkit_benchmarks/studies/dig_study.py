@@ -31,6 +31,7 @@ from fusionkit.evaluation.statistics import paired_bootstrap
 from fusionkit.host.plugins import load_plugins
 from fusionkit.host.scene import Scene
 from fusionkit.recipes.settings import Settings
+from fusionkit_benchmarks.quality.published import published_sets
 
 SETS = {"tno": 5, "lytro": 7, "mefb": 4, "ct-mri": 12, "lytro3": 2, "classic": 5}
 """Of each set every n-th scene, beginning with the second."""
@@ -76,15 +77,10 @@ COVARIANCES = ("gain", "residual", "contribution")
 
 def scenes(data: Path, wanted: list[str]) -> Iterator[tuple[str, str, list[Path]]]:
     """Yield the set, the name and the files of every scene of the study."""
-    for folder in sorted((data / "sources").glob("*/*")):
-        if folder.name not in wanted:
-            continue
-        every = SETS[folder.name]
-        by_name = defaultdict(list)
-        for path in sorted(folder.iterdir()):
-            by_name[path.stem.rpartition("_")[0]].append(path)
-        for name in sorted(by_name)[1::every]:
-            yield folder.name, name, by_name[name]
+    for found in published_sets(data):
+        if found.name in wanted:
+            for name in sorted(found.scenes)[1 :: SETS[found.name]]:
+                yield found.name, name, list(found.scenes[name])
 
 
 def read(files: list[Path]) -> Tensor:

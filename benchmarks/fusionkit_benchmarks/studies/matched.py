@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-from collections import defaultdict
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,6 +21,7 @@ from fusionkit.cli import main as fusionkit
 from fusionkit.evaluation.report.summary import Summary, summarise
 from fusionkit.evaluation.report.texts import difference_words, test_words
 from fusionkit.evaluation.statistics import Difference
+from fusionkit_benchmarks.quality.published import published_sets
 
 SETS = {
     "tno": ("infrared-visible", slice(1, None, 2)),
@@ -43,15 +43,13 @@ MEASURED = ("--metric", "qabf,vif,ssim", "--baseline", "none", "--quiet")
 
 def manifest(data: Path, name: str, chosen: slice, out: Path) -> Path:
     """Write the scenes of a set as a manifest."""
-    (folder,) = (data / "sources").glob(f"*/{name}")
-    scenes = defaultdict(list)
-    for path in sorted(folder.iterdir()):
-        scenes[path.stem.rpartition("_")[0]].append(str(path.resolve()))
+    (found,) = published_sets(data, [name])
     file = out / f"{name}.csv"
     with open(file, "w", newline="", encoding="utf-8") as opened:
         writer = csv.writer(opened)
         writer.writerow(["scene", "first", "second"])
-        writer.writerows([scene, *scenes[scene]] for scene in sorted(scenes)[chosen])
+        for scene in sorted(found.scenes)[chosen]:
+            writer.writerow([scene, *(path.resolve() for path in found.scenes[scene])])
     return file
 
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
-from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -23,10 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fusionkit import load_plugins
 from fusionkit.cli import main as fusionkit
 from fusionkit.evaluation.report.summary import Summary, summarise
 from fusionkit.evaluation.report.texts import difference_words
 from fusionkit.evaluation.statistics import paired_bootstrap
+from fusionkit.recipes.finding import base_layers
+from fusionkit.recipes.layers import merge
+from fusionkit_benchmarks.quality.published import published_sets
 
 SETS = ("tno", "roadscene", "lytro", "mefb", "ct-mri", "pet-mri")
 METRICS = ("qabf", "ssim", "vif", "mi", "scd", "sd", "en")
@@ -38,43 +43,9 @@ GROUPS = {
     "medical": ("ct-mri", "pet-mri"),
 }
 
-INSIDE = """\
-steps = {steps}
-start-sigma = 157.0
-spacing = "ddpm"
-init = "noise"
-
-[weighting]
-name = "dig:dig"
-loss = "l2"
-granularity = "region"
-window = 11
-dynamic = true
-activation = "power"
-scale = 1.0
-stride = {stride}
-resolution = 1
-consistency = 1
-
-[objective]
-{objective}
-
-[sampler]
-name = "samplers:ddim"
-eta = 0.0
-noise-of = "{noise}"
-"""
-"""A published method with the weights of ``dig2dig-scaled``, renewed as often as there."""
-
-DDFM = """\
-name = "objectives:ddfm-em"
-variant = "paper"
-scales = "fixed"
-strength = 0.0
-psi = 0.5
-eta = 0.01
-iterations = 1"""
-CCF = 'name = "objectives:condition-bank"\nvariant = "published"\nrate = 0.03'
+INSIDE = {"ddfm": 8, "ccf": 16}
+"""Published methods that get the weights of ``dig2dig-scaled``, and the stride with which these are
+renewed as often as there."""
 
 
 def crop(path: Path, side: int) -> Image.Image:
@@ -88,34 +59,36 @@ def crop(path: Path, side: int) -> Image.Image:
 
 def crops(data: Path, name: str, count: int, side: int, out: Path) -> Path:
     """Make the small pairs of a set; return their manifest."""
-    (folder,) = (data / "sources").glob(f"*/{name}")
-    scenes: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(folder.iterdir()):
-        scenes[path.stem.rpartition("_")[0]].append(path)
+    (found,) = published_sets(data, [name])
     small = out / "crops" / f"{name}-{side}"
     small.mkdir(parents=True, exist_ok=True)
     file = out / f"{name}.csv"
     with open(file, "w", newline="", encoding="utf-8") as opened:
         writer = csv.writer(opened)
         writer.writerow(["scene", "first", "second"])
-        for scene in sorted(scenes)[:count]:
-            made = [small / f"{path.stem}.png" for path in scenes[scene]]
-            for path, target in zip(scenes[scene], made, strict=True):
+        for scene in sorted(found.scenes)[:count]:
+            made = [small / f"{path.stem}.png" for path in found.scenes[scene]]
+            for path, target in zip(found.scenes[scene], made, strict=True):
                 if not target.exists():
                     crop(path, side).save(target)
-            writer.writerow([scene, *(str(path.resolve()) for path in made)])
+            writer.writerow([scene, *(path.resolve() for path in made)])
     return file
 
 
 def recipes(out: Path) -> list[str]:
     """Write the methods with DIG inside; return all recipes, by name or file."""
-    inside = {
-        "ddfm-dig": INSIDE.format(steps=100, stride=8, objective=DDFM, noise="corrected"),
-        "ccf-dig": INSIDE.format(steps=200, stride=16, objective=CCF, noise="uncorrected"),
-    }
-    for name, text in inside.items():
-        (out / f"{name}.toml").write_text(text, encoding="utf-8")
-    return [*RECIPES, *(str(out / f"{name}.toml") for name in inside)]
+    registry = load_plugins()
+
+    def recipe(name: str) -> dict[str, Any]:
+        return merge(*base_layers(recipe=name, registry=registry), registry=registry)
+
+    files = []
+    for method, stride in INSIDE.items():
+        weighting = {**recipe("dig2dig-scaled")["weighting"], "stride": stride}
+        file = out / f"{method}-dig.json"
+        file.write_text(json.dumps({"recipe": {**recipe(method), "weighting": weighting}}))
+        files.append(str(file))
+    return [*RECIPES, *files]
 
 
 def means(summaries: Mapping[str, Summary]) -> list[str]:
@@ -147,7 +120,7 @@ def differences(summaries: Mapping[str, Summary]) -> list[str]:
 
 def short(label: str) -> str:
     """Return a row's label, of a recipe's file no more than what it is called."""
-    return Path(label).name.replace(".toml", "")
+    return Path(label).name.replace(".json", "")
 
 
 def _gain(summary: Summary, method: str) -> NDArray[np.float64]:
