@@ -22,7 +22,7 @@ from torch import Tensor
 
 from fusionkit import StartedObservation
 
-from .guesses import ROUNDING, guess
+from .splitting import closeness, falling
 
 FIRST = 60 / 127.5
 LAST = 1 / 127.5
@@ -37,9 +37,9 @@ Noise = Callable[[Sequence[int], int], Tensor]
 
 
 def draw(
+    begun: Tensor,
     y: Tensor,
     observation: StartedObservation,
-    size: tuple[int, int],
     denoise: Callable[[Tensor, Sequence[float]], Tensor],
     noise: Noise,
     *,
@@ -50,12 +50,12 @@ def draw(
 
     Parameters
     ----------
+    begun
+        (B, C, H, W), the guess of it to begin with, :func:`.guesses.guess`.
     y
         (B, C, h, w) in about [-1, 1], finite everywhere.
     observation
-        How it was measured of images of ``size``.
-    size
-        (H, W).
+        How it was measured of images (H, W).
     denoise
         The prior, of images with white noise.
     noise
@@ -65,16 +65,14 @@ def draw(
     channels
         That the prior is shown: C, or those of a prior of colour if C is 1.
     """
-    steps = max(1, levels - 1)
-    sigmas = [FIRST * (LAST / FIRST) ** (i / steps) for i in range(levels)]
-    x = guess(y, observation, size)
-    B, C, H, W = x.shape
-    z = x + sigmas[0] * noise((B, channels, H, W), 0)
+    sigmas = falling(FIRST, LAST, levels)
+    B, C, H, W = begun.shape
+    z = begun + sigmas[0] * noise((B, channels, H, W), 0)
     for i, sigma in enumerate(sigmas):
         clean = denoise(z, [sigma] * B)
         if channels != C:
             clean = clean.mean(1, keepdim=True)
-        x = observation.prox(clean, y, (max(observation.sigma, ROUNDING) / sigma) ** 2)
+        x = observation.prox(clean, y, closeness(observation, sigma))
         if i < levels - 1:
             kept = (z - x) / sigma
             fresh = noise(tuple(z.shape), i + 1)

@@ -156,6 +156,11 @@ class Observe(BasePreparation):
         self, found: dict[int, _Source], size: tuple[int, int], prior: PriorAtHand
     ) -> Iterator[dict[int, Tensor]]:
         """Yield samples of all sources that are spoken of, each drawn by itself."""
+        begun = {
+            k: guess(source.y, source.observation, size)
+            for k, source in found.items()
+            if self._samples
+        }
         for n in range(self._samples):
             drawn = {}
             for k, source in found.items():
@@ -166,9 +171,9 @@ class Observe(BasePreparation):
                 C = source.y.shape[1]
                 channels = C if C > 1 else prior.channels or 1
                 drawn[k] = draw(
+                    begun[k],
                     source.y,
                     source.observation,
-                    size,
                     prior.denoise,
                     noise,
                     levels=self._levels,

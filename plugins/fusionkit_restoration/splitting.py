@@ -77,9 +77,18 @@ def levels_of(observation: StartedObservation, count: int) -> tuple[float, ...]:
     if shows_all(observation):
         return (observation.sigma,) if observation.sigma > 0 else ()
     first = FIRST_OF_NOISY if observation.sigma > 0 else FIRST
-    last = min(max(LAST, observation.sigma), first)
+    return falling(first, min(max(LAST, observation.sigma), first), count)
+
+
+def falling(first: float, last: float, count: int) -> tuple[float, ...]:
+    """Return ``count`` levels from the first to the last, spread geometrically."""
     steps = max(1, count - 1)
     return tuple(first * (last / first) ** (i / steps) for i in range(count))
+
+
+def closeness(observation: StartedObservation, sigma: float) -> float:
+    """Return ρ, how much an estimate of a level counts beside what was measured."""
+    return (max(observation.sigma, ROUNDING) / sigma) ** 2
 
 
 def shows_all(observation: StartedObservation) -> bool:
@@ -152,7 +161,7 @@ def restore(
             if k in errors:
                 trust = 1 / (1 + (sigma / errors[k]) ** 4)
                 images[k] = begun[k] + trust * (images[k] - begun[k])
-            rho = (max(observations[k].sigma, ROUNDING) / sigma) ** 2
+            rho = closeness(observations[k], sigma)
             before, moved[k] = moved[k], observations[k].prox(images[k], measured[k], rho)
             onwards = MOMENTUM if k in errors and i > 0 else 0.0
             z[k] = moved[k] + onwards * (moved[k] - before)

@@ -233,7 +233,8 @@ def test_samples_spread_as_far_as_their_mean_is_wrong(kind: str) -> None:
     def denoise(x: Tensor, sigmas: Sequence[float]) -> Tensor:
         return Prior()(x, sigmas, True)
 
-    drawn = [draw(y, observation, SIZE, denoise, noise, levels=12, channels=1) for _ in range(6)]
+    begun = guess(y, observation, SIZE)
+    drawn = [draw(begun, y, observation, denoise, noise, levels=12, channels=1) for _ in range(6)]
     samples = torch.cat(drawn)
     unseen = torch.ones_like(c) if observation.mask is None else 1 - observation.mask
     spread_there = (samples.var(0) * unseen).sum()
