@@ -19,6 +19,7 @@ from ..host.saving import (
     finished,
     record_path_of,
 )
+from ..host.weight_maps import check_maps, map_names
 from ..imaging import FORMATS
 from .stacking import Shard
 
@@ -37,8 +38,8 @@ class Job:
         Where the image goes; without the extension, if ``extensions`` are given.
     extensions
         Those that it may get, by what is in it; none if ``output`` has its own.
-    trace
-        The folder of its trace, if there is to be one.
+    trace, maps
+        The folders of its trace and of its maps, if there are to be any.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Job:
     output: str
     extensions: tuple[str, ...] = ()
     trace: str | None = None
+    maps: str | None = None
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -101,6 +103,7 @@ def order_of(
     *,
     form: str | None = None,
     trace: str | None = None,
+    maps: str | None = None,
     overwrite: bool = False,
 ) -> Order:
     """Find what there is to fuse, and check where it goes.
@@ -115,8 +118,8 @@ def order_of(
         How images are grouped, if that is said.
     form
         The extension of images in a folder, without its dot; by content if None.
-    trace
-        A folder for the trace, or for the folders of traces.
+    trace, maps
+        A folder for the trace, or for the folders of traces; and so for maps.
     overwrite
         Whether what is there may be replaced.
 
@@ -139,7 +142,7 @@ def order_of(
         if form is not None:
             raise UsageError(f"--format is for folders: {output} says its format by its extension")
         (paths,) = scenes.found.values()
-        job = Job("", tuple(map(str, paths)), output, trace=trace)
+        job = Job("", tuple(map(str, paths)), output, trace=trace, maps=maps)
         _check_job(job, kept, overwrite)
         return Order((job,), {}, scenes.notes, kept)
     if names_image:
@@ -151,18 +154,31 @@ def order_of(
     extensions = tuple(FORMATS) if form is None else (f".{form}",)
     jobs = []
     for name, paths in scenes.found.items():
-        traced = None if trace is None else str(Path(trace) / name)
+        traced, mapped = (
+            None if folder is None else str(Path(folder) / name) for folder in (trace, maps)
+        )
         place = str(Path(output) / name)
-        jobs.append(Job(name, tuple(map(str, paths)), place, extensions, traced))
+        jobs.append(Job(name, tuple(map(str, paths)), place, extensions, traced, mapped))
     check_place(jobs[0].outputs[0])
     return Order(tuple(jobs), scenes.problems, scenes.notes, kept)
 
 
-def check_kept(job: Job, output: str, kept: Kept) -> None:
-    """Raise UsageError if something that a job writes would replace a source."""
+def check_kept(job: Job, output: str, kept: Kept, sources: int) -> None:
+    """Raise UsageError if something that a job writes would replace a source, of so many."""
     kept.refuse(output, record_path_of(output))
     if job.trace is not None:
         kept.refuse(*(Path(job.trace) / name for name in TRACE_FILES))
+    if job.maps is not None:
+        kept.refuse(*(Path(job.maps) / name for name in map_names(sources)))
+
+
+def check_folders(job: Job, output: str, overwrite: bool, sources: int) -> None:
+    """Raise UsageError unless trace and maps of a job can be written, of so many sources."""
+    beside = (output, record_path_of(output))
+    if job.trace is not None:
+        check_folder(job.trace, overwrite=overwrite, beside=beside)
+    if job.maps is not None:
+        check_maps(job.maps, sources, overwrite, beside)
 
 
 def check_apart(output: str, given: Iterable[str], sources: Iterable[Path]) -> None:
@@ -180,10 +196,10 @@ def check_apart(output: str, given: Iterable[str], sources: Iterable[Path]) -> N
 
 
 def _check_job(job: Job, kept: Kept, overwrite: bool) -> None:
-    check_kept(job, job.output, kept)
+    count = len(job.sources)
+    check_kept(job, job.output, kept, count)
     check_result(job.output, overwrite=overwrite)
-    if job.trace is not None:
-        check_folder(job.trace, overwrite=overwrite, beside=job.output)
+    check_folders(job, job.output, overwrite, count)
 
 
 def _paths(sources: Sequence[str]) -> tuple[Path, ...]:

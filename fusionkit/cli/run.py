@@ -33,7 +33,7 @@ examples:
 """
 
 _FORMATS = ("jpg", "png", "tif")
-_PATHS = ("output", "trace", "cache", "recipe")
+_PATHS = ("output", "trace", "maps", "cache", "recipe")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -51,6 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         stacking(given),
         form=given.format,
         trace=given.trace,
+        maps=given.maps,
         overwrite=given.overwrite,
     )
     _check_quality(selection, order)
@@ -85,6 +86,12 @@ def _parser(selection: Selection) -> Parser:
         metavar="DIR",
         help="write there what guided the fusion, step by step: trace.json, strip.png and "
         "curves.png; for many scenes, in a folder for each",
+    )
+    parser.add_argument(
+        "--maps",
+        metavar="DIR",
+        help="write there what each source counts (weight-K.png), which counts most (index.png) "
+        "and, of focus stacks, depth.png; for many scenes, in a folder for each",
     )
     parser.add_argument(
         "--strict",

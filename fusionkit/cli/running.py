@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..contract.stray import prints_on_stderr
 from ..errors import PluginError, UsageError
-from ..host.saving import TRACE_FILES, check_folder, is_result, made_of, make_folder
+from ..host.saving import TRACE_FILES, is_result, made_of, make_folder
+from ..host.weight_maps import hold_maps
 from ..imaging.files import sweep
 from ..recipes.finding import AUTO, DEFAULT_TASK, tasks
 from . import complain, explain, say
 from .composed import Composed
 from .failures import failures_path, write_failures
-from .jobs import Job, Order, check_kept
+from .jobs import Job, Order, check_folders, check_kept
 from .progress import Progress
 from .selection import Selection
 
@@ -116,6 +117,8 @@ class Runner:
                 )
             elif job.trace is not None and not is_result(Path(job.trace) / TRACE_FILES[0]):
                 problems[job.name] = f"{output} is finished, without a trace: give --overwrite"
+            elif job.maps is not None and not hold_maps(job.maps):
+                problems[job.name] = f"{output} is finished, without its maps: give --overwrite"
             else:
                 done += 1
         if done:
@@ -150,12 +153,12 @@ class Runner:
         if job.extensions:
             output += _extension(job, scene)
         overwrite = self._given.overwrite
-        check_kept(job, output, order.kept)
+        check_kept(job, output, order.kept, len(scene.pictures))
         scene.check_output(output, overwrite=overwrite, resume=bool(job.name))
-        if job.trace is not None:
-            if job.name:  # the folder of one trace is to be there, those of many are made
-                make_folder(Path(job.trace).parent)
-            check_folder(job.trace, overwrite=overwrite, beside=output)
+        for folder in (job.trace, job.maps):
+            if folder is not None and job.name:  # that of one is to be in one, of many it is made
+                make_folder(Path(folder).parent)
+        check_folders(job, output, overwrite, len(scene.pictures))
         for note in (*scene.notes, *scene.notes_on(output)):
             self._warner(progress)(note)
         return Ready(job, scene, composed, output, began)
@@ -170,13 +173,19 @@ class Runner:
             with prints_on_stderr("plugin"):
                 watch = progress.watch(scene, pipeline)
                 result = scene.fuse(
-                    pipeline, on_step=trace, on_pixels=watch, on_note=self._warner(progress)
+                    pipeline,
+                    on_step=trace,
+                    on_pixels=watch,
+                    on_note=self._warner(progress),
+                    maps=job.maps is not None,
                 )
         except SystemExit as error:
             raise PluginError(f"a plugin ended the program: SystemExit: {error}") from error
         result.save(ready.output, overwrite=overwrite)
         if trace is not None and job.trace is not None:
             trace.save(job.trace, overwrite=overwrite)
+        if result.weight_maps is not None and job.maps is not None:
+            result.weight_maps.save(job.maps, overwrite=overwrite)
         progress.end()
         if not self._given.quiet:
             height, width = scene.pictures[0].shape

@@ -40,6 +40,7 @@ def fuse(
     pipeline: Pipeline | None = None,
     on_step: Callable[[SampledStep], None] | None = None,
     cache: str | os.PathLike[str] | None = None,
+    maps: bool = False,
     **settings: Unpack[SettingsDict],
 ) -> Result:
     """Fuse registered images of one scene.
@@ -65,6 +66,9 @@ def fuse(
         loaded models; only ``seed`` may then be given beside it. No task is decided.
     on_step
         Called with every finished step.
+    maps
+        Whether the result's ``weight_maps`` are made: what each source counts, which counts
+        most, and depth.
 
     Returns
     -------
@@ -115,7 +119,7 @@ def fuse(
         "cache": cache,
         **settings,
     }
-    return _fuse(sources, Choosing(pipeline, how), settings.get("seed"), on_step)
+    return _fuse(sources, Choosing(pipeline, how), settings.get("seed"), on_step, maps)
 
 
 def fuse_batch(
@@ -179,6 +183,7 @@ def _fuse(
     choosing: Choosing,
     seed: int | None,
     on_step: Callable[[SampledStep], None] | None = None,
+    maps: bool = False,
 ) -> Result:
     scene, pipeline = choosing.read(sources)
 
@@ -187,4 +192,4 @@ def _fuse(
 
     for note in scene.notes:
         warnings.warn(note, FusionkitWarning, stacklevel=3)
-    return scene.fuse(pipeline, seed, on_step, on_note=tell)
+    return scene.fuse(pipeline, seed, on_step, on_note=tell, maps=maps)

@@ -104,6 +104,11 @@ class Pipeline:
         )
 
     @property
+    def is_of_focus(self) -> bool:
+        """Whether the recipe is one of focus stacks, and is measured as such."""
+        return self.metrics == "multi-focus"
+
+    @property
     def target_only(self) -> bool:
         """Whether neither component looks at the fused trajectory, which is then left out."""
         used = (self.parts[group].built for group in ("weighting", "objective"))

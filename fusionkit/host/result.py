@@ -21,6 +21,8 @@ from .saving import Kept, map_path_of, record_path_of, save_map, save_result
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .weight_maps import WeightMaps
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -37,6 +39,8 @@ class Result:
     maps
         (H, W) float32 by name, of 255 of the value range: ``std``, the standard deviation of
         fusions of scenes that preparations have drawn, and what else those tell of.
+    weight_maps
+        What each source counts, where that was asked for (:class:`.weight_maps.WeightMaps`).
     """
 
     image: NDArray[Any] | Tensor
@@ -47,6 +51,7 @@ class Result:
     sources: tuple[str, ...] = ()
     metadata: Metadata = NO_METADATA
     maps: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    weight_maps: WeightMaps | None = None
 
     @property
     def in_bands(self) -> bool:

@@ -29,6 +29,9 @@ StrPath = str | os.PathLike[str]
 TRACE_FILES = ("trace.json", "strip.png", "curves.png")
 """What a trace writes into its folder."""
 
+MAPS_LIST = "maps.json"
+"""The list of the maps of a run, in their folder."""
+
 
 def record_path_of(path: StrPath) -> str:
     """Return where the record of an output goes: ``out.png`` -> ``out.png.json``."""
@@ -67,8 +70,10 @@ def is_result(path: StrPath) -> bool:
 
 
 def is_map(path: StrPath) -> bool:
-    """Whether a file is a map of a result beside it, whose record names it: ``out.std.tif``."""
+    """Whether a file is a map of a run: of a result beside it (``out.std.tif``), or of a list."""
     folder, name = os.path.split(os.fspath(path))
+    if name in listed_maps(folder):
+        return True
     parts = name.split(".")
     for count in range(1, len(parts) - 1) if parts[-1] == "tif" else ():
         stem = glob.escape(os.path.join(folder, ".".join(parts[:count])))
@@ -78,6 +83,12 @@ def is_map(path: StrPath) -> bool:
             if isinstance(maps, dict) and name in maps:
                 return True
     return False
+
+
+def listed_maps(folder: StrPath) -> list[str]:
+    """Return the names of the maps of a run in a folder; none where there is no list of them."""
+    maps = (_json_of_ours(os.path.join(folder, MAPS_LIST)) or {}).get("maps")
+    return list(maps) if isinstance(maps, dict) else []
 
 
 def finished(path: StrPath) -> dict[str, Any] | None:
@@ -172,35 +183,43 @@ def check_place(path: StrPath) -> None:
             Part(there / place.name).discard()
 
 
-def check_folder(folder: StrPath, overwrite: bool = False, beside: str | None = None) -> None:
-    """Check, before anything is computed, that a trace can be written into a folder.
+def check_folder(
+    folder: StrPath,
+    overwrite: bool = False,
+    beside: Sequence[str] = (),
+    files: Sequence[str] = TRACE_FILES,
+    what: str = "trace",
+) -> None:
+    """Check, before anything is computed, that a trace, or maps, can be written into a folder.
 
     Parameters
     ----------
     folder
         It need not exist, but the folder that it is to be in must.
     overwrite
-        Whether a trace in it may be replaced.
+        Whether what it holds of the same kind may be replaced.
     beside
-        Another file that will be written, which none of the trace's may replace.
+        Other files that will be written, which none of these may replace.
+    files, what
+        The names of what is written there, and what messages call it.
 
     Raises
     ------
     UsageError
-        The folder is a file, cannot be made or written to, or holds a trace and
-        ``overwrite`` is false; or the trace would replace ``beside``.
+        The folder is a file, cannot be made or written to, or holds such files and
+        ``overwrite`` is false; or they would replace one of ``beside``.
     """
     refuse_url(folder)
     place = Path(folder)
-    if beside is not None and Path(beside).resolve() in [
-        (place / f).resolve() for f in TRACE_FILES
-    ]:
-        raise UsageError(f"{beside}: the trace has a file of this name: give another folder")
+    written = {(place / name).resolve() for name in files}
+    for other in beside:
+        if Path(other).resolve() in written:
+            raise UsageError(f"{other}: the {what} would have this name: give another folder")
     if place.is_dir():
-        for name in TRACE_FILES:
+        for name in files:
             check_destination(place / name, overwrite=overwrite)
     elif os.path.lexists(place):
-        raise UsageError(f"{place}: this is a file: give a folder for the trace")
+        raise UsageError(f"{place}: this is a file: give a folder for the {what}")
     else:  # what lets a file be made there lets the folder be
         check_destination(place)
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from ..sampling.guide import SampledStep
     from .parts import Fused
     from .pipeline import Pipeline
+    from .weight_maps import WeightMaps
 
     OnStep = Callable[[SampledStep], None]
 
@@ -181,10 +182,12 @@ class Scene:
         on_step: OnStep | None = None,
         on_pixels: OnPixels = None,
         on_note: Callable[[str], None] | None = None,
+        maps: bool = False,
     ) -> Result:
         """Fuse with a pipeline, attach colour and alpha, return in the output's depth.
 
-        ``on_note`` is called with what the person should know of what was prepared.
+        ``on_note`` is called with what the person should know of what was prepared. With ``maps``
+        the result says what each source counts.
         """
         import torch
 
@@ -204,9 +207,9 @@ class Scene:
         after = prepared.sources
         images = torch.from_numpy(after.planes)[:, None].mul(2).sub_(1)
         fused = pipeline(images, seed, on_step, on_pixels)
-        maps = dict(prepared.maps)
+        beside = dict(prepared.maps)
         if prepared.samples:
-            maps["std"], nfe = spread_of(pipeline, prepared.samples, seed, on_pixels)
+            beside["std"], nfe = spread_of(pipeline, prepared.samples, seed, on_pixels)
             fused = replace(fused, nfe=fused.nfe + nfe)
         storage = self.storage if after.shown is before.shown else self.store(after.shown)
         pixels = self._pixels(fused, before, after, storage)
@@ -238,8 +241,15 @@ class Scene:
             self.plan.icc,
             self.paths,
             storage.metadata,
-            maps,
+            beside,
+            self._weight_maps(fused, after, pipeline) if maps else None,
         )
+
+    def _weight_maps(self, fused: Fused, after: Sources, pipeline: Pipeline) -> WeightMaps:
+        from .weight_maps import WeightMaps
+
+        weights = fused.weights[:, 0, 0].float().cpu().numpy()
+        return WeightMaps.of(weights, after.names, after.shown, pipeline.is_of_focus)
 
     @property
     def in_rgb(self) -> bool:
