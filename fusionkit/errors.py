@@ -6,6 +6,10 @@ file, option or plugin, says what is wrong, and what to do about it.
 
 from __future__ import annotations
 
+import unicodedata
+
+_STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # categories of Unicode
+
 
 class FusionkitError(Exception):
     """Base of everything that fusionkit raises on purpose."""
@@ -33,3 +37,15 @@ class PluginError(FusionkitError):
 
 class FusionkitWarning(UserWarning):
     """Something that the person should know about but that does not stop the run."""
+
+
+def visible(text: str) -> str:
+    """Return text that a terminal shows and does not obey: names of files may hold anything.
+
+    Control characters, those that turn the direction of writing and what is no Unicode are
+    written as Python escapes.
+    """
+    return "".join(
+        c if unicodedata.category(c) not in _STEERING else c.encode("unicode_escape").decode()
+        for c in text
+    )

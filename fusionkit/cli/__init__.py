@@ -10,13 +10,13 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from io import TextIOWrapper
+from contextlib import contextmanager, suppress
+from io import BufferedWriter, FileIO, TextIOWrapper
 from typing import Any, TextIO
 
 from .._version import __version__
 from ..contract.command import BUILT_IN
-from ..errors import FusionkitError, FusionkitWarning, PluginError
+from ..errors import FusionkitError, FusionkitWarning, PluginError, visible
 
 # How torch says that a CPU, and Apple's MPS, have too little memory.
 _LACK = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
@@ -58,17 +58,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         _spare_collecting()
         _keep_stdout()
+    code = 0
     try:
         with _warnings_in_one_line():
-            return _dispatch(given)
+            code = _dispatch(given)
     except KeyboardInterrupt:
-        return complain("interrupted", 130)
-    except BrokenPipeError:
-        silence_stdout()
-        return 0
+        code = complain("interrupted", 130)
+    except SystemExit:  # --help
+        if _written(0) == 0:
+            raise
+        return 1
     except Exception as error:
-        explained = explain(error)
-        return complain(str(explained), explained.exit_code)
+        if error is not _refusal():
+            explained = explain(error)
+            code = complain(str(explained), explained.exit_code)
+    return _written(code)
+
+
+class _Stdout(FileIO):
+    """Standard output that keeps why it took no more, whoever wrote and did not look."""
+
+    refusal: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.refusal = error
+            raise
+
+
+def _refusal() -> OSError | None:
+    """Return why stdout takes nothing any more; None if all was written."""
+    ours = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return error
+    return ours.refusal if isinstance(ours, _Stdout) else None
+
+
+def _written(code: int) -> int:
+    """Return the exit code once all is written: 1 if it cannot be, unless nobody reads it."""
+    refusal = _refusal()
+    if refusal is None:
+        return code
+    silence_stdout()
+    if isinstance(refusal, BrokenPipeError):
+        return code
+    return complain(f"standard output cannot be written: {refusal.strerror}", 1)
 
 
 def explain(error: BaseException) -> FusionkitError:
@@ -107,8 +145,9 @@ def complain(message: str, code: int) -> int:
 
 
 def say(message: str) -> None:
-    """Print one line about the run on stderr."""
-    print_line(f"fusionkit: {' '.join(message.split())}", sys.stderr)
+    """Print one line about the run on stderr; if that takes none, nobody can be told."""
+    with suppress(OSError):
+        print_line(f"fusionkit: {' '.join(message.split())}", sys.stderr)
 
 
 def silence_stdout() -> None:
@@ -117,9 +156,9 @@ def silence_stdout() -> None:
 
 
 def print_line(line: str, stream: TextIO) -> None:
-    """Print one line; what the stream's encoding lacks, as in a file's name, is escaped."""
+    """Print one line; what steers a terminal or the encoding lacks, as in names, is escaped."""
     encoding = stream.encoding or "utf-8"
-    print(line.encode(encoding, "backslashreplace").decode(encoding), file=stream)
+    print(visible(line).encode(encoding, "backslashreplace").decode(encoding), file=stream)
 
 
 def _spare_collecting() -> None:
@@ -151,9 +190,13 @@ def _keep_stdout() -> None:
         os.dup2(sys.stderr.fileno(), ours.fileno())
     except (OSError, ValueError):  # not files, as under some launchers
         return
-    sys.stdout = open(kept, "w", encoding=ours.encoding, errors=ours.errors)  # noqa: SIM115
-    if isinstance(ours, TextIOWrapper) and isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=ours.line_buffering, write_through=ours.write_through)
+    sys.stdout = TextIOWrapper(
+        BufferedWriter(_Stdout(kept, "w")),
+        encoding=ours.encoding,
+        errors=ours.errors,
+        line_buffering=getattr(ours, "line_buffering", False),
+        write_through=getattr(ours, "write_through", False),
+    )
 
 
 @contextmanager

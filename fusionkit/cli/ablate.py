@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from ..host.listing import expanded
 from ..recipes.finding import base_layers
 from ..recipes.layers import Merged, merge, merged, resolve_settings
 from ..recipes.settings import Settings
-from . import complain, say
+from . import complain, print_line, say
 from .arguments import (
     Parser,
     add_cache_flag,
@@ -88,7 +89,8 @@ def main(arguments: Sequence[str]) -> int:
     for problem in problems:
         complain(problem, 1)
     print(write_report(folder, registry=registry))
-    print(f"See {folder / 'report.html'}, or report.md and report.csv beside it.")
+    beside = "or report.md and report.csv beside it."
+    print_line(f"See {folder / 'report.html'}, {beside}", sys.stdout)
     return 1 if problems else 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from ..contract.reading import stem_of
 from ..errors import ImageError, UsageError
 from ..host.saving import Kept, check_place, make_folder
 from ..imaging.files import exists
+from . import say
 from .arguments import Parser, add_plugin_flags, add_range_flags, load_plugins_from
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     _check_sizes(pictures)
     check_regions(regions, pictures[0].width, pictures[0].height)
     for note in ranges.notes:
-        print(f"fusionkit: warning: {note}", file=sys.stderr)
+        say(f"warning: {note}")
     profile = next((picture.icc for picture in pictures if picture.icc), None)
     images = [eight_bit(picture) for picture in pictures]
     if not regions:

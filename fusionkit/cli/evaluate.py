@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     scores = _scores(given, load_plugins_from(rest), methods, options)
     _print(given, scores)
     for note in scores.notes:
-        print(f"fusionkit: warning: {note}", file=sys.stderr)
+        say(f"warning: {note}")
     for problem in scores.problems:
         complain(problem, 1)
     return 1 if scores.problems else 0

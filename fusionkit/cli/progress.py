@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
+from ..errors import visible
 from . import print_line, say, silence_stdout
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def counted(
     with bar(total, unit, quiet=quiet) as shown:
 
         def advance(name: str) -> None:
-            shown.set_description(name)
+            shown.set_description(visible(name))
             shown.update()
 
         yield advance
@@ -87,7 +88,7 @@ class Progress:
         if self._bar is not None:
             count = len(self._weights)
             place = f"{self._scene + 1}/{count} " if count > 1 else ""
-            self._bar.set_description_str(f"{place}{name}")
+            self._bar.set_description_str(f"{place}{visible(name)}")
 
     def watch(self, scene: Scene, pipeline: Pipeline) -> Callable[[float], None] | None:
         """Return what to call with the pixels that the estimator has evaluated; None: nobody looks.
@@ -125,12 +126,12 @@ class Progress:
             say(message)
 
     def print(self, line: str) -> None:
-        """Print a line of results on stdout; if nobody reads it any more, the work goes on."""
+        """Print a line of results on stdout; if that takes no more, the work goes on."""
         with self._aside():
             try:
                 print_line(line, sys.stdout)
                 sys.stdout.flush()
-            except BrokenPipeError:
+            except OSError:  # the exit code tells
                 silence_stdout()
 
     @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 
 
 @contextmanager
@@ -32,7 +32,8 @@ class _Lines(io.TextIOBase):
     def write(self, text: str) -> int:
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
-            print(f"{self._who}: {line}", file=sys.stderr)
+            with suppress(OSError):  # a full disk is no fault of the plugin
+                print(f"{self._who}: {line}", file=sys.stderr)
         return len(text)
 
     def end(self) -> None:

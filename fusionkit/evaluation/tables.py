@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..errors import visible
 from ..imaging.files import as_cell
 from .scores import Scores
 from .statistics import Difference, criterion
@@ -21,6 +22,7 @@ def as_text(scores: Scores, bold: bool = False) -> str:
     marks = ("\033[1m", "\033[0m") if bold else ("", "*")
     cells = _cells(scores, deviation=len(scores.scenes) > 1)
     header = ["method", *_headings(scores)]
+    cells = [(visible(method), row) for method, row in cells]
     rows = [[method, *(text for text, _ in row)] for method, row in cells]
     widths = [max(len(row[n]) for row in [header, *rows]) + 1 for n in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(header, widths, strict=True))]
@@ -168,7 +170,7 @@ def number(value: float) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+    return f"| {' | '.join(visible(cell).replace('|', '&#124;') for cell in cells)} |"
 
 
 def _difference(difference: Difference | None) -> str:

@@ -61,8 +61,42 @@ _OURS = _Candidate(
 
 
 def installed_plugins() -> list[importlib.metadata.EntryPoint]:
-    """Return the entry points of all installed plugins, none of which is imported."""
-    return list(importlib.metadata.entry_points(group=GROUP))
+    """Return the entry points of all installed plugins, none of which is imported.
+
+    A package of which they cannot be read, whoever's it is, is left out with a warning.
+    """
+    try:
+        return list(importlib.metadata.entry_points(group=GROUP))
+    except Exception:  # whatever reading a damaged one raises, it says not whose it is
+        return _readable_entry_points()
+
+
+def _readable_entry_points() -> list[importlib.metadata.EntryPoint]:
+    found: dict[str, list[importlib.metadata.EntryPoint]] = {}
+    for distribution in importlib.metadata.distributions():
+        place = str(distribution.locate_file(""))
+        name = _said_by(distribution, "name")
+        points: list[importlib.metadata.EntryPoint] = []
+        try:
+            points += distribution.entry_points.select(group=GROUP)
+        except Exception as error:
+            warnings.warn(
+                f"package {name or 'without a name'} in {place}: its entry_points.txt is damaged "
+                f"({' '.join(str(error).split())}): its plugins are left out; install it anew",
+                FusionkitWarning,
+                stacklevel=4,
+            )
+        # The first of a name is the one that is imported.
+        found.setdefault(_normal(name or place), points)
+    return [point for points in found.values() for point in points]
+
+
+def _said_by(distribution: importlib.metadata.Distribution | None, field: str) -> str | None:
+    """Return the name or version of a package; None if it does not say, or cannot be read."""
+    try:
+        return getattr(distribution, field, None)
+    except Exception:
+        return None
 
 
 def load_plugins(
@@ -197,8 +231,8 @@ def _from_entry_point(point: importlib.metadata.EntryPoint) -> _Candidate:
             name=point.name,
             status="loaded",
             origin=point.value,
-            distribution=distribution.name if distribution else None,
-            version=distribution.version if distribution else None,
+            distribution=_said_by(distribution, "name"),
+            version=_said_by(distribution, "version"),
         ),
         point,
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
+import warnings
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from fusionkit import UsageError
+from fusionkit import FusionkitWarning, UsageError
+from fusionkit.errors import visible
 from fusionkit.imaging import (
     Picture,
     atomic_write,
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     outputs = [Path(given.output) / Path(path).name for path in given.images]
     _check(given.images, outputs, pictures, given.overwrite)
     for note in (note for picture in pictures for note in picture.notes):
-        print(f"fusionkit: warning: {note}", file=sys.stderr)
+        warnings.warn(note, FusionkitWarning, stacklevel=2)
 
     planes = [np.moveaxis(np.atleast_3d(picture.unit()), -1, 0) for picture in pictures]
     images = [seen(each) for each in planes]
@@ -68,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
         else:
             with atomic_write(output, overwrite=given.overwrite) as file:
                 file.write(Path(path).read_bytes())
-        print(f"{output}: {lies if picture is not pictures[0] else 'the reference'}")
+        print(f"{visible(str(output))}: {lies if picture is not pictures[0] else 'the reference'}")
     return 0
 
 
