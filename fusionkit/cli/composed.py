@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -62,9 +62,9 @@ class Composed:
         check_for_sources(self._choices, sources, self._selection.registry)
 
     @property
-    def made(self) -> Collection[str]:
-        """The preparations that are made."""
-        made: Collection[str] = self.recipe.get(PREPARATIONS, {})
+    def made(self) -> Mapping[str, Mapping[str, Any]]:
+        """The tables of the preparations that are made, by what they are called."""
+        made: Mapping[str, Mapping[str, Any]] = self.recipe.get(PREPARATIONS, {})
         return made
 
     @cached_property

@@ -16,6 +16,7 @@ from ..host.saving import TRACE_FILES, is_result, made_of, make_folder
 from ..host.weight_maps import hold_maps
 from ..imaging.files import sweep
 from ..recipes.finding import AUTO, DEFAULT_TASK, tasks
+from ..recipes.preparing import matches
 from . import complain, explain, say
 from .composed import Composed
 from .failures import failures_path, write_failures
@@ -145,7 +146,7 @@ class Runner:
         composed = self._default
         scene = load_scene(job.sources, composed.settings, composed.made)
         if self._selection.decides:
-            decision = scene.decided()
+            decision = scene.decided(matches(composed.made))
             composed = self._of_task(decision.task)
             scene = scene.of_task(decision, composed.settings)
         composed.check_for(len(scene.pictures))

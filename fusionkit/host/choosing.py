@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from ..contract.reading import reading_with
 from ..imaging.sources import Source
 from ..recipes.finding import AUTO, GIVEN, RECIPE_KINDS, Said, base_layers, leaves_task
 from ..recipes.layers import merged, resolve_settings
-from ..recipes.preparing import preparation_tables, with_preparations
+from ..recipes.preparing import matches, preparation_tables, with_preparations
 from ..recipes.settings import Settings, as_recipe_has_them
 from .plugins import load_plugins
 from .scene import Scene
@@ -57,12 +57,12 @@ class Choosing:
         settings, made = self._undecided
         with reading_with(self._registry):
             scene = load_scene(sources, settings, made)
-        decision = scene.decided()
+        decision = scene.decided(matches(made))
         pipeline = self._composed(decision.task)
         return scene.of_task(decision, pipeline.settings), pipeline
 
     @cached_property
-    def _undecided(self) -> tuple[Settings, Collection[str]]:
+    def _undecided(self) -> tuple[Settings, Mapping[str, Mapping[str, Any]]]:
         """What a scene is read by before its task is known, and which preparations are made."""
         registry = load_plugins() if self._registry is None else self._registry
         self._how["registry"] = registry  # they are loaded once

@@ -109,9 +109,12 @@ class Scene:
             paths=tuple(os.fspath(s) for s in sources if isinstance(s, (str, os.PathLike))),
         )
 
-    def decided(self) -> Decision:
-        """Decide which task the scene is of (:mod:`fusionkit.recipes.deciding`)."""
-        return decide(self.plan.luma, [_hue(picture) for picture in self.pictures])
+    def decided(self, alike: bool = False) -> Decision:
+        """Decide which task the scene is of (:mod:`fusionkit.recipes.deciding`).
+
+        ``alike`` says that sources are to be made equally bright before they are fused.
+        """
+        return decide(self.plan.luma, [_hue(picture) for picture in self.pictures], alike)
 
     def of_task(self, decision: Decision, settings: Settings) -> Self:
         """Return the scene planned as the recipe of the task says that was decided for it."""

@@ -85,7 +85,7 @@ class SpectralScene(Scene):
             bands=bands,
         )
 
-    def decided(self) -> Decision:
+    def decided(self, alike: bool = False) -> Decision:
         """Return the default: no rule is one for bands."""
         return Decision(DEFAULT_TASK, "no rule is one for bands")
 

@@ -98,13 +98,17 @@ class ColourPlan:
         return into_gamut(fused, self._offset(fused, weights))
 
     def of(self, sources: Sources) -> ColourPlan:
-        """Return the plan for the same sources prepared: it is decided as for those read."""
+        """Return the plan for the same sources prepared: it is decided as for those read.
+
+        Exposures that were made equally bright are none any more.
+        """
         offsets = {source: chroma_offset(image) for source, image in sources.colour.items()}
         if sources.shown is not None:
             for source, offset in offsets.items():
                 offset[~sources.shown[source]] = 0
         luma = sources.planes[:, 0]
-        return replace(self, luma=luma, offsets=offsets, shown=sources.shown)
+        exposures = self.exposures and are_exposures(luma[list(offsets)])
+        return replace(self, luma=luma, offsets=offsets, exposures=exposures, shown=sources.shown)
 
     def part(self, rows: slice) -> ColourPlan:
         """Return the plan for these rows alone, in views of this one's arrays."""

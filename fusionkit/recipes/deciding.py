@@ -90,7 +90,7 @@ class Decision:
         return {"name": self.task, "why": self.why, "statistics": rounded}
 
 
-def decide(planes: Planes, hues: Sequence[Hue]) -> Decision:
+def decide(planes: Planes, hues: Sequence[Hue], alike: bool = False) -> Decision:
     """Decide which task registered sources are of; ``general`` if no rule is met.
 
     Parameters
@@ -99,7 +99,13 @@ def decide(planes: Planes, hues: Sequence[Hue]) -> Decision:
         (K, H, W), finite brightness in [0, 1].
     hues
         (K,): whether each source is in colour.
+    alike
+        Whether they are to be made equally bright, and so are no bracket: they are compared with
+        equal means.
     """
+    if alike:
+        means = planes.mean((1, 2), keepdims=True, dtype=np.float64)
+        planes = (planes * (means.mean() / np.maximum(means, 1e-6))).astype(np.float32)
     if min(planes.shape[1:]) < LEAST_SIDE:
         return Decision("general", "too small to tell")
     seen = statistics(planes)

@@ -21,6 +21,15 @@ PREPARATIONS = "preparations"
 RESTORES_SIZE = "restoration:observe"
 """What makes of a source of fewer pixels one of the common grid, where nothing else is asked."""
 
+MATCHES = "preparations:match"
+"""What makes frames equally bright: they are no exposures to be fused, then."""
+
+
+def matches(tables: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether preparations, by what they are called, make frames equally bright."""
+    made = [table for table in tables.values() if table["name"] == MATCHES]
+    return any(table.get("mode") != "none" for table in made)
+
 
 def first_option(provided: Provided) -> OptionSpec | None:
     """Return the option that ``--NAME VALUE`` sets; None for a preparation without options."""

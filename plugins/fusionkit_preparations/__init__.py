@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from fusionkit import BuildContext, Component, Preparation, Registry, hookimpl, option
 
 if TYPE_CHECKING:
+    from .match import Match
     from .noise import NoiseOff
 
 
@@ -43,6 +44,23 @@ def _noise(options: NoiseOptions, context: BuildContext) -> NoiseOff:
     return NoiseOff(options.levels)
 
 
+@dataclass(frozen=True)
+class MatchOptions:
+    """Options of the preparation ``match``."""
+
+    mode: Literal["auto", "none"] = option(
+        "auto",
+        "auto: frames of a focus stack that are clearly brighter, darker or of another white "
+        "balance are made like one of them.",
+    )
+
+
+def _match(options: MatchOptions, context: BuildContext) -> Match:
+    from .match import Match
+
+    return Match(options.mode)
+
+
 @hookimpl
 def fusionkit_preparations() -> Iterable[Component[Preparation]]:
     """Return the preparations of this plugin."""
@@ -52,5 +70,6 @@ def fusionkit_preparations() -> Iterable[Component[Preparation]]:
             "take noise off of sources, by the prior and by what the other sources show",
             _noise,
             NoiseOptions,
-        )
+        ),
+        Component("match", "make frames equally bright, and of one white", _match, MatchOptions),
     ]
