@@ -11,6 +11,10 @@ SUBCOMMANDS = {
         "fusionkit_benchmarks.quality.command",
         "fusion quality: against truth, under noise, on published sets",
     ),
+    "peers": (
+        "fusionkit_benchmarks.peers.command",
+        "fusions that a person can install, side by side with fusionkit's own",
+    ),
     "degraded": (
         "fusionkit_benchmarks.degraded.command",
         "sources of fewer pixels, blurred, noisy, with holes: restored, and fused",

@@ -23,20 +23,27 @@ HEADINGS = {
 
 
 def write(
-    folder: Path, outcomes: Sequence[Outcome], settings: Mapping[str, Any], against: str
+    folder: Path,
+    outcomes: Sequence[Outcome],
+    settings: Mapping[str, Any],
+    against: str,
+    name: str = "quality",
 ) -> None:
     """Write ``quality.md`` and ``quality.json`` into a folder, replacing earlier ones.
 
     ``settings`` is what was asked for, JSON-ready; ``against`` the row that differences are
-    taken from, in the tables that have it.
+    taken from, in the tables that have it; ``name`` what the files are called.
     """
-    write_text(folder / "quality.md", as_markdown(outcomes, settings, against), overwrite=True)
-    write_text(folder / "quality.json", as_json(outcomes, settings, against), overwrite=True)
+    shown = as_markdown(outcomes, settings, against, name)
+    write_text(folder / f"{name}.md", shown, overwrite=True)
+    write_text(folder / f"{name}.json", as_json(outcomes, settings, against), overwrite=True)
 
 
-def as_markdown(outcomes: Sequence[Outcome], settings: Mapping[str, Any], against: str) -> str:
+def as_markdown(
+    outcomes: Sequence[Outcome], settings: Mapping[str, Any], against: str, name: str = "quality"
+) -> str:
     """Return the document."""
-    lines = ["# Quality", "", _about(settings, against), ""]
+    lines = [f"# {name.capitalize()}", "", _about(settings, against), ""]
     for kind, heading in HEADINGS.items():
         of_kind = [outcome for outcome in outcomes if outcome.table.kind == kind]
         if of_kind:

@@ -111,7 +111,7 @@ class Tables:
             if family != "exposure":
                 methods.append(Oracle())
             view = AgainstTruth(self.registry, fit=family != "focus")
-            yield Table("truth", f"Truth, {family}", _ABOUT[family], groups, methods, view)
+            yield Table("truth", f"Truth, {family}", ABOUT[family], groups, methods, view)
 
     def _noise(self) -> Iterator[Table]:
         view = AgainstTruth(self.registry)
@@ -244,9 +244,10 @@ def _parts(table: Table) -> Iterator[Table]:
 FITTING = {"focus": "multi-focus", "exposure": "multi-exposure", "lighting": "multi-exposure"}
 """The recipe of fusionkit's own that suits a family of scenes."""
 
-_ABOUT = {
+ABOUT = {
     "focus": "Focus stacks of K layers, against the photograph in which all is sharp.",
     "exposure": "Brackets of an evenly lit scene, against the exposure halfway between two; "
     "psnr-fit after the best gain and offset.",
     "lighting": "Brackets of a scene in light and shade, against the photograph in even light.",
 }
+"""What is said about the scenes of a family."""
