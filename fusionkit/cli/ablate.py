@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,8 +13,6 @@ from ..contract.registry import Registry
 from ..errors import UsageError
 from ..host.batch import find_scenes, holds_scenes
 from ..host.listing import expanded
-from ..recipes.finding import base_layers
-from ..recipes.layers import Merged, merge, merged, resolve_settings
 from ..recipes.settings import Settings
 from . import complain, print_line, say
 from .arguments import (
@@ -33,9 +30,7 @@ from .stacking import add_stacking_flags, stacking
 
 if TYPE_CHECKING:
     from ..evaluation.folder import Known
-    from ..evaluation.origins import Origins
     from ..evaluation.study import Study
-    from ..evaluation.variants import Variant
     from ..host.parts import Part
 
 _EXAMPLES = """\
@@ -53,8 +48,6 @@ examples:
   fusionkit ablate scenes.csv -o study/ --weighting.window 3,7,15 --seeds 0,1,2
   fusionkit ablate near/ far/ -o study/ --preset multi-focus --objective mse,increments
 """
-
-BASELINES = ("rungs", "fixed", "trivial")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -95,6 +88,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> Parser:
+    from ..evaluation.planning import BASELINES
+
     parser = Parser(
         prog="fusionkit ablate",
         description="Run every combination of components and options on every scene, and report.",
@@ -172,11 +167,8 @@ def _study(
     built: dict[str, Part],
     known: Known,
 ) -> tuple[Study, list[str]]:
-    from ..evaluation.departures import RECIPES
-    from ..evaluation.origins import Origins, key_of
+    from ..evaluation.planning import BASELINES, bases_of, metrics_of, plan
     from ..evaluation.presets import chosen_metrics, metric_options, told
-    from ..evaluation.study import Study, cells_of
-    from ..evaluation.variants import products
 
     if given.jobs < 1:
         raise UsageError("--jobs must be at least 1")
@@ -187,70 +179,35 @@ def _study(
     scenes = find_scenes(given.sources, how).of_files()
     check_apart(given.output, given.sources, scenes.sources)
     wanted = _words(given.baseline, "baseline", (*BASELINES, "none"))
-    seeds = _seeds(given.seeds)
-    bases = _bases(given, registry)
-    of_recipes = {json.dumps(base.metrics) for base in bases.values()}
-    of_recipe = json.loads(of_recipes.pop()) if len(of_recipes) == 1 else ""
+    bases = bases_of(registry, _names(given.task), _names(given.recipe))
+    of_recipe = metrics_of(bases)
     metrics = chosen_metrics(given.metric, given.preset, registry, of_recipe)
     note = told(of_recipe, given.metric, given.preset)
     if note and not given.quiet:
         say(note)
-    of_metrics = metric_options(options, metrics, registry)
     # Neither is an axis: a range has commas of its own.
     said: dict[str, Any] = {"range": given.range} if given.range else {}
     said |= taken_from_axes(axes, registry)
-    layers = {name: merge(base.recipe, said, registry=registry) for name, base in bases.items()}
-    variants = products(layers, axes, registry, given.match)
-    counts = [len(sources) for sources in scenes.found.values()]
-    origins = Origins(registry, known.files)
-    rows = _with_baselines(variants, wanted, counts[0], origins, built, known)
-    trivial = min(counts) if "trivial" in wanted else 0
-    cells = cells_of(rows, seeds, origins, trivial)
-    reference = given.against or variants[0].label
-    if reference not in [cell.label for cell in cells]:
-        labels = ", ".join(dict.fromkeys(cell.label for cell in cells))
-        raise UsageError(f"--against {reference}: there are {labels}")
-    paths = {  # the study keeps its images in one folder a cell
-        name.replace("/", "-"): [str(path) for path in sources]
-        for name, sources in scenes.found.items()
-    }
-    if len(paths) < len(scenes.found):
-        raise UsageError("two scenes differ in / and - alone: rename one of them")
-    settings = resolve_settings(variants[0].recipe)
-    study = Study(
-        scenes=paths,
-        metrics=list(metrics),
-        cells=cells,
-        reference=reference,
-        axes=[
-            *([RECIPES] if len(bases) > 1 else []),
-            *(axis for axis, values in axes.items() if len(values) > 1),
-        ],
-        options=of_metrics,
-        ranges=list(settings.range),
-        stretch=settings.stretch,
-        hashes={name: origins.of_sources(sources) for name, sources in paths.items()},
-        measured=key_of(
-            origins.of_measuring(metrics, of_metrics), list(settings.range), list(settings.stretch)
-        ),
+    study = plan(
+        {name: [str(path) for path in sources] for name, sources in scenes.found.items()},
+        bases,
+        axes,
+        registry,
+        metrics=metrics,
+        options=metric_options(options, metrics, registry),
+        said=said,
+        baselines=[word for word in wanted if word != "none"],
+        seeds=_seeds(given.seeds),
+        match=given.match,
+        against=given.against,
+        known=known,
+        built=built,
     )
     return study, [f"{name}: {why}" for name, why in scenes.problems.items()]
 
 
-def _bases(given: argparse.Namespace, registry: Registry) -> dict[str, Merged]:
-    """Return the recipes that the axes change, by name; none for the only one."""
-    flag = "task" if given.recipe is None else "recipe"
-    text: str | None = getattr(given, flag)
-    if text is None:
-        return {"": merged(base_layers(), registry)}
-    names = [word.strip() for word in text.split(",") if word.strip()]
-    if not names:
-        raise UsageError(f"--{flag} is empty: is a variable of the shell unset?")
-    several = len(set(names)) > 1
-    return {
-        name if several else "": merged(base_layers(registry=registry, **{flag: name}), registry)
-        for name in names
-    }
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _words(text: str, what: str, known: Sequence[str]) -> list[str]:
@@ -266,40 +223,3 @@ def _seeds(text: str) -> list[int]:
     if not all(word.isdecimal() for word in words):
         raise UsageError(f"--seeds {text}: expected whole numbers from 0, separated by commas")
     return list(dict.fromkeys(map(int, words)))
-
-
-def _with_baselines(
-    variants: list[Variant],
-    wanted: Sequence[str],
-    count: int,
-    origins: Origins,
-    built: dict[str, Part],
-    known: Known,
-) -> list[Variant]:
-    from ..evaluation.variants import at_same_cost, rungs
-
-    rows = {variant.key: variant for variant in variants}
-    for variant in variants:
-        added: list[Variant] = list(rungs(variant, origins.registry)) if "rungs" in wanted else []
-        if "fixed" in wanted:
-            steps = _steps_at_its_cost(variant, count, origins, built, known)
-            same = at_same_cost(variant, steps, origins.registry) if steps else None
-            added += [same] if same else []
-        for row in added:
-            rows.setdefault(row.key, row)
-    return list(rows.values())
-
-
-def _steps_at_its_cost(
-    variant: Variant, count: int, origins: Origins, built: dict[str, Part], known: Known
-) -> int | None:
-    """Return in how many steps fixed weights cost what a variant costs, found out once."""
-    from ..evaluation.origins import key_of
-
-    key = key_of(dict(variant.recipe), origins.of_recipe(variant.recipe), count)
-    if key not in known.steps:
-        from ..evaluation.cost import nfe_of, steps_at_nfe
-
-        target = nfe_of(variant.recipe, count, origins.registry, built)
-        known.steps[key] = steps_at_nfe(variant, target, count, origins.registry, built)
-    return known.steps[key]

@@ -116,9 +116,9 @@ class Origins:
         }
 
     def _code(self, plugin: PluginInfo) -> str:
-        if plugin.name not in self._codes:
-            self._codes[plugin.name] = code_of_plugin(plugin)
-        return self._codes[plugin.name]
+        if plugin.origin not in self._codes:
+            self._codes[plugin.origin] = code_of_plugin(plugin)
+        return self._codes[plugin.origin]
 
 
 def key_of(*parts: Any) -> str:

@@ -20,6 +20,7 @@ class Cell:
     """One recipe with one seed, or a trivial fusion, which has neither.
 
     The key is made of the recipe, and of the code, versions and option files that it runs with.
+    ``levels`` are the values of the axes at this point of the study; baselines have none.
     """
 
     key: str
@@ -28,6 +29,7 @@ class Cell:
     role: str
     seed: int
     recipe: Mapping[str, Any]
+    levels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def cells_of(
             variant.role,
             seed,
             variant.seeded(seed),
+            variant.levels,
         )
         for variant in variants
         for seed in seeds
@@ -121,6 +124,8 @@ def study_of(content: Any) -> Study:
         raise ValueError("it has no scenes")
     cells = [Cell(**_strict(cell, Cell)) for cell in held["cells"]]
     for cell in cells:
+        if not all(isinstance(level, str) for level in cell.levels.values()):
+            raise ValueError(f"levels are {cell.levels!r:.40}")
         if Path(cell.key).name != cell.key or "\\" in cell.key:  # it names a folder
             raise ValueError(f"{cell.key!r} is no key of a cell")
     for name in ("metrics", "axes", "ranges"):

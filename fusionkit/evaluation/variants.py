@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..contract.options import OptionSpec, did_you_mean, specs, suggest, to_mapping
@@ -15,6 +15,7 @@ from ..errors import UsageError
 from ..recipes.finding import RECIPE_KINDS, Layer, flags_called
 from ..recipes.layers import choose, merge, resolve_preparations, resolve_settings
 from ..recipes.settings import Settings
+from .departures import RECIPES, shown
 
 _GROUPS = {kind.group: kind for kind in RECIPE_KINDS}
 _SETTINGS = {spec.name: spec for spec in specs(Settings)}
@@ -24,12 +25,14 @@ _SETTINGS = {spec.name: spec for spec in specs(Settings)}
 class Variant:
     """One row of the study: a recipe without its seed.
 
-    ``role`` is ``variant`` for a point of the product, else the baseline that it is.
+    ``role`` is ``variant`` for a point of the product, else the baseline that it is. ``levels``
+    are the values of the axes at that point, as texts; a baseline has none.
     """
 
     label: str
     recipe: Mapping[str, Any]
     role: str = "variant"
+    levels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -48,7 +51,7 @@ def recipe_key(recipe: Mapping[str, Any]) -> str:
 
 
 def product(
-    base: Layer, axes: Mapping[str, Sequence[str]], registry: Registry, match: bool = False
+    base: Layer, axes: Mapping[str, Sequence[Any]], registry: Registry, match: bool = False
 ) -> list[Variant]:
     """Return a variant of one recipe for every combination of the axes' values."""
     return products({"": base}, axes, registry, match)
@@ -56,7 +59,7 @@ def product(
 
 def products(
     bases: Mapping[str, Layer],
-    axes: Mapping[str, Sequence[str]],
+    axes: Mapping[str, Sequence[Any]],
     registry: Registry,
     match: bool = False,
 ) -> list[Variant]:
@@ -68,9 +71,10 @@ def products(
         The recipes that the axes change, by what labels call them.
     axes
         By flag name without hyphens in front: ``weighting``, ``steps``,
-        ``weighting.window``; the values as texts. An option concerns only the components that
-        have it: ``weighting.window`` makes no second variant of ``fixed``. Values of an option
-        that is a list are separated by semicolons.
+        ``weighting.window``; the values as a command line has them, or as a recipe does: a
+        component's table, a number. An option concerns only the components that have it:
+        ``weighting.window`` makes no second variant of ``fixed``. On a command line, values of
+        an option that is a list are separated by semicolons.
     registry
         Where components are found.
     match
@@ -98,8 +102,10 @@ def products(
         used |= set(own)
         several = {axis: _values(axis, v, selected) for axis, v in {**settings, **own}.items()}
         for point in _combinations(several):
-            shown = {*chosen, *(axis for axis, values in several.items() if len(values) > 1)}
-            variant = _variant(called, layer, point, selected, registry, shown)
+            told = {axis for axis, values in several.items() if len(values) > 1}
+            parts = {RECIPES: called} if called else {}
+            parts |= {group: _named(chosen[group], selected[group]) for group in chosen}
+            variant = _variant(parts, layer, point, selected, registry, told)
             found.setdefault(variant.key, variant)
     for axis in options:
         if axis not in used:
@@ -173,7 +179,7 @@ def at_same_cost(variant: Variant, steps: int, registry: Registry) -> Variant | 
     return Variant(f"{variant.label}, fixed at its NFE", recipe, "fixed at the same NFE")
 
 
-def _combinations(axes: Mapping[str, Sequence[str]]) -> Iterator[dict[str, str]]:
+def _combinations(axes: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
     for values in itertools.product(*axes.values()):
         yield dict(zip(axes, values, strict=True))
 
@@ -190,38 +196,46 @@ def _spec(axis: str, selected: Mapping[str, Provided]) -> OptionSpec | None:
     return known.get(name)
 
 
-def _values(axis: str, values: Sequence[str], selected: Mapping[str, Provided]) -> Sequence[str]:
+def _values(axis: str, values: Sequence[Any], selected: Mapping[str, Provided]) -> Sequence[Any]:
     """Return the values of an axis, which a comma separates; of a list, a semicolon."""
     spec = _spec(axis, selected) if "." in axis else _SETTINGS.get(axis)
-    return ",".join(values).split(";") if spec is not None and spec.many else values
+    texts = all(isinstance(value, str) for value in values)
+    return ",".join(values).split(";") if spec is not None and spec.many and texts else values
+
+
+def _named(said: Any, chosen: Provided) -> str:
+    """Return what labels call a component: its name, with the options that an axis says."""
+    options = {} if isinstance(said, str) else {k: v for k, v in said.items() if k != "name"}
+    words = [f"{key.replace('_', '-')} {shown(value)}" for key, value in options.items()]
+    return " ".join([str(chosen.component.name), *words])
 
 
 def _variant(
-    called: str,
+    parts: Mapping[str, str],
     layer: Layer,
-    point: Mapping[str, str],
+    point: Mapping[str, Any],
     selected: Mapping[str, Provided],
     registry: Registry,
-    shown: set[str],
+    told: set[str],
 ) -> Variant:
-    for axis, text in point.items():
+    levels = dict(parts)
+    for axis, said in point.items():
         spec = _SETTINGS.get(axis) if "." not in axis else _spec(axis, selected)
         if spec is None:
             own = did_you_mean(flags_called(axis, registry))
             hint = own or suggest(axis, [*_SETTINGS, *_GROUPS])
             raise UsageError(f"unknown setting --{axis}.{hint}")
         try:
-            value = spec.parse(text)
+            value = spec.parse(said) if isinstance(said, str) else spec.check(said)
         except ValueError as error:
-            raise UsageError(f"--{axis} {text}: {error}") from None
+            raise UsageError(f"--{axis} {said}: {error}") from None
         group, dot, name = axis.partition(".")
-        said = {group: {name: value}} if dot else {axis: value}
-        layer = merge(layer, said, registry=registry)
-    parts = [called] if called else []
-    parts += [selected[group].component.name for group in _GROUPS if group in shown]
-    parts += [f"{axis.rpartition('.')[2]} {text}" for axis, text in point.items() if axis in shown]
-    label = ", ".join(parts) or selected["weighting"].component.name
-    return Variant(label, resolve(layer, registry))
+        layer = merge(layer, {group: {name: value}} if dot else {axis: value}, registry=registry)
+        levels[axis] = said if isinstance(said, str) else spec.as_text(value)
+    words = [levels[axis] for axis in (RECIPES, *_GROUPS) if axis in parts]
+    words += [f"{axis.rpartition('.')[2]} {levels[axis]}" for axis in point if axis in told]
+    label = ", ".join(words) or str(selected["weighting"].component.name)
+    return Variant(label, resolve(layer, registry), levels=levels)
 
 
 def _unused(axis: str, names: Mapping[str, Any], registry: Registry) -> str:
