@@ -76,7 +76,10 @@ if TYPE_CHECKING:
         Chain,
         start_chain,
     )
+    from .evaluation.desk import study
+    from .evaluation.records import Records
     from .evaluation.single import evaluate
+    from .evaluation.study_table import StudyTable
     from .host.composing import compose
     from .host.fusion import fuse, fuse_batch
     from .host.parts import Fused
@@ -130,6 +133,9 @@ _LATER = {
     "Pipeline": "host.pipeline",
     "compose": "host.composing",
     "evaluate": "evaluation.single",
+    "study": "evaluation.desk",
+    "Records": "evaluation.records",
+    "StudyTable": "evaluation.study_table",
     "tasks": "recipes.finding",
     "distinct": "ops.channels",
     "weighted_sum": "ops.channels",
@@ -205,6 +211,7 @@ __all__ = [
     "Provided",
     "Reader",
     "Recipe",
+    "Records",
     "Registry",
     "Result",
     "Run",
@@ -217,6 +224,7 @@ __all__ = [
     "StartedTarget",
     "StartedWeighting",
     "Step",
+    "StudyTable",
     "Trace",
     "Traced",
     "UsageError",
@@ -255,6 +263,7 @@ __all__ = [
     "read_safetensors",
     "seen_noise",
     "start_chain",
+    "study",
     "tasks",
     "trace",
     "weighted_sum",

@@ -91,6 +91,14 @@ class Scores:
         """Return the sample standard deviations over scenes, (methods, columns)."""
         return _without_warning(lambda values, axis: np.nanstd(values, axis, ddof=1), self.values)
 
+    def standard_errors(self) -> NDArray[np.float64]:
+        """Return the standard errors of the means over scenes, (methods, columns)."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            errors: NDArray[np.float64] = self.deviation() / np.sqrt(
+                np.isfinite(self.values).sum(1)
+            )
+        return errors
+
     def best(self) -> NDArray[np.bool_]:
         """Mark the best mean of every column, (methods, columns)."""
         signed = self.mean() * self._signs()
@@ -115,7 +123,7 @@ class Scores:
     def differences(self, baseline: str) -> dict[str, list[Difference | None]]:
         """Compare every other method with one, column by column, over the scenes of both.
 
-        Each has the 95% interval of a paired bootstrap, and a p-value corrected for all
+        Each has the 95% interval of a paired BCa bootstrap, and a p-value corrected for all
         comparisons that there are here. A difference is None where the two share no scene.
         """
         others = [n for n, method in enumerate(self.methods) if method != baseline]

@@ -14,7 +14,7 @@ from ..imaging.files import as_cell
 from .scores import Scores
 from .statistics import Difference, criterion
 
-INTERVALS = "95% intervals of a paired bootstrap over scenes"
+INTERVALS = "95% intervals of a paired bootstrap over scenes (BCa)"
 
 
 def as_text(scores: Scores, bold: bool = False) -> str:

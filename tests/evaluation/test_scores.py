@@ -11,7 +11,15 @@ import pytest
 from scipy import stats
 
 from fusionkit.evaluation.scores import Column, Scores
-from fusionkit.evaluation.statistics import holm, least_scenes, paired_bootstrap, randomisation_test
+from fusionkit.evaluation.statistics import (
+    effect_size,
+    equivalence_test,
+    holm,
+    least_scenes,
+    paired_bootstrap,
+    randomisation_test,
+    wilcoxon_test,
+)
 from fusionkit.evaluation.tables import (
     as_csv,
     as_json,
@@ -67,6 +75,37 @@ def test_the_bootstrap_interval_is_that_of_a_mean():
     assert found.high == pytest.approx(sample.mean() + half, abs=0.02)
     assert found.clear
     assert paired_bootstrap(sample) == found  # the resampling is seeded
+
+
+@pytest.mark.parametrize("count", [6, 12, 40])
+def test_the_bootstrap_is_bias_corrected_and_accelerated(count):
+    sample = np.random.default_rng(count).gamma(1.0, size=count)
+    how = {"n_resamples": 10_000, "method": "BCa", "rng": np.random.default_rng(1)}
+    expected = stats.bootstrap((sample,), np.mean, **how).confidence_interval
+    found = paired_bootstrap(sample)
+    assert found is not None
+    assert [found.low, found.high] == pytest.approx(expected, abs=0.05 * sample.std())
+    # The skewness of the sample is in it: a symmetric interval would not reach as far.
+    assert found.high - found.mean > 1.1 * (found.mean - found.low)
+    shuffled = np.random.default_rng(2).permutation(sample)
+    assert paired_bootstrap(shuffled) == found
+
+
+def test_the_other_tests_are_those_of_scipy():
+    sample = np.random.default_rng(3).normal(0.1, 1.0, 25)
+    assert wilcoxon_test(sample) == pytest.approx(stats.wilcoxon(sample).pvalue)
+    assert wilcoxon_test(np.array([0.0, 0.0, NAN])) == 1
+    sides = [
+        stats.ttest_1samp(sample, 0.5, alternative="less").pvalue,
+        stats.ttest_1samp(sample, -0.5, alternative="greater").pvalue,
+    ]
+    assert equivalence_test(sample, 0.5) == pytest.approx(max(sides))
+    assert equivalence_test(np.array([0.1, 0.1]), 0.2) == 0
+    assert equivalence_test(np.array([0.3, 0.3]), 0.2) == 1
+    assert equivalence_test(np.array([0.1]), 0.2) == 1
+    assert effect_size(sample) == pytest.approx(sample.mean() / sample.std(ddof=1))
+    assert effect_size(np.array([0.5, 0.5])) == np.inf
+    assert effect_size(np.zeros(3)) == 0
 
 
 def test_the_bootstrap_is_paired_and_leaves_out_missing_scenes():

@@ -21,26 +21,30 @@ _SPECIAL = {
 _ARROWS = {True: r" $\uparrow$", False: r" $\downarrow$", None: ""}
 
 
-def as_latex(summary: Summary) -> str:
+def as_latex(summary: Summary, errors: bool = False) -> str:
     r"""Return the means as a table: ``\usepackage{booktabs}`` and ``\input{report.tex}``.
 
     The best value of a column is bold, the second underlined, equal ones alike. Rows that are a
     source itself compete for neither, since no fusion was made. A dagger marks a difference from
-    the reference that stands out. The caption states scenes, seeds and the test.
+    the reference that stands out. The caption states scenes, seeds and the test; the conventions
+    of the metrics stand above it as comments. With ``errors``, the standard errors of means over
+    scenes stand beside them.
     """
     measures, means = summary.measures, summary.scores.mean()
-    competing = np.array([not row.label.startswith("source ") for row in summary.rows])
+    spread = summary.scores.standard_errors() if errors else np.full(means.shape, np.nan)
+    ranked = np.where(competing(summary), means, np.nan)
     columns = [
-        _column(summary, n, measure, np.where(competing, means[:, n], np.nan))
+        _column(summary, n, measure, ranked[:, n], spread[:, n])
         for n, measure in enumerate(measures)
     ]
     nfe = [_plain(value) for value in summary.mean_costs()[:, 0]]
     titles = [escaped(measure.name) + _ARROWS[measure.higher_is_better] for measure in measures]
     lines = [
         r"% needs \usepackage{booktabs}",
+        *(f"% {one_line(m.name)}: {one_line(m.convention)}" for m in measures if m.convention),
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{caption(summary)}}}",
+        rf"\caption{{{caption(summary, errors)}}}",
         rf"\begin{{tabular}}{{l{'r' * len(measures)}r}}",
         r"\toprule",
         " & ".join(["", *titles, "NFE"]) + r" \\",
@@ -56,10 +60,17 @@ def as_latex(summary: Summary) -> str:
     return "\n".join(lines) + "\n"
 
 
-def caption(summary: Summary) -> str:
+def competing(summary: Summary) -> NDArray[np.bool_]:
+    """Return which rows compete for the best value: all but sources by themselves, (rows, 1)."""
+    return np.array([[not row.label.startswith("source ")] for row in summary.rows])
+
+
+def caption(summary: Summary, errors: bool = False) -> str:
     """Say what the numbers are: of how many scenes and seeds, marked how, tested how."""
     scenes = len(summary.scenes)
-    words = [f"Means over {scenes} scene{'' if scenes == 1 else 's'}{seeds_words(summary)}."]
+    spread = " with standard errors" if errors else ""
+    words = [f"Means{spread} over {scenes} scene{'' if scenes == 1 else 's'}"]
+    words[0] += f"{seeds_words(summary)}."
     if summary.missing:
         words.append(f"{summary.missing} of {summary.cells} cells are missing.")
     if len(summary.rows) > 1:
@@ -73,7 +84,13 @@ def escaped(text: str) -> str:
     return "".join(_SPECIAL.get(sign, sign) for sign in one_line(text))
 
 
-def _column(summary: Summary, n: int, measure: Measure, ranked: NDArray[np.float64]) -> list[str]:
+def _column(
+    summary: Summary,
+    n: int,
+    measure: Measure,
+    ranked: NDArray[np.float64],
+    errors: NDArray[np.float64],
+) -> list[str]:
     """Return the cells of a metric."""
     texts = [number(value) for value in summary.scores.mean()[:, n]]
     best = _best(ranked, texts, measure.higher_is_better)
@@ -84,7 +101,8 @@ def _column(summary: Summary, n: int, measure: Measure, ranked: NDArray[np.float
             cell = (rf"\textbf{{{cell}}}", rf"\underline{{{cell}}}")[best.index(text)]
         difference = summary.differences[place][n]
         stands_out = difference is not None and difference.stands_out
-        cells.append(cell + (r"$^\dagger$" if stands_out else ""))
+        error = "" if math.isnan(errors[place]) else rf" {{\scriptsize $\pm$ {errors[place]:.3f}}}"
+        cells.append(cell + (r"$^\dagger$" if stands_out else "") + error)
     return cells
 
 

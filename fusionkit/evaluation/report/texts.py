@@ -20,7 +20,10 @@ from ..tables import number
 from .rows import ROLES, Row
 from .summary import COST_TITLES, COSTS, Summary
 
-INTERVALS = "95% intervals, paired bootstrap over scenes"
+GIVEN = "given"
+"""The plugin that objects from Python stand under."""
+
+INTERVALS = "95% intervals, paired bootstrap over scenes (BCa)"
 
 
 def as_text(summary: Summary) -> str:
@@ -102,8 +105,8 @@ def pairs(summary: Summary) -> Iterator[tuple[Row, Cell, str]]:
 
 
 def command(summary: Summary, cell: Cell, scene: str) -> str | None:
-    """Return the command that fuses a scene as a cell does; None where there is no recipe."""
-    if not cell.recipe:
+    """Return the command that fuses a scene as a cell does; None where no recipe says how."""
+    if not cell.recipe or objects_of(cell):
         return None
     line = summary.lines.get((cell.key, scene), {})
     suffix = Path(line.get("image", "fused.png")).suffix
@@ -113,8 +116,18 @@ def command(summary: Summary, cell: Cell, scene: str) -> str | None:
 
 
 def made_without(row: Row) -> str:
-    """Say how a row comes about that has no recipe."""
+    """Say how a row comes about that no command makes."""
+    objects = objects_of(row.cells[0])
+    if objects:
+        return f"Made from Python, with an object: {', '.join(objects)}. No command makes it."
     return f"The trivial fusion {row.key}, of fusionkit evaluate --baselines; no recipe makes it."
+
+
+def objects_of(cell: Cell) -> list[str]:
+    """Return the components of a cell that were given as objects, which no command can name."""
+    tables = [table for table in cell.recipe.values() if isinstance(table, Mapping)]
+    names = [str(table.get("name", "")) for table in tables]
+    return [name for name in names if name.startswith(f"{GIVEN}:")]
 
 
 def seed_words(row: Row, cell: Cell) -> str:
