@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import torch
 from fusionkit_dig.dig import Dig
 from torch import Tensor
 
-from fusionkit import Run, StartedWeighting, Step, mirrored_index
+from fusionkit import Run, StartedWeighting, Step, UsageError, mirrored_index
 
+from .gains import FACTOR, gains_of, sigmas_of
 from .network import MULTIPLE_OF, fusion_weights
 from .weights_file import network_from, read_file
 
@@ -100,11 +102,18 @@ class Learned:
         self._dtype = dtype
         self.sharpness = sharpness
         self.gains = Dig(dynamic=False, scale=dig, window=DIG_WINDOW) if dig else None
-        self.levels = "first" if dig else "none"
+        self.sigmas = sigmas_of(self.metadata, path)
+        if len(self.sigmas) != self._network.levels:
+            raise UsageError(
+                f"{path}: its network is shown gains at {self._network.levels} noise levels, of "
+                f"which its metadata name {len(self.sigmas)}"
+            )
+        self.levels = "all" if self.sigmas else "first" if dig else "none"
 
     def start(self, run: Run) -> StartedWeighting:
         """Begin a run: weigh its sources, once for all steps."""
-        weights = self.weigh(run.sources)
+        shown = gains_of(run, self.sigmas) if self.sigmas else None
+        weights = self.weigh(run.sources, shown)
         if self.gains is None:
             return lambda step: weights
         gains = self.gains.start(run)
@@ -116,10 +125,11 @@ class Learned:
         return weigh
 
     @torch.no_grad()
-    def weigh(self, sources: Tensor) -> Tensor:
+    def weigh(self, sources: Tensor, gains: Tensor | None = None) -> Tensor:
         """Return weights (K, B, 1, H, W) of sources (K, B, C, H, W) in [-1, 1].
 
-        Images of any size will do. Large ones are weighed tile by tile.
+        Images of any size will do. Large ones are weighed tile by tile. ``gains`` are those of
+        :func:`.gains.gains_of`, where the network is shown any.
         """
         luma = sources.mean(-3, keepdim=True).to(self._dtype)
         weights = torch.empty_like(luma)
@@ -128,20 +138,35 @@ class Learned:
         for top, left in product(range(0, height, side), range(0, width, side)):
             first = max(0, top - MARGIN), max(0, left - MARGIN)
             seen = luma[..., first[0] : top + side + MARGIN, first[1] : left + side + MARGIN]
-            found = fusion_weights(self._scores(seen), self.sharpness)
+            shown = None if gains is None else _part(gains, first, seen.shape[-2:])
+            found = fusion_weights(self._scores(seen, shown), self.sharpness)
             inner = found[..., top - first[0] :, left - first[1] :][..., :side, :side]
             weights[..., top : top + side, left : left + side] = inner
         return weights.to(sources.dtype)
 
-    def _scores(self, luma: Tensor) -> Tensor:
+    def _scores(self, luma: Tensor, gains: Tensor | None = None) -> Tensor:
         """Return the scores of images of any size, mirrored past their right and lower border."""
         height, width = luma.shape[-2:]
         rows, columns = (
             mirrored_index(0, -(-side // MULTIPLE_OF) * MULTIPLE_OF, side, luma.device)
             for side in (height, width)
         )
-        scores: Tensor = self._network(luma[..., rows, :][..., columns])
+        if gains is not None:
+            h, w = gains.shape[-2:]
+            down, right = (
+                mirrored_index(0, len(index) // FACTOR, side, luma.device)
+                for index, side in ((rows, h), (columns, w))
+            )
+            gains = gains[..., down, :][..., right].to(luma.dtype)
+        scores: Tensor = self._network(luma[..., rows, :][..., columns], gains)
         return scores[..., :height, :width]
+
+
+def _part(gains: Tensor, first: tuple[int, int], size: Sequence[int]) -> Tensor:
+    """Return the gains of a tile, which begins at an even pixel."""
+    top, left = (start // FACTOR for start in first)
+    height, width = (-(-side // FACTOR) for side in size)
+    return gains[..., top : top + height, left : left + width]
 
 
 def tile_side(sources: int) -> int:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from .planes import PLANES, planes
+from .planes import GAIN_PLANES, PLANES, planes
 
 WIDTHS = (16, 32, 48, 48, 48)
 """Channels at a half, a quarter ... a thirty-second of the resolution."""
@@ -47,13 +47,20 @@ class Network(nn.Module):
     What is lost by that is the resolution of the weights, not of the fused image: scores are
     interpolated. The coarsest sees more than a hundred pixels to each side: where an image is
     flat, what is in focus there is known from its surroundings alone.
+
+    Parameters
+    ----------
+    levels
+        Of how many noise levels it is shown the sources' information gains; 0 for a network that
+        is shown the sources alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, levels: int = 0) -> None:
         super().__init__()
+        self.levels = levels
         finest, *coarser = WIDTHS
         steps = list(zip(WIDTHS, coarser, strict=False))
-        self.stem = _convolution(PLANES, finest, 3)
+        self.stem = _convolution(PLANES + GAIN_PLANES * levels, finest, 3)
         self.shrink = nn.ModuleList(_convolution(a, b, 1) for a, b in steps)
         self.down = nn.ModuleList(Block(width) for width in coarser)
         self.grow = nn.ModuleList(_convolution(b, a, 1) for a, b in steps)
@@ -61,16 +68,18 @@ class Network(nn.Module):
         self.finest = _convolution(finest, finest, 3, 0.5)
         self.head = _convolution(finest, 1, 1, 0.0)  # untrained, all sources count alike
 
-    def forward(self, sources: Tensor) -> Tensor:
+    def forward(self, sources: Tensor, gains: Tensor | None = None) -> Tensor:
         """Return scores (K, B, 1, H, W), of which only differences between sources matter.
 
         Parameters
         ----------
         sources
             (K, B, 1, H, W) in [-1, 1], H and W multiples of 32.
+        gains
+            (K, B, L, H/2, W/2), the sources' information gains at L levels.
         """
         K = len(sources)
-        x = self.stem(planes(sources))
+        x = self.stem(planes(sources, gains))
         kept = []
         for shrink, block in zip(self.shrink, self.down, strict=True):
             kept.append(x)

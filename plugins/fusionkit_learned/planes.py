@@ -9,29 +9,40 @@ from torch.nn.functional import avg_pool2d, pad, pixel_unshuffle
 PLANES = 16
 """Channels: three maps with 2 x 2 pixels unshuffled, and four that are made at half size."""
 
+GAIN_PLANES = 3
+"""Channels of each level whose gains are shown: by itself, beside the mean, beside the largest."""
+
+LEAST_GAIN = 1e-4
+"""Added to gains: squared differences of neighbours, of values in [-1, 1]."""
+
 LEAST = 0.01
 """Added to contrasts, of values in [-1, 1]: about a grey level of 8 bits."""
 
 
-def planes(sources: Tensor) -> Tensor:
-    """Return (K B, 16, H/2, W/2), a source of an image after the other.
+def planes(sources: Tensor, gains: Tensor | None = None) -> Tensor:
+    """Return (K B, 16 + 3 L, H/2, W/2), a source of an image after the other.
 
     Of each source: itself; its difference to the mean of all, and that as a magnitude; the
     logarithm of its contrast, by itself, beside the mean over sources and beside the largest;
     and whether its difference to the mean looks like detail or noise
     (:func:`detail_or_noise`). The contrasts begin where classical saliency ends: a softmax of
-    multiples of the logarithm is a power of the contrast.
+    multiples of the logarithm is a power of the contrast. Of gains the same three logarithms.
 
     Parameters
     ----------
     sources
         (K, B, 1, H, W) in [-1, 1], H and W even.
+    gains
+        (K, B, L, H/2, W/2), >= 0, at L noise levels; None for L = 0.
     """
     apart = sources - sources.mean(0)
     whole = torch.cat([sources, apart, apart.abs()], 2).flatten(0, 1)
     contrast = log_contrast(sources)
     beside = [contrast - contrast.mean(0), contrast - contrast.amax(0)]
     halves = torch.cat([contrast, *beside, detail_or_noise(sources)], 2)
+    if gains is not None:
+        known = ((gains + LEAST_GAIN).log() + 5) / 3
+        halves = torch.cat([halves, known, known - known.mean(0), known - known.amax(0)], 2)
     return torch.cat([pixel_unshuffle(whole, 2), halves.flatten(0, 1)], 1)
 
 

@@ -19,6 +19,7 @@ from fusionkit import (
 )
 
 from .network import Network
+from .planes import GAIN_PLANES, PLANES
 
 FORMAT = "fusionkit-learned-2"
 """The metadata's ``format``: the network, and what it is given, as in :mod:`.network`."""
@@ -51,8 +52,10 @@ def read_file(path: str | Path, sha256: str = "") -> tuple[dict[str, Tensor], di
 
 def network_from(tensors: Mapping[str, Tensor], file: Path, dtype: torch.dtype) -> Network:
     """Return the network with these weights; raise UsageError for the first that does not fit."""
+    stem = tensors.get("stem.weight")
+    planes = stem.shape[1] if stem is not None and stem.ndim == 4 else PLANES
     with empty_network():
-        network = Network()
+        network = Network(max(0, planes - PLANES) // GAIN_PLANES)
     check_tensors(tensors, network.state_dict(), file)
     weights = {key: value.to(dtype, copy=True) for key, value in tensors.items()}
     network.load_state_dict(weights, assign=True)

@@ -10,11 +10,11 @@ from fusionkit_learned.weights_file import write_file
 from torch import Tensor
 
 
-def network(seed: int = 0) -> Network:
+def network(seed: int = 0, levels: int = 0) -> Network:
     """A network in float64 whose scores are far from equal, which those of a new one are."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        made = Network().double().requires_grad_(False)
+        made = Network(levels).double().requires_grad_(False)
         made.head.weight.normal_(std=0.5)
     return made
 

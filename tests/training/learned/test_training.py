@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,31 @@ def test_what_is_exported_is_loaded_with_its_story(photos, tmp_path, capsys) -> 
         assert torch.equal(value, average[f"average/{key}"].half())
 
 
+def test_a_network_goes_on_with_gains_as_if_it_had_none_at_first(photos, tmp_path, capsys) -> None:
+    out = tmp_path / "out"
+    assert command(photos, out, "--steps", "1", "--plan-steps", "3") == 0
+    same = json.loads(read_file(out / CHECKPOINT)[1]["training"])["photographs"]
+    data = replace(Photographs.read(find_photographs([photos]), 32), sha256=same)
+    plain, more = (
+        Trainer(Plan(3, "steps", warm_up=1, crop=32, batch=2, gains=gains), data)
+        for gains in ("", "2.03,0.719")
+    )
+    for trainer in (plain, more):
+        trainer.restore(out / CHECKPOINT)
+    batch = plain.draw()
+    gains = more.gains(batch, 0, 1)
+    scores = more.network(batch.sources, gains)
+    assert (scores - plain.network(batch.sources)).abs().max() < 1e-5
+    assert torch.equal(gains, more.gains(batch, 0, 1))
+    assert not torch.equal(gains, more.gains(batch, 0, 2))
+    assert command(photos, out, "--resume", "--gains", "2.03,0.719") == 0
+    weighting = Learned(out / EXPORT)
+    assert weighting.sigmas == (2.03, 0.719)
+    capsys.readouterr()
+    assert evaluated(str(out / EXPORT), str(photos), "--size", "32") == 0
+    assert "| focus |" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_ends(photos, tmp_path, monkeypatch, capsys, number) -> None:
     before, learn = signal.getsignal(number), Trainer.learn
@@ -150,6 +176,7 @@ def test_a_damaged_or_another_checkpoint_is_refused(photos, tmp_path, capsys) ->
         (("--steps", "1", "--validation", "3"), ("3 of 3",)),
         (("--steps", "1", "--crop", "40"), ("multiple of 32",)),
         (("--steps", "1", "--crop", "256"), ("too small",)),
+        (("--steps", "1", "--gains", "0.5,2"), ("--gains '0.5,2'", "decrease")),
     ],
 )
 def test_requests_that_cannot_be_met(photos, tmp_path, capsys, more, parts) -> None:

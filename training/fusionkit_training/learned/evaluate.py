@@ -21,6 +21,7 @@ from .crops import cut
 from .degradations import FAMILIES, degrade
 from .draw import Draw
 from .filters import gaussian_blur
+from .gains import Gains
 from .samples import Batch, assemble
 
 Weigh = Callable[[Batch], Tensor]
@@ -128,7 +129,10 @@ def table(learned: Learned, images: Sequence[Tensor], size: int, seed: int = 0, 
     """Return a Markdown table: PSNR by family, of the learned weights and of the baselines."""
     heads = ["family", *BASELINES, "learned"]
     lines = [heads, ["---"] * len(heads)]
+    gains_of = Gains(learned.sigmas) if learned.sigmas else None
     for name, batch in degraded(images, size, seed, K).items():
-        weights = [*(weigh(batch) for weigh in BASELINES.values()), learned.weigh(batch.sources)]
+        shown = gains_of and gains_of(batch, seed, name)
+        own = learned.weigh(batch.sources, shown)
+        weights = [*(weigh(batch) for weigh in BASELINES.values()), own]
         lines.append([name, *(f"{weighted_psnr(each, batch):.1f}" for each in weights)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

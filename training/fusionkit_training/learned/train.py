@@ -44,6 +44,11 @@ class LearnedTraining(Training[Plan]):
         parser.add_argument(
             "--subject", choices=SUBJECTS, help="what the weights are for (default focus)"
         )
+        parser.add_argument(
+            "--gains",
+            metavar="SIGMAS",
+            help="show the network information gains at these noise levels, such as 2.03,0.719",
+        )
 
     def state(self, checkpoint: Path) -> Mapping[str, Any]:
         """Return what a checkpoint holds of its training."""
@@ -118,7 +123,8 @@ class Round(rounds.Round[Trainer]):
             **self._baselines,
         }
         for family, batch in self.validation.items():
-            weights = fusion_weights(trainer.average(batch.sources))
+            gains = trainer.gains and trainer.gains(batch, family)
+            weights = fusion_weights(trainer.average(batch.sources, gains))
             row[f"{family}_learned"] = weighted_psnr(weights, batch)
         better = " ".join(
             f"{family} {row[f'{family}_learned'] - row[f'{family}_mean']:+.2f}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from fusionkit_learned.gains import parsed
 from fusionkit_learned.network import MULTIPLE_OF, Network
 from fusionkit_learned.weights_file import read_file, write_file
 from torch import Tensor
@@ -19,6 +20,7 @@ from .. import plan
 from ..plan import Progress
 from ..state import by_part, check_same, follow, training_state
 from .crops import Photographs
+from .gains import Gains
 from .losses import training_loss
 from .samples import Batch, draw_batch
 
@@ -34,6 +36,8 @@ class Plan(plan.Plan):
     ----------
     subject
         What the weights are for, of :data:`.degradations.SUBJECTS`.
+    gains
+        Noise levels such as ``2.03,0.719`` whose information gains the network is shown too.
     """
 
     peak: float = 2e-3
@@ -41,10 +45,15 @@ class Plan(plan.Plan):
     crop: int = 160
     batch: int = 18
     subject: str = "focus"
+    gains: str = ""
 
     def __post_init__(self) -> None:
         if self.crop % MULTIPLE_OF:
             raise UsageError(f"--crop {self.crop}: must be a multiple of {MULTIPLE_OF}")
+        try:
+            parsed(self.gains)
+        except ValueError as error:
+            raise UsageError(f"--{error}") from None
 
 
 class Trainer:
@@ -66,7 +75,9 @@ class Trainer:
         self.progress = Progress()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.network, self.average = Network(), Network()
+            levels = parsed(plan.gains)
+            self.network, self.average = Network(len(levels)), Network(len(levels))
+        self.gains = Gains(levels, device) if levels else None
         for model in (self.network, self.average):
             model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average.load_state_dict(self.network.state_dict())
@@ -91,7 +102,8 @@ class Trainer:
         """Make one step; return the loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate(self.done, self.progress.step)
-        loss = training_loss(self.network(batch.sources), batch).mean()
+        gains = self.gains and self.gains(batch, self.seed, self.progress.step)
+        loss = training_loss(self.network(batch.sources, gains), batch).mean()
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -131,6 +143,9 @@ class Trainer:
         parts = by_part(tensors)
         try:
             self.progress = Progress(int(state["step"]), float(state["minutes"]))
+            planes = self.network.stem.in_channels
+            for part in ("weights", "average", "exp_avg", "exp_avg_sq"):
+                with_planes(parts[part], planes)
             self.network.load_state_dict(parts["weights"])
             self.average.load_state_dict(parts["average"])
             moments = {
@@ -150,7 +165,15 @@ class Trainer:
     def export(self, path: Path, metadata: Mapping[str, str]) -> None:
         """Write the averaged weights in half precision, as ``learned`` loads them."""
         half = {key: value.half() for key, value in self.average.state_dict().items()}
-        write_file(path, half, metadata)
+        write_file(path, half, {"gains": self.plan.gains, **metadata})
+
+
+def with_planes(tensors: dict[str, Tensor], planes: int) -> None:
+    """Let a network without gains go on with them: what it knows nothing of counts nothing."""
+    stem = tensors["stem.weight"]
+    lacking = planes - stem.shape[1]
+    if lacking > 0:
+        tensors["stem.weight"] = torch.cat([stem, stem.new_zeros(len(stem), lacking, 3, 3)], 1)
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
