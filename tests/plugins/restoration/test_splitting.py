@@ -16,7 +16,7 @@ from fusionkit_observations.psf import gaussian
 from fusionkit_restoration.drawing import draw
 from fusionkit_restoration.foretelling import foretold
 from fusionkit_restoration.guesses import backprojected, error_of, guess, spread
-from fusionkit_restoration.splitting import FIRST, LAST, levels_of, restore
+from fusionkit_restoration.splitting import FIRST, LAST, levels_of, restore, turned, turned_back
 from torch import Tensor
 
 from fusionkit import Identity, StartedObservation, box_mean
@@ -257,3 +257,26 @@ def test_the_loop_reads_nothing_from_the_device() -> None:
     small = meta[..., : H // 4, : W // 4].contiguous()
     images = restore([small, meta, meta], observations, SIZE, Prior(), levels=2).images
     assert [image.shape[-2:] for image in images] == [SIZE] * 3
+
+
+def test_every_turn_is_another_one_and_can_be_undone() -> None:
+    images = torch.arange(24.0).view(2, 3, 4)
+    seen = [turned(images, number) for number in range(8)]
+    assert torch.equal(seen[0], images)
+    assert len({(each.shape, tuple(each.flatten().tolist())) for each in seen}) == 8
+    for number, each in enumerate(seen):
+        assert torch.equal(turned_back(each, number), images)
+        assert torch.equal(turned(images, number + 8), each)
+
+
+def test_the_prior_is_shown_another_turn_at_each_level() -> None:
+    y, observation = measured("x4", scene())
+    shapes = []
+
+    class Watched(Prior):
+        def __call__(self, x: Tensor, sigmas: Sequence[float], white: bool) -> Tensor:
+            shapes.append(tuple(x.shape[-2:]))
+            return super().__call__(x, sigmas, white)
+
+    restore([y], [observation], SIZE, Watched(), levels=8, guided=False)
+    assert shapes == [SIZE] * 4 + [SIZE[::-1]] * 4
