@@ -131,7 +131,7 @@ def table(learned: Learned, images: Sequence[Tensor], size: int, seed: int = 0, 
     lines = [heads, ["---"] * len(heads)]
     gains_of = Gains(learned.sigmas) if learned.sigmas else None
     for name, batch in degraded(images, size, seed, K).items():
-        shown = gains_of and gains_of(batch, seed, name)
+        shown = gains_of(batch, seed, name) if gains_of else None
         own = learned.weigh(batch.sources, shown)
         weights = [*(weigh(batch) for weigh in BASELINES.values()), own]
         lines.append([name, *(f"{weighted_psnr(each, batch):.1f}" for each in weights)])
