@@ -37,6 +37,7 @@ from .contract.observation import (
     conjugate_gradients,
 )
 from .contract.options import NoOptions, option
+from .contract.paths import split_part
 from .contract.preparation import (
     PREPARATION,
     BasePreparation,
@@ -262,6 +263,7 @@ __all__ = [
     "raised",
     "read_safetensors",
     "seen_noise",
+    "split_part",
     "start_chain",
     "study",
     "tasks",

@@ -47,6 +47,18 @@ def refuse_url(path: str | os.PathLike[str]) -> None:
         )
 
 
+def split_part(path: str | os.PathLike[str]) -> tuple[str, str]:
+    """Return a file, and which part of it is meant: ``ct.nii.gz#z80`` is ``z80`` of a volume.
+
+    The part is empty where none is said, and where a file has the whole name.
+    """
+    name = os.fspath(path)
+    file, mark, part = name.rpartition("#")
+    if not (mark and part and file) or os.path.lexists(name):
+        return name, ""
+    return file, part
+
+
 def said_in(folder: Path, value: Any) -> Any:
     """Return the value of an option as it is said in a file of a folder: relative to that."""
     if isinstance(value, (list, tuple)):

@@ -37,11 +37,17 @@ class Reader(Contribution):
         ``accepts(head, name)`` looks at the first 512 bytes of a file of these names, and says
         whether it is one; it is also asked about what nobody else reads, such as bytes without a
         name. It comes before anything is read, and has to be quick.
+    parts
+        What parts of a file can be asked for by ``FILE#PART``, in a few words, if any can:
+        ``a slice, such as z80``. ``name`` then ends in ``#PART``, which
+        :func:`fusionkit.split_part` splits off; with a part, a reader comes before what is
+        built in, too.
     """
 
     extensions: tuple[str, ...]
     read: Callable[[bytes, str], NDArray[Any] | Decoded]
     accepts: Callable[[bytes, str], bool] = accepts_any
+    parts: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 
+from .paths import split_part
 from .reader import READER
 from .registry import Provided, Registry
 
@@ -56,7 +57,8 @@ def readers() -> tuple[Provided, ...]:
 
 def readers_of(name: str) -> list[Provided]:
     """Return the readers of files of this name, by what it ends in."""
-    return [each for each in readers() if name.lower().endswith(each.component.extensions)]
+    file = split_part(name)[0].lower()
+    return [each for each in readers() if file.endswith(each.component.extensions)]
 
 
 def stem_of(path: str | PurePath) -> str:

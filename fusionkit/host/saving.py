@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..contract.paths import refuse_url
+from ..contract.paths import refuse_url, split_part
 from ..errors import UsageError
 from ..imaging.files import (
     Part,
@@ -118,7 +118,7 @@ def made_of(record: dict[str, Any], recipe: dict[str, Any], sources: Sequence[St
 def file_sha256(path: StrPath) -> str:
     """Return the SHA-256 of a file; raise UsageError if it cannot be read."""
     try:
-        with open(path, "rb") as file:
+        with open(split_part(path)[0], "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError) as error:
         raise UsageError(f"{os.fspath(path)}: it cannot be read: {error}") from None
@@ -130,7 +130,7 @@ class Kept:
     def __init__(self, sources: Iterable[StrPath]) -> None:
         self._names: dict[tuple[int, int], str] = {}
         for path in sources:
-            self.add(path, "source")
+            self.add(split_part(path)[0], "source")
 
     def add(self, path: StrPath, what: str) -> None:
         """Keep one more, if it is there."""

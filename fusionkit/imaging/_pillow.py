@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 # The most pixels that a byte of WebP stands for: encoders reach 26000 and 560 where an image has
 # one colour. The format itself has no limit.
 _LOSSLESS_PIXELS, _LOSSY_PIXELS = 2**15, 2**11
+# What thermal cameras of FLIR write, and how far in a file that is looked for.
+_FLIR, _SEGMENTS = b"FLIR\0\1", 2**18
 _DIRECT_MODES = ("L", "LA", "RGB", "RGBA")
 
 
@@ -40,7 +43,11 @@ def decode_jpeg(raw: Raw) -> Decoded:
         raise raw.damaged("JPEG", flaw)
     with _own_rules():
         image = JpegImageFile(BytesIO(raw.data))
-        return _decode(raw, image, _density(image))
+        decoded = _decode(raw, image, _density(image))
+    if _FLIR in raw.data[:_SEGMENTS]:
+        note = f"it holds temperatures, which {raw.name}#thermal reads (fusionkit-imaging[formats])"
+        decoded = replace(decoded, notes=(*decoded.notes, note))
+    return decoded
 
 
 def decode_bmp(raw: Raw) -> Decoded:

@@ -24,8 +24,8 @@ _RENDER = "render it to PNG first"
 # Signature, where it stands, and what the file is. The first that fits counts.
 _SIGNATURES: tuple[tuple[bytes, int, str, str], ...] = (
     (b"GIF8", 0, "GIF", _CONVERT),
-    (b"\0\0\0\x0cJXL ", 0, "JPEG XL", _CONVERT),
-    (b"\xff\x0a", 0, "JPEG XL", _CONVERT),
+    (b"\0\0\0\x0cJXL ", 0, "JPEG XL", f"{_CONVERT}, {_INSTALL}"),
+    (b"\xff\x0a", 0, "JPEG XL", f"{_CONVERT}, {_INSTALL}"),
     (b"\0\0\0\x0cjP  ", 0, "JPEG 2000", _CONVERT),
     (b"\xff\x4f\xff\x51", 0, "JPEG 2000", _CONVERT),
     (b"II\xbc", 0, "JPEG XR", _CONVERT),
@@ -66,9 +66,9 @@ _SIGNATURES: tuple[tuple[bytes, int, str, str], ...] = (
     (b"\0\0\1\xba", 0, "video", _FRAMES),
     (b"\0\0\1\xb3", 0, "video", _FRAMES),
     (b"YUV4MPEG2", 0, "video", _FRAMES),
-    (b"n+1\0", 344, "NIfTI", _SLICE),
+    (b"n+1\0", 344, "NIfTI", f"{_SLICE}, {_INSTALL}"),
     (b"ni1\0", 344, "NIfTI", _SLICE),
-    (b"n+2\0", 4, "NIfTI", _SLICE),
+    (b"n+2\0", 4, "NIfTI", f"{_SLICE}, {_INSTALL}"),
     (b"\x5c\1\0\0", 0, "Analyze or NIfTI", _SLICE),
     (b"\0\0\1\x5c", 0, "Analyze or NIfTI", _SLICE),
     (b"DICM", 128, "DICOM", f"{_SLICE}, {_INSTALL}"),
@@ -141,13 +141,13 @@ def raw_refusal(kind: str) -> str:
 def _kind(name: str, head: bytes) -> tuple[str, str]:
     """Return the name of the format and what to do, or two empty strings."""
     if name.endswith(".nii.gz") and head[:2] == b"\x1f\x8b":
-        return "NIfTI", _SLICE
+        return "NIfTI", f"{_SLICE}, {_INSTALL}"
     for signature, at, kind, remedy in _SIGNATURES:
         if head.startswith(signature, at):
             return kind, remedy
     if head[:1] == b"P" and head[2:3] in (b" ", b"\t", b"\r", b"\n", b"#"):
         kind = _NETPBM.get(chr(head[1]), "")
-        return kind, _CONVERT if kind else ""
+        return kind, f"{_CONVERT}, {_INSTALL}" if kind else ""
     if head[:1] == b"G" and head[188:189] == b"G" and head[376:377] == b"G":
         return "video", _FRAMES  # the packets of an MPEG transport stream
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()

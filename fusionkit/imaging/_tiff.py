@@ -38,6 +38,14 @@ def decode_tiff(raw: Raw) -> Decoded:
     return _decode(only_page(raw))
 
 
+def decode_tiff_page(raw: Raw, number: int) -> Decoded:
+    """Decode one of the images of a TIFF, counted from 1."""
+    pages = full_size_pages(raw)
+    if not 1 <= number <= len(pages):
+        raise raw.error(f"its pages are 1 to {len(pages)}")
+    return _decode(pages[number - 1], alone=len(pages) == 1)
+
+
 def decode_tiff_stack(raw: Raw) -> list[Decoded]:
     """Decode all images of a TIFF."""
     pages = full_size_pages(raw)

@@ -26,6 +26,12 @@ def decoder_by_name(name: str, head: bytes) -> Decoder | None:
     return _only(name, [each for each in readers_of(name) if _accepts(each, name, head)])
 
 
+def decoder_of_part(name: str, head: bytes) -> Decoder | None:
+    """Return the decoder of a reader that reads parts of files of this name."""
+    found = [each for each in readers_of(name) if each.component.parts]
+    return _only(name, [each for each in found if _accepts(each, name, head)])
+
+
 def decoder_by_content(name: str, head: bytes) -> Decoder | None:
     """Return that of a reader that knows its files by their content, whatever they are called."""
     knowing = [each for each in readers() if each.component.accepts is not accepts_any]

@@ -7,8 +7,9 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
+from functools import partial
 
-from fusionkit.contract.paths import refuse_url
+from fusionkit.contract.paths import refuse_url, split_part
 from fusionkit.contract.reading import readers
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging import _npy, _png
@@ -17,12 +18,12 @@ from fusionkit.imaging._pillow import decode_bmp, decode_jpeg, decode_webp
 from fusionkit.imaging._png import decode_png
 from fusionkit.imaging._raw import MAX_PIXELS_VARIABLE, Raw
 from fusionkit.imaging._sniff import EXTENSIONS, HEAD, SUPPORTED, other_format
-from fusionkit.imaging._tiff import decode_tiff
+from fusionkit.imaging._tiff import decode_tiff, decode_tiff_page
 from fusionkit.imaging._tiff_file import SIGNATURES as TIFF_SIGNATURES
 from fusionkit.imaging.decoded import Decoded
 from fusionkit.imaging.making import picture_from_decoded
 from fusionkit.imaging.picture import Picture
-from fusionkit.imaging.plugged import decoder_by_content, decoder_by_name
+from fusionkit.imaging.plugged import decoder_by_content, decoder_by_name, decoder_of_part
 from fusionkit.imaging.values import ValueRange
 
 DEFAULT_MAX_PIXELS = 2**28
@@ -60,7 +61,8 @@ def read_picture(
     Parameters
     ----------
     path : path
-        The file; messages name it as given here.
+        The file; messages name it as given here. ``FILE#PART`` means a part of it: the page of
+        a TIFF, counted from 1, or what a plugin's reader calls so.
     value_range : (float, float) or "own", optional
         The stored values that stand for 0 and 1, or those that it spans itself. By default
         that is the full scale of uint8 and uint16, 0 to 1 for floats, and 0 to 2**bits - 1 for
@@ -140,12 +142,13 @@ def _read_bytes(name: str, max_pixels: int) -> bytes:
     if not name:
         raise ImageError("an empty name is no path: give an image file")
     try:
-        status = os.stat(name)
+        file_name = split_part(name)[0]
+        status = os.stat(file_name)
         if stat.S_ISDIR(status.st_mode):
             raise ImageError(f"{name}: this is a folder: give an image file")
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(f"{name}: this is not a regular file: save the image to one first")
-        with open(name, "rb", buffering=0) as file:  # a buffer would mean a copy of it all
+        with open(file_name, "rb", buffering=0) as file:  # a buffer would mean a copy of it all
             head = file.read(HEAD)
             _decoder(name, head)
             if status.st_size > max_pixels * _BYTES_PER_PIXEL + _METADATA_BYTES:
@@ -171,7 +174,10 @@ def _read_bytes(name: str, max_pixels: int) -> bytes:
 def _decoder(name: str, head: bytes) -> tuple[str, Callable[[Raw], Decoded]]:
     if not head:
         raise ImageError(f"{name}: the file is empty: get it anew")
-    ending = os.path.splitext(name)[1].lower()
+    file, part = split_part(name)
+    if part:
+        return _decoder_of_part(name, part, head)
+    ending = os.path.splitext(file)[1].lower()
     # Formats such as camera raw are TIFF by their first bytes: a reader of theirs comes first.
     plugged = decoder_by_name(name, head) if ending and ending not in EXTENSIONS else None
     if plugged is not None:
@@ -189,3 +195,16 @@ def _decoder(name: str, head: bytes) -> tuple[str, Callable[[Raw], Decoded]]:
         f"{name}: the content is no image of a supported format: give one of "
         f"{', '.join([SUPPORTED, *(each.qualified for each in readers())])}"
     )
+
+
+def _decoder_of_part(name: str, part: str, head: bytes) -> tuple[str, Callable[[Raw], Decoded]]:
+    """Return what decodes a part of a file: a page of a TIFF, or what a reader knows."""
+    plugged = decoder_of_part(name, head)
+    if plugged is not None:
+        return plugged
+    if not head.startswith(TIFF_SIGNATURES):
+        whole = name[: -len(part) - 1]
+        raise ImageError(f"{name}: parts of such a file cannot be asked for: give {whole}")
+    if not part.isdecimal():
+        raise ImageError(f"{name}: a part of a TIFF is a page, counted from 1, such as #2")
+    return "TIFF", partial(decode_tiff_page, number=int(part))

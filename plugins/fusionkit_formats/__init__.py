@@ -10,7 +10,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from fusionkit import Reader, hookimpl
+from fusionkit import Reader, hookimpl, split_part
 
 if TYPE_CHECKING:
     from fusionkit import Decoded
@@ -39,10 +39,31 @@ def is_exr(head: bytes, name: str) -> bool:
     return head.startswith(b"\x76\x2f\x31\x01")
 
 
+def is_netpbm(head: bytes, name: str) -> bool:
+    """Whether a file begins as PBM, PGM, PPM or PAM does."""
+    return head[:1] == b"P" and head[1:2] in b"1234567" and head[2:3] in b" \t\r\n#"
+
+
+def is_jpeg_xl(head: bytes, name: str) -> bool:
+    """Whether a file begins as JPEG XL does."""
+    return head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL "))
+
+
+def is_nifti(head: bytes, name: str) -> bool:
+    """Whether a file begins as NIfTI does, or may unpack to it."""
+    packed = head.startswith(b"\x1f\x8b") and split_part(name)[0].lower().endswith(".nii.gz")
+    return packed or head[344:347] == b"n+1" or head[4:7] == b"n+2"
+
+
+def is_jpeg(head: bytes, name: str) -> bool:
+    """Whether a file begins as JPEG does, and parts of it are asked for."""
+    return head.startswith(b"\xff\xd8\xff") and bool(split_part(name)[1])
+
+
 def _apart(kind: str, data: bytes, name: str) -> Decoded:
     from .apart import decode_apart
 
-    return decode_apart(kind, data)
+    return decode_apart(kind, data, split_part(name)[1])
 
 
 def _by(kind: str) -> Callable[[bytes, str], Decoded]:
@@ -58,7 +79,23 @@ def fusionkit_readers() -> Iterable[Reader]:
             _by("heif"), is_heif,
         ),
         "rawpy": Reader("camera-raw", "raw files of cameras", CAMERA_RAW, _by("camera_raw")),
-        "pydicom": Reader("dicom", "slices of CT, MRI, ...", (".dcm",), _by("dicom"), is_dicom),
+        "pydicom": Reader(
+            "dicom", "slices of CT, MRI, ...", (".dcm",), _by("dicom"), is_dicom,
+            "a frame, from 1",
+        ),
         "OpenEXR": Reader("exr", "linear floats (OpenEXR)", (".exr",), _by("exr"), is_exr),
+        "nibabel": Reader(
+            "nifti", "slices of volumes (NIfTI)", (".nii", ".nii.gz"), _by("nifti"), is_nifti,
+            "a slice along x, y or z, such as z80",
+        ),
+        "netpbmfile": Reader(
+            "netpbm", "PBM, PGM, PPM, PAM", (".pbm", ".pgm", ".ppm", ".pnm", ".pam"),
+            _by("netpbm"), is_netpbm,
+        ),
+        "imagecodecs": Reader("jpeg-xl", "JPEG XL", (".jxl",), _by("jpeg_xl"), is_jpeg_xl),
+        "flyr": Reader(
+            "flir", "JPEG of FLIR's thermal cameras", (".jpg", ".jpeg"), _by("flir"), is_jpeg,
+            "thermal or visible",
+        ),
     }  # fmt: skip
     return [reader for library, reader in found.items() if find_spec(library) is not None]

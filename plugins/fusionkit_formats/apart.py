@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit import Decoded
+from fusionkit.imaging.metadata import from_exif
 
 SECONDS = 120
 """After which decoding is given up."""
@@ -24,27 +26,27 @@ SECONDS = 120
 MEMORY = 8 * 2**30
 """Bytes that decoding may take, where the system can limit them."""
 
-KINDS = ("heif", "camera_raw", "dicom", "exr")
+KINDS = ("heif", "camera_raw", "dicom", "exr", "nifti", "netpbm", "jpeg_xl", "flir")
 
 
 class Decoder(Protocol):
     """What the modules of the formats have."""
 
     @staticmethod
-    def decode(data: bytes) -> Decoded:
-        """Decode the bytes of a file."""
+    def decode(data: bytes, part: str) -> Decoded:
+        """Decode the bytes of a file, or of a part of it."""
         ...
 
 
-def decode_apart(kind: str, data: bytes) -> Decoded:
-    """Decode the bytes of a file of one of :data:`KINDS` in another process.
+def decode_apart(kind: str, data: bytes, part: str = "") -> Decoded:
+    """Decode the bytes of a file of one of :data:`KINDS`, or a part, in another process.
 
     Raises
     ------
     ValueError
         It is damaged, or holds what is not read; the message says what.
     """
-    program = [sys.executable, "-c", f"from {__name__} import main; main({kind!r})"]
+    program = [sys.executable, "-c", f"from {__name__} import main; main({kind!r}, {part!r})"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
         done = subprocess.run(
@@ -60,14 +62,14 @@ def decode_apart(kind: str, data: bytes) -> Decoded:
     raise ValueError(f"its decoder crashed ({done.returncode}): get it anew")
 
 
-def main(kind: str) -> None:
+def main(kind: str, part: str) -> None:
     """Decode what is on stdin, and write what it is to stdout: the other process."""
     _limit_memory()
     output = os.dup(1)
     os.dup2(2, 1)  # libraries print
     decoder: Decoder = import_module(f".{kind}", __package__)  # type: ignore[assignment]
     try:
-        packed = _packed(decoder.decode(sys.stdin.buffer.read()))
+        packed = _packed(decoder.decode(sys.stdin.buffer.read(), part))
     except MemoryError:
         sys.exit(f"decoding takes more than {MEMORY >> 30} GiB: get it anew")
     except Exception as error:
@@ -77,8 +79,10 @@ def main(kind: str) -> None:
 
 
 def _packed(decoded: Decoded) -> bytes:
+    metadata = decoded.metadata
     said = {
         "notes": decoded.notes,
+        "metadata": {"left_out": metadata.left_out, "flaw": metadata.flaw},
         "stored_range": decoded.stored_range,
         "no_data": decoded.no_data,
     }
@@ -87,6 +91,7 @@ def _packed(decoded: Decoded) -> bytes:
         arrays["alpha"] = decoded.alpha
     if decoded.icc:
         arrays["icc"] = np.frombuffer(decoded.icc, np.uint8)
+    arrays["exif"] = np.frombuffer(metadata.block(), np.uint8)
     arrays["said"] = np.frombuffer(json.dumps(said).encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
@@ -96,13 +101,15 @@ def _packed(decoded: Decoded) -> bytes:
 def _unpacked(packed: bytes) -> Decoded:
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
         said = json.loads(arrays["said"].tobytes())
-        stored = said["stored_range"]
+        stored, metadata = said["stored_range"], from_exif(arrays["exif"].tobytes())
+        left_out, flaw = tuple(said["metadata"]["left_out"]), said["metadata"]["flaw"]
         return Decoded(
             arrays["pixels"],
             arrays.get("alpha"),
             arrays["icc"].tobytes() if "icc" in arrays else None,
             tuple(said["notes"]),
             None if stored is None else (stored[0], stored[1]),
+            replace(metadata, left_out=left_out, flaw=flaw or metadata.flaw),
             no_data=said["no_data"],
         )
 

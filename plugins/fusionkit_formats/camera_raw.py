@@ -12,7 +12,7 @@ from fusionkit import Decoded
 NOTE = "developed to sRGB of 16 bits with the camera's white balance, without brightening"
 
 
-def decode(data: bytes) -> Decoded:
+def decode(data: bytes, part: str) -> Decoded:
     """Develop an image, upright: demosaiced, white balance of the camera, sRGB's curve."""
     with rawpy.imread(BytesIO(data)) as raw:
         pixels = raw.postprocess(

@@ -12,12 +12,17 @@ from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 
 from fusionkit import Decoded
+from fusionkit.imaging.metadata import NO_METADATA, Metadata
+
+from .spacing import by_spacing
 
 NOTE = "what DICOM says of the patient and the scanner is not carried to results"
 
 
-def decode(data: bytes) -> Decoded:
+def decode(data: bytes, part: str) -> Decoded:
     """Decode one slice: units of the modality (Hounsfield), window as the file says.
+
+    ``part`` is the frame, counted from 1, where there are several.
 
     Grey values that stand for black and white are those of the first window; without one, all
     that the stored bits can hold.
@@ -26,11 +31,14 @@ def decode(data: bytes) -> Decoded:
     if "PixelData" not in slice_:
         raise ValueError("this DICOM file holds no pixels")
     frames = int(slice_.get("NumberOfFrames") or 1)
-    if frames > 1:
-        raise ValueError(f"it holds {frames} frames: save the one to be fused as a file of its own")
-    pixels: NDArray[Any] = pixel_array(slice_)
+    if part and not (part.isdecimal() and 1 <= int(part) <= frames):
+        raise ValueError(f"there is no part {part}: its frames are #1 to #{frames}")
+    if frames > 1 and not part:
+        raise ValueError(f"it holds {frames} frames: say which is to be fused, such as #1")
+    pixels: NDArray[Any] = pixel_array(slice_, index=int(part) - 1 if frames > 1 else None)
+    metadata = _spacing(slice_)
     if pixels.ndim == 3:
-        return Decoded(pixels, notes=(NOTE,))
+        return Decoded(pixels, notes=(NOTE,), metadata=metadata)
     values = apply_modality_lut(pixels, slice_)
     values = values.astype(np.float32) if values.dtype.kind == "f" else values
     low, high, note = _window(slice_)
@@ -38,7 +46,22 @@ def decode(data: bytes) -> Decoded:
     if slice_.PhotometricInterpretation == "MONOCHROME1":  # the lowest value is white
         values = (low + high - values.astype(np.float32)).astype(np.float32)
         no_data = None if no_data is None else low + high - no_data
-    return Decoded(values, notes=(note, NOTE), stored_range=(low, high), no_data=no_data)
+    return Decoded(
+        values,
+        notes=(note, NOTE),
+        stored_range=(low, high),
+        metadata=metadata,
+        no_data=no_data,
+    )
+
+
+def _spacing(slice_: Any) -> Metadata:
+    """Return how far pixels are apart; of an X-ray, on the detector."""
+    said = slice_.get("PixelSpacing") or slice_.get("ImagerPixelSpacing")
+    if not said or len(said) != 2:
+        return NO_METADATA
+    down, across = (float(each) for each in said)  # rows first (PS3.3, 10.7.1.3)
+    return by_spacing(across, down)
 
 
 def _window(slice_: Any) -> tuple[float, float, str]:

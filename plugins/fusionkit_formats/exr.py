@@ -11,7 +11,7 @@ import OpenEXR
 from fusionkit import Decoded
 
 
-def decode(data: bytes) -> Decoded:
+def decode(data: bytes, part: str) -> Decoded:
     """Decode the first part: R, G, B or Y, and A. Values are as they are stored, linear."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "image.exr")  # the library reads files alone

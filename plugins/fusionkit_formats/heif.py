@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
 import pillow_heif
 
 from fusionkit import Decoded
+from fusionkit.imaging.metadata import from_exif
 
-NOTE = "the metadata of HEIF are not carried to results"
 
-
-def decode(data: bytes) -> Decoded:
+def decode(data: bytes, part: str) -> Decoded:
     """Decode the first image, upright; of more than 8 bits as 16 bits."""
     found = pillow_heif.open_heif(BytesIO(data), convert_hdr_to_8bit=False)
     several = f"the first of {len(found)} images" if len(found) > 1 else ""
@@ -22,5 +22,7 @@ def decode(data: bytes) -> Decoded:
         samples, alpha = samples[..., :-1], samples[..., -1]
     if samples.ndim == 3 and samples.shape[2] == 1:
         samples = samples[..., 0]
-    notes = tuple(note for note in (several, NOTE) if note)
-    return Decoded(samples, alpha, found.info.get("icc_profile") or None, notes)
+    # The decoder turns the image upright, whatever Exif says.
+    metadata = replace(from_exif(found.info.get("exif")), orientation=1)
+    icc = found.info.get("icc_profile") or None
+    return Decoded(samples, alpha, icc, (several,) if several else (), metadata=metadata)

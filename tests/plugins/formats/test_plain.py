@@ -1,0 +1,109 @@
+"""Netpbm and JPEG XL, and what formats of cameras say beside their pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from fusionkit import ImageError
+from fusionkit.cli import main
+from fusionkit.imaging import read_picture
+
+PHOTO = data.astronaut()[40:104, 180:260]
+FINE = (np.arange(64 * 80 * 3, dtype=np.uint32) * 4 % 65536).astype(np.uint16).reshape(64, 80, 3)
+QUICK = ["--weighting", "fixed", "--objective", "mse", "--quiet"]
+
+
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [("a.pgm", PHOTO[..., 0]), ("a.ppm", PHOTO), ("a.pgm", FINE[..., 0]), ("a.pnm", FINE)],
+)
+def test_netpbm(tmp_path: Path, name: str, image: np.ndarray) -> None:
+    netpbmfile = pytest.importorskip("netpbmfile")
+    netpbmfile.imwrite(tmp_path / name, image, maxval=np.iinfo(image.dtype).max)
+    picture = read_picture(tmp_path / name)
+    assert picture.dtype == image.dtype
+    assert np.array_equal(picture.pixels, image)
+
+
+def test_netpbm_of_other_depths(tmp_path: Path) -> None:
+    pytest.importorskip("netpbmfile")
+    (tmp_path / "a.pgm").write_bytes(b"P2\n# a comment\n3 2\n1000\n0 250 500\n750 1000 10\n")
+    unit = read_picture(tmp_path / "a.pgm").unit()
+    assert np.allclose(unit, np.array([[0, 250, 500], [750, 1000, 10]]) / 1000, atol=1e-6)
+    (tmp_path / "a.pbm").write_bytes(b"P1\n3 2\n0 1 0\n1 1 0\n")  # 1 is black
+    assert read_picture(tmp_path / "a.pbm").pixels.tolist() == [[255, 0, 255], [0, 0, 255]]
+    header = b"P7\nWIDTH 2\nHEIGHT 2\nDEPTH 2\nMAXVAL 255\nTUPLTYPE GRAYSCALE_ALPHA\nENDHDR\n"
+    (tmp_path / "a.pam").write_bytes(header + bytes([10, 255, 20, 0, 30, 128, 40, 255]))
+    picture = read_picture(tmp_path / "a.pam")
+    assert picture.pixels.tolist() == [[10, 20], [30, 40]]
+    assert picture.alpha is not None
+    assert picture.alpha.tolist() == [[255, 0], [128, 255]]
+    for damaged in (b"P5\n300 300\n255\nabc", b"P5\n-1 3\n255\n", b"P2\n2 2\n5\n1 2 3 9\n"):
+        (tmp_path / "b.pgm").write_bytes(damaged)
+        with pytest.raises(ImageError, match=r"\A.*b\.pgm.*\Z"):
+            read_picture(tmp_path / "b.pgm")
+
+
+@pytest.mark.parametrize("image", [PHOTO, FINE, FINE[..., 0], (PHOTO / 255).astype(np.float32)])
+def test_jpeg_xl(tmp_path: Path, image: np.ndarray) -> None:
+    (tmp_path / "a.jxl").write_bytes(imagecodecs.jpegxl_encode(image, lossless=True))
+    picture = read_picture(tmp_path / "a.jxl")
+    assert picture.dtype == image.dtype
+    assert np.array_equal(picture.pixels, image)
+    alpha = np.dstack([PHOTO, PHOTO[..., 0]])
+    (tmp_path / "b.jxl").write_bytes(imagecodecs.jpegxl_encode(alpha, lossless=True))
+    found = read_picture(tmp_path / "b.jxl")
+    assert found.alpha is not None
+    assert np.array_equal(found.alpha, PHOTO[..., 0])
+    frames = np.stack([PHOTO, PHOTO[::-1]])
+    (tmp_path / "c.jxl").write_bytes(imagecodecs.jpegxl_encode(frames, lossless=True))
+    with pytest.raises(ImageError, match="2 frames"):
+        read_picture(tmp_path / "c.jxl")
+
+
+def test_exif_of_a_phone_goes_to_the_result(tmp_path: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[271], exif[306] = "Made up", "2026:01:02 03:04:05"
+    file = pillow_heif.from_bytes("RGB", PHOTO.shape[1::-1], PHOTO.tobytes())
+    file.save(tmp_path / "a.heic", quality=-1, exif=exif.tobytes())
+    Image.fromarray(PHOTO).save(tmp_path / "b.png")
+    out = tmp_path / "o.jpg"
+    sources = [str(tmp_path / "a.heic"), str(tmp_path / "b.png")]
+    assert main(["run", *sources, "-o", str(out), *QUICK]) == 0
+    with Image.open(out) as image:
+        assert image.getexif()[271] == "Made up"
+        assert 274 not in image.getexif()
+    assert main(["run", *sources, "-o", str(out), *QUICK, "--no-metadata", "--overwrite"]) == 0
+    assert b"Made up" not in out.read_bytes()
+
+
+def test_where_a_raster_lies_is_kept_as_rasterio_reads_it(tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    transform = rasterio.transform.from_origin(500000, 4100000, 10, 10)
+    for name, shift in (("a.tif", 0), ("b.tif", 500)):
+        values = (FINE[..., 0] // 2 + shift).astype(np.uint16)
+        values[:5, :5] = 0
+        about = {"crs": "EPSG:32633", "transform": transform, "nodata": 0}
+        with rasterio.open(
+            tmp_path / name, "w", driver="GTiff", width=80, height=64, count=1,
+            dtype="uint16", compress="deflate", **about,
+        ) as raster:  # fmt: skip
+            raster.write(values, 1)
+    out = tmp_path / "o.tif"
+    sources = [str(tmp_path / "a.tif"), str(tmp_path / "b.tif")]
+    assert main(["run", *sources, "-o", str(out), *QUICK]) == 0
+    with rasterio.open(out) as raster:
+        assert raster.crs.to_epsg() == 32633
+        assert raster.transform == transform
+        assert raster.nodata == 0
+        fused, seen = raster.read(1), raster.read_masks(1)
+    assert fused.dtype == np.uint16
+    assert not seen[:5, :5].any()
+    assert seen[8:, 8:].all()
