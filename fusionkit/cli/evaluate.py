@@ -238,9 +238,11 @@ def _measure(
         say(note)
     of_metrics = metric_options(options, wanted, registry)
     # What is wrong with the words and the files has been said before torch is imported.
-    from ..evaluation.measure import Meter, evaluate, reference_meter
+    from ..evaluation.measure import evaluate
+    from ..evaluation.meter import Meter, reference_meter
 
     meter = Meter(wanted, registry, given.device, of_metrics)
+    against = reference_meter(registry, given.device, also=meter) if truth else None
     with counted(len(scenes), "scene", quiet=given.quiet) as advance:
         return evaluate(
             fused,
@@ -250,7 +252,7 @@ def _measure(
             baselines=given.baselines,
             foreground=given.foreground,
             truth=truth,
-            truth_meter=reference_meter(registry, given.device) if truth else None,
+            truth_meter=against,
             progress=advance,
         )
 

@@ -46,6 +46,10 @@ class BaseMetric:
     summed
         Whether it is a sum over the sources, which grows with their number, so that the value
         per source is reported beside it.
+    colour
+        Whether it sees channels instead of luma: RGB in [0, 255], (B, 3, H, W) and
+        (K, B, 3, H, W), grey images with three equal ones. Where no source has colour, it sees
+        one channel; where the fused image alone has none, it is not measured.
     partial
         Whether it is NaN for images in which there is nothing that it measures; these are left
         out of tables and means. NaN of any other metric is an error.
@@ -58,6 +62,7 @@ class BaseMetric:
     bounds: tuple[float, float] = (-inf, inf)
     reference: str = ""
     summed: bool = False
+    colour: bool = False
     partial: bool = False
     within: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 

@@ -29,7 +29,7 @@ LARGE = 2**25
 """Bytes from which on a file is not read again while its size and time are what they were."""
 
 _MEASURING = tuple(
-    f"fusionkit.evaluation.{name}" for name in ("measure", "ranges", "baselines", "window")
+    f"fusionkit.evaluation.{name}" for name in ("measure", "meter", "ranges", "baselines", "window")
 )
 
 

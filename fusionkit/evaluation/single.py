@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..contract.metric import METRIC, Metric
 from ..contract.registry import Registry
 from ..errors import FusionkitWarning
 from ..host.plugins import load_plugins
@@ -17,7 +18,9 @@ from ..host.result import Result
 from ..imaging import Picture, in_one_profile
 from ..imaging.sources import Source, source_picture, source_pictures
 from ..recipes.finding import METRICS
-from .measure import TRUTH, Meter, luma_of_picture, reference_meter, same_size
+from .given import GivenObjects
+from .measure import TRUTH, same_size
+from .meter import Meter, luma_of_picture, reference_meter
 from .presets import DEFAULT_PRESET, metric_names, recorded_metrics
 from .ranges import REFERENCE, Ranges, parse_ranges, shared_range
 from .window import shared_window
@@ -27,7 +30,8 @@ def evaluate(
     fused: Result | Source,
     sources: Sequence[Source],
     *,
-    metrics: str | Sequence[str] | None = None,
+    metrics: str | Sequence[str | Metric] | None = None,
+    metric_options: Mapping[str, Mapping[str, Any]] | None = None,
     reference: Source | None = None,
     range: Sequence[str] = (),
     stretch: Sequence[int] = (),
@@ -42,10 +46,13 @@ def evaluate(
     sources
         What was fused, two or more, likewise.
     metrics
-        Names of metrics, or of a preset; by default those that the recipe of the result names,
-        else the preset ``infrared-visible``.
+        Names of metrics, metrics of your own, or the name of a preset; by default those that the
+        recipe of the result names, else the preset ``infrared-visible``.
+    metric_options
+        Options by metric: ``{"qabf": {"orientation": "wrapped"}}``.
     reference
-        The ground truth, if it is known: adds ``truth-psnr`` and ``truth-ssim``.
+        The ground truth, if it is known: adds ``truth-psnr`` and ``truth-ssim``, and metrics that
+        compare with nothing else are then measured against it.
     range, stretch
         Value ranges of the sources, as the settings of these names say them: ``["2:0,4095"]``.
         A result has its own; another fused image that its sources share, if it is of their type.
@@ -82,17 +89,25 @@ def evaluate(
     pictures = same_size(_sources(sources, fused, ranges, range, stretch))
     window, _ = shared_window(pictures)
 
-    def luma(image: Result | Source, called: str) -> torch.Tensor:
+    def inside(image: Result | Source, called: str) -> Picture:
         picture = _picture(image, called, pictures, ranges)
         same_size([pictures[0], picture])
-        return luma_of_picture(window.cut(picture))
+        return window.cut(picture)
 
-    shown = luma(fused, "fused")
-    beside = torch.stack([luma_of_picture(window.cut(one)) for one in pictures])
-    values, problems = Meter(_names(metrics, fused, registry), registry).measure(shown, beside)
-    if reference is not None:
-        truth = luma(reference, REFERENCE)[None]
-        found, failed = reference_meter(registry).measure(shown, truth)
+    def measured(
+        meter: Meter, beside: Sequence[Picture]
+    ) -> tuple[dict[str, float], dict[str, str]]:
+        luma = torch.stack([luma_of_picture(one) for one in beside])
+        return meter.measure(luma_of_picture(shown), luma, colours=meter.colours(shown, beside))
+
+    shown = inside(fused, "fused")
+    given = GivenObjects(registry)
+    names = _names(metrics, fused, given, registry)
+    meter = Meter(names, given.registry, options=metric_options)
+    against = None if reference is None else reference_meter(registry, also=meter)
+    values, problems = measured(meter, [window.cut(one) for one in pictures])
+    if reference is not None and against is not None:
+        found, failed = measured(against, [inside(reference, REFERENCE)])
         values |= {TRUTH + name: value for name, value in found.items()}
         problems |= {TRUTH + name: why for name, why in failed.items()}
     for name, why in problems.items():
@@ -101,7 +116,10 @@ def evaluate(
 
 
 def _names(
-    metrics: str | Sequence[str] | None, fused: Result | Source, registry: Registry
+    metrics: str | Sequence[str | Metric] | None,
+    fused: Result | Source,
+    given: GivenObjects,
+    registry: Registry,
 ) -> Sequence[str]:
     said: Any = metrics
     if said is None and isinstance(fused, Result):
@@ -109,7 +127,11 @@ def _names(
     elif said is None and isinstance(fused, (str, os.PathLike)):
         said = recorded_metrics([fused])
     said = said or DEFAULT_PRESET
-    return metric_names(said, registry) if isinstance(said, str) else list(said)
+    return (
+        metric_names(said, registry)
+        if isinstance(said, str)
+        else [given.name(METRIC, one) for one in said]
+    )
 
 
 def _sources(

@@ -26,7 +26,8 @@ from ..imaging import from_unit, write_picture
 from ..recipes.layers import resolve_settings
 from ..sampling.guide import SampledStep
 from .baselines import trivial_fusion
-from .measure import Meter, luma_of_picture, same_size
+from .measure import same_size
+from .meter import Meter, luma_of_picture
 from .ranges import Ranges, parse_ranges
 from .study import MAP_SIDE, Cell, Loading, Study
 from .window import shared_window
@@ -79,9 +80,12 @@ class Worker:
         ranges = self._ranges(cell, len(sources))
         pictures = ranges.sources(sources, [path])
         window, _ = shared_window(same_size(pictures))
-        luma = torch.stack([luma_of_picture(window.cut(picture)) for picture in pictures])
-        fused = luma_of_picture(window.cut(ranges.result("fused", path, pictures)))
-        line["values"], line["problems"] = self.meter.measure(fused, luma)
+        inside = [window.cut(picture) for picture in pictures]
+        luma = torch.stack([luma_of_picture(picture) for picture in inside])
+        fused = window.cut(ranges.result("fused", path, pictures))
+        line["values"], line["problems"] = self.meter.measure(
+            luma_of_picture(fused), luma, colours=self.meter.colours(fused, inside)
+        )
         return line
 
     def _fuse(self, cell: Cell, scene: str, sources: Sequence[str], line: dict[str, Any]) -> Path:

@@ -49,9 +49,8 @@ def declares_its_bounds(subject: Subject) -> None:
         f"bounds must be the least and the greatest value, two numbers, not {bounds!r}",
     )
     least, most = bounds
-    K = counts(metric)[0]
-    shown = [(f"{what} images", *images) for what, images in judged(K)]
-    for what, fused, sources in (*hard_images(K), *shown):
+    shown = [(f"{what} images", *pair) for what, pair in judged(metric)]
+    for what, fused, sources in (*hard_images(metric), *shown):
         values = measure(subject, metric, fused, sources)
         values = measured(metric, values)
         room = 1e-9 * values.abs().clamp_min(1)  # rounding
@@ -70,9 +69,8 @@ def prefers_the_image(subject: Subject) -> None:
     """
     metric = subject.build()
     sign = 1 if metric.higher_is_better else -1
-    K = counts(metric)[0]
     found = []
-    for what, (fused, sources) in judged(K):
+    for what, (fused, sources) in judged(metric):
         flat = fused.mean((2, 3), keepdim=True).expand_as(fused).clone()
         drawn = torch.randn(fused.shape, generator=torch.Generator().manual_seed(0))
         noisy = (fused + 40 * drawn.to(fused)).clamp(0, 255)
@@ -106,7 +104,7 @@ def shape_and_dtype(subject: Subject) -> None:
     metric = subject.build()
     for K in counts(metric):
         for B in (1, 2):
-            value = measure(subject, metric, *luma(K, B))
+            value = measure(subject, metric, *images(metric, K, B))
             subject.require(
                 value.shape == (B,),
                 f"it must return (B,) = ({B},) for {K} sources, not {tuple(value.shape)}",
@@ -122,7 +120,7 @@ def finite(subject: Subject) -> None:
     One that is ``partial`` may be NaN.
     """
     metric = subject.build()
-    for what, fused, sources in hard_images(counts(metric)[0]):
+    for what, fused, sources in hard_images(metric):
         value = measured(metric, measure(subject, metric, fused, sources))
         subject.require(
             bool(torch.isfinite(value).all()),
@@ -135,7 +133,7 @@ def any_size(subject: Subject) -> None:
     metric = subject.build()
     for height, width in ((64, 64), (65, 120), (121, 66)):
         value = measured(
-            metric, measure(subject, metric, *luma(counts(metric)[0], 1, height, width))
+            metric, measure(subject, metric, *images(metric, counts(metric)[0], 1, height, width))
         )
         subject.require(
             bool(torch.isfinite(value).all()), f"it must be finite for {height} x {width} pixels"
@@ -145,7 +143,7 @@ def any_size(subject: Subject) -> None:
 def other_options(subject: Subject) -> None:
     """Every choice, yes, no and least value of every option works as the default does."""
     for metric, how in built_otherwise(subject):
-        value = measure(subject, metric, *luma(counts(metric)[0], 1))
+        value = measure(subject, metric, *images(metric, counts(metric)[0], 1))
         subject.require(
             value.shape == (1,) and bool(torch.isfinite(measured(metric, value)).all()),
             f"{how} it must be finite and (B,), not {value.tolist()}",
@@ -155,7 +153,7 @@ def other_options(subject: Subject) -> None:
 def images_do_not_interact(subject: Subject) -> None:
     """Check that an image is measured alike alone and in a batch."""
     metric = subject.build()
-    fused, sources = luma(counts(metric)[0], 2)
+    fused, sources = images(metric, counts(metric)[0], 2)
     together = measure(subject, metric, fused, sources)
     alone = [measure(subject, metric, fused[b : b + 1], sources[:, b : b + 1]) for b in (0, 1)]
     _require_equal(subject, together, torch.cat(alone), "in a batch and alone, it")
@@ -164,7 +162,7 @@ def images_do_not_interact(subject: Subject) -> None:
 def inputs_not_mutated(subject: Subject) -> None:
     """Check that the fused image and the sources are read only."""
     metric = subject.build()
-    fused, sources = luma(counts(metric)[0], 1)
+    fused, sources = images(metric, counts(metric)[0], 1)
     before = fused.clone(), sources.clone()
     measure(subject, metric, fused, sources)
     for name, was, now in zip(("fused", "sources"), before, (fused, sources), strict=True):
@@ -176,12 +174,12 @@ def inputs_not_mutated(subject: Subject) -> None:
 def deterministic(subject: Subject) -> None:
     """Equal images give equal numbers: whatever came before, or the global random state."""
     results, metric = [], subject.build()
-    images = luma(counts(metric)[0], 2)
+    pair = images(metric, counts(metric)[0], 2)
     for seed in (1, 2):
         with global_seed(seed):
-            results.append(measure(subject, metric, *images))
-            measure(subject, metric, *luma(counts(metric)[0], 1, 64, 80))
-            results.append(measure(subject, subject.build(), *images))
+            results.append(measure(subject, metric, *pair))
+            measure(subject, metric, *images(metric, counts(metric)[0], 1, 64, 80))
+            results.append(measure(subject, subject.build(), *pair))
     for result in results[1:]:
         _require_equal(subject, result, results[0], "called again, it")
 
@@ -192,8 +190,8 @@ def within_a_foreground(subject: Subject) -> None:
     within = getattr(metric, "within", None)
     if within is None:
         return
-    fused, sources = luma(counts(metric)[0], 2)
-    where = torch.ones_like(fused, dtype=torch.bool)
+    fused, sources = images(metric, counts(metric)[0], 2)
+    where = torch.ones_like(fused[:, :1], dtype=torch.bool)
     whole = within(fused, sources, where)
     _require_equal(
         subject, whole, measure(subject, metric, fused, sources), "within everything, it"
@@ -212,7 +210,7 @@ def source_symmetric(subject: Subject) -> None:
         return
     metric = subject.build()
     for K in counts(metric):
-        fused, sources = luma(K, 1)
+        fused, sources = images(metric, K, 1)
         straight = measure(subject, metric, fused, sources)
         _require_equal(
             subject,
@@ -227,23 +225,31 @@ def counts(metric: Any) -> tuple[int, ...]:
     return (2, 3) if metric.sources == "any" else (int(metric.sources),)
 
 
-def luma(K: int, B: int, height: int = HEIGHT, width: int = WIDTH) -> tuple[Tensor, Tensor]:
-    """Return a fused image (B, 1, H, W) and its sources (K, B, 1, H, W), in [0, 255]."""
-    sources = (synthetic_sources(K, B, 1, height, width) + 1) * 127.5
+def images(
+    metric: Any, K: int, B: int, height: int = HEIGHT, width: int = WIDTH
+) -> tuple[Tensor, Tensor]:
+    """Return a fused image (B, C, H, W) and its sources (K, B, C, H, W), in [0, 255].
+
+    C is 3 for a metric that sees colour, else 1. Both sides are larger by as much as a metric
+    needs more pixels than 64, as it says by ``least_side``.
+    """
+    more = max(0, int(getattr(metric, "least_side", 0)) - 64)
+    C = 3 if getattr(metric, "colour", False) else 1
+    sources = (synthetic_sources(K, B, C, height + more, width + more) + 1) * 127.5
     return sources.amax(0) * 0.7 + sources.mean(0) * 0.3, sources
 
 
-def judged(K: int) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
+def judged(metric: Any) -> Iterator[tuple[str, tuple[Tensor, Tensor]]]:
     """Yield fused images that are good ones, with their sources."""
-    sources = luma(K, 1)[1]
+    sources = images(metric, counts(metric)[0], 1)[1]
     same = sources[:1].expand_as(sources).clone()
     yield "identical", (same[0].clone(), same)
     yield "averaged", (sources.mean(0), sources)
 
 
-def hard_images(K: int) -> Iterator[tuple[str, Tensor, Tensor]]:
+def hard_images(metric: Any) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Yield images for which a ratio may become 0 / 0."""
-    fused, sources = luma(K, 1)
+    fused, sources = images(metric, counts(metric)[0], 1)
     flat = torch.full_like(fused, 128.0)
     yield "textured images", fused, sources
     yield "a constant fused image", flat, sources
@@ -253,7 +259,7 @@ def hard_images(K: int) -> Iterator[tuple[str, Tensor, Tensor]]:
     yield "black images", torch.zeros_like(fused), torch.zeros_like(sources)
     yield "white images", torch.full_like(fused, 255.0), torch.full_like(sources, 255.0)
     half = sources.clone()
-    half[..., : WIDTH // 2] = 0
+    half[..., : half.shape[-1] // 2] = 0
     yield "half-black images", half.amax(0), half
 
 

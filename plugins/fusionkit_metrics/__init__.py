@@ -60,6 +60,59 @@ class TargetOptions:
             )
 
 
+@dataclass(frozen=True)
+class CrossEntropyOptions:
+    """Options of the ``ce`` metric."""
+
+    absent: Literal["half", "skip"] = option(
+        "half",
+        "What a level counts that the fused image lacks: half a pixel, or nothing, as in VIFB.",
+    )
+
+
+@dataclass(frozen=True)
+class ErgasOptions:
+    """Options of the ``ergas`` metric."""
+
+    ratio: float = option(
+        1.0,
+        "Side of a pixel of the sharp source by that of the source with channels: 0.25 for most "
+        "satellites.",
+        above=0,
+        maximum=1,
+    )
+
+
+@dataclass(frozen=True)
+class QnrOptions:
+    """Options of the ``qnr`` metric."""
+
+    ratio: int = option(
+        4,
+        "How many pixels of the grey source one of the colour source spans.",
+        minimum=1,
+        maximum=64,
+    )
+
+
+def _ce(options: CrossEntropyOptions, context: BuildContext) -> Metric:
+    from .information import CrossEntropy
+
+    return CrossEntropy(options.absent)
+
+
+def _ergas(options: ErgasOptions, context: BuildContext) -> Metric:
+    from .colours import RelativeError
+
+    return RelativeError(options.ratio)
+
+
+def _qnr(options: QnrOptions, context: BuildContext) -> Metric:
+    from .colours import NoReference
+
+    return NoReference(options.ratio)
+
+
 def _targets(options: TargetOptions, context: BuildContext) -> TargetContrast:
     from .targets import TargetContrast
 
@@ -135,6 +188,27 @@ _PLAIN = (
     ("nabf", "artefacts: edges no source has (two sources)", "edges", "Artefacts"),
     ("qy", "Yang's similarity (two sources)", "similarity", "Yang"),
     ("qw", "Piella's quality, windows weighted by saliency", "similarity", "PiellaWeighted"),
+    ("rmse", "root mean squared error, mean over sources", "statistics", "RootMeanSquaredError"),
+    ("qsf", "error of the spatial frequency (Zheng)", "statistics", "SpatialFrequencyError"),
+    (
+        "ms-ssim",
+        "structural similarity of five scales, sum over sources",
+        "multiscale",
+        "MultiScale",
+    ),
+    (
+        "mef-ssimc",
+        "structural similarity for exposures in colour",
+        "colours",
+        "MultiExposureColour",
+    ),
+    (
+        "gmsd",
+        "deviation of gradient similarity, against a ground truth",
+        "multiscale",
+        "GradientDeviation",
+    ),
+    ("sam", "spectral angle in degrees, against a ground truth", "colours", "SpectralAngle"),
     ("qe", "Piella's quality of the images times that of edges", "similarity", "PiellaEdges"),
 )
 
@@ -168,6 +242,27 @@ def fusionkit_metrics() -> Iterable[Component[Metric]]:
             "perceived contrast preserved (Chen-Blum, two sources)",
             _qcb,
             StretchOptions,
+            symmetric,
+        ),
+        Component(
+            "ce",
+            "cross entropy of the histograms, bits, mean over sources",
+            _ce,
+            CrossEntropyOptions,
+            symmetric,
+        ),
+        Component(
+            "ergas",
+            "relative error of all channels, against a ground truth",
+            _ergas,
+            ErgasOptions,
+            symmetric,
+        ),
+        Component(
+            "qnr",
+            "quality of a sharpened colour image without a truth (two sources, one of them grey)",
+            _qnr,
+            QnrOptions,
             symmetric,
         ),
         Component(

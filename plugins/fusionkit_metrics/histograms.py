@@ -17,15 +17,15 @@ def levels(images: Tensor) -> Tensor:
 
 def entropy(grey: Tensor) -> Tensor:
     """Entropy H of the grey levels (N, P) of each image, (N,)."""
-    return _bits(_counts(grey, LEVELS), grey.shape[1])
+    return _bits(counts(grey, LEVELS), grey.shape[1])
 
 
 def joint_entropy(first: Tensor, second: Tensor) -> Tensor:
     """Entropy H of the pairs of grey levels (N, P) of two images, (N,)."""
-    return _bits(_counts(first * LEVELS + second, LEVELS**2), first.shape[1])
+    return _bits(counts(first * LEVELS + second, LEVELS**2), first.shape[1])
 
 
-def _counts(values: Tensor, bins: int) -> Tensor:
+def counts(values: Tensor, bins: int) -> Tensor:
     """Count the values 0 ... bins - 1 in each row: (N, P) to (N, bins)."""
     rows = torch.arange(values.shape[0], device=values.device)[:, None]
     flat = (values + rows * bins).flatten()

@@ -17,7 +17,7 @@ class Measure(ABC):
     ----------
     name
         What messages call it: the component's name.
-    higher_is_better, convention, sources, bounds, reference, partial
+    higher_is_better, convention, sources, bounds, reference, colour, partial
         See :class:`fusionkit.Metric`. ``bounds`` hold for every number of
         sources, so those of a sum over sources are infinite.
     summed
@@ -35,6 +35,7 @@ class Measure(ABC):
     bounds: tuple[float, float] = (-INFINITE, INFINITE)
     reference: str
     summed: bool = False
+    colour: bool = False
     partial: bool = False
     least_sources: int = 1
     least_side: int = 2

@@ -12,9 +12,9 @@ from .filters import box, extend, gaussian, smooth
 from .measure import Measure, mean
 from .similarity import MID
 
-_SIZE = 11
+SIZE = 11
 _WEIGHTS = (0.0448, 0.2856, 0.3001)
-_C = (0.03 * 255) ** 2
+C = (0.03 * 255) ** 2
 
 # Keeps the structure of a flat patch, 0 / 0, defined; grey levels.
 _LEAST = 1e-3
@@ -66,7 +66,7 @@ def _halve(maps: Tensor) -> Tensor:
 
 def _quality(f: Tensor, s: Tensor) -> Tensor:
     """One scale: F (B, H, W) and the sources (K, B, H, W) to the quality map (B, h, w)."""
-    within = _covariances(s, box(_SIZE)) * _SIZE**2  # inner products of x̃_k and x̃_l
+    within = _covariances(s, box(SIZE)) * SIZE**2  # inner products of x̃_k and x̃_l
     lengths = torch.stack([within[k, k] for k in range(len(s))]).clamp_min(0).sqrt()
     together = within.sum((0, 1)).clamp_min(0).sqrt()
     consistency = (together + _TINY) / (lengths.sum(0) + _TINY)
@@ -80,13 +80,13 @@ def _quality(f: Tensor, s: Tensor) -> Tensor:
     some = (length > 1e-6) & (strongest > 2 * _LEAST)
     share = share * torch.where(some, strongest / length.where(some, 1.0), 0.0)
 
-    window = gaussian(_SIZE, 1.5)
+    window = gaussian(SIZE, 1.5)
     weighted = _covariances(s, window)
     variance = torch.einsum("kbhw,lbhw,klbhw->bhw", share, share, weighted).clamp_min(0)
     mean_f = smooth(f, window)
     variance_f = (smooth(f * f, window) - mean_f.square()).clamp_min(0)
     with_f = smooth(s * f, window) - smooth(s, window) * mean_f
-    return (2 * (share * with_f).sum(0) + _C) / (variance + variance_f + _C)
+    return (2 * (share * with_f).sum(0) + C) / (variance + variance_f + C)
 
 
 def _covariances(s: Tensor, window: tuple[float, ...]) -> Tensor:

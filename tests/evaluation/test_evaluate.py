@@ -16,7 +16,8 @@ from PIL import Image
 import fusionkit
 from fusionkit.cli import main
 from fusionkit.evaluation.baselines import eight_bit, laplacian_max
-from fusionkit.evaluation.measure import Meter, read_luma
+from fusionkit.evaluation.measure import read_luma
+from fusionkit.evaluation.meter import Meter
 from tests.conftest import data_folder
 
 QUICK = ["--metric", "en,sd,mi", "--quiet"]

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fusionkit import UsageError
 from fusionkit.cli import main
-from fusionkit.evaluation.measure import luma_of_picture
+from fusionkit.evaluation.meter import luma_of_picture
 from fusionkit.evaluation.ranges import Ranges, parse_ranges
 from fusionkit.imaging import from_unit, read_picture, write_picture
 from fusionkit.imaging.profiles import srgb_profile

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from fusionkit.contract.registry import Registry
-from fusionkit.evaluation.measure import Meter, ground_column
+from fusionkit.evaluation.meter import Meter, ground_column
 from fusionkit.evaluation.presets import REFERENCE_METRICS, own_metrics
 from fusionkit.evaluation.scores import Column
 from fusionkit.host.fingerprint import code_of_class, code_of_modules, combined

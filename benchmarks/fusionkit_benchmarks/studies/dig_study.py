@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from fusionkit import Trace, compose
-from fusionkit.evaluation.measure import Meter
+from fusionkit.evaluation.meter import Meter
 from fusionkit.evaluation.statistics import paired_bootstrap
 from fusionkit.host.plugins import load_plugins
 from fusionkit.host.scene import Scene

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from fusionkit.contract.registry import Registry
-from fusionkit.evaluation.measure import Meter
+from fusionkit.evaluation.meter import Meter
 from fusionkit.evaluation.presets import PRESETS
 from fusionkit.evaluation.statistics import paired_bootstrap
 from fusionkit.host.parts import Part

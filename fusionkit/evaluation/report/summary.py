@@ -188,7 +188,7 @@ def summarise(folder: Path, registry: Registry | None = None) -> Summary:
 
 def describe(study: Study, registry: Registry) -> list[Measure]:
     """Look metrics up; one that is not installed, or cannot be built, is known by name only."""
-    from ..measure import Meter
+    from ..meter import Meter
 
     found = []
     for name in study.metrics:

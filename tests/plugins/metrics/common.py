@@ -18,11 +18,15 @@ import fusionkit
 from tests.conftest import data_folder
 
 TWO_SOURCES = ("scd", "nabf", "qcv", "qcb", "qy")
-REFERENCED = ("mse", "psnr", "ssim", "vif")
+REFERENCED = ("mse", "psnr", "rmse", "ssim", "vif")
 NAMES = (
+    *("ce", "mef-ssimc", "qsf", "rmse"),
     *("ag", "cc", "ei", "en", "fmi-pixel", "fmi-wavelet", "mef-ssim", "mi", "mse", "nabf"),
     *("nmi", "psnr", "qabf", "qcb", "qcv", "qe", "qw", "qy", "scd", "sd", "sf", "ssim", "vif"),
 )
+
+APART = ("ergas", "gmsd", "ms-ssim", "qnr", "sam")
+"""Those that want large images, one image to compare with, or colour."""
 
 PARTIAL = ("target-contrast",)
 """Those that are not measured where there is nothing to measure."""

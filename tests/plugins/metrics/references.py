@@ -23,7 +23,7 @@ def gaussian2d(size: int, sigma: float) -> Image:
 
 
 def windows(size: int, *images: Image) -> Iterator[list[Image]]:
-    height, width = images[0].shape
+    height, width = images[0].shape[:2]
     for y in range(height - size + 1):
         for x in range(width - size + 1):
             yield [image[y : y + size, x : x + size] for image in images]

@@ -7,7 +7,7 @@ import torch
 
 import fusionkit
 from fusionkit import METRIC, BuildContext
-from fusionkit.evaluation.measure import GROUND, Meter
+from fusionkit.evaluation.meter import GROUND, Meter
 
 NAMES = ("en", "sd", "sf", "ag", "ei", "mi", "nmi", "cc", "scd", "mse", "psnr", "ssim", "vif",
          "qabf", "nabf")  # fmt: skip

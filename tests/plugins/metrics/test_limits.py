@@ -40,7 +40,8 @@ def test_a_defined_number_within_bounds(name: str, case: str) -> None:
 def test_constant_images_have_the_documented_values(name: str) -> None:
     expected = {
         **dict.fromkeys(("ag", "cc", "ei", "en", "mi", "mse", "nmi", "scd", "sd", "sf"), 0.0),
-        **dict.fromkeys(("nabf", "qcv"), 0.0),
+        **dict.fromkeys(("nabf", "qcv", "ce", "qsf", "rmse"), 0.0),
+        "mef-ssimc": 1.0,
         **dict.fromkeys(("fmi-pixel", "fmi-wavelet", "mef-ssim", "qcb", "qe", "qw", "qy"), 1.0),
         **dict.fromkeys(("ssim", "vif"), 2.0),
         "psnr": 100.0,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import fusionkit
-from fusionkit.evaluation.measure import Meter
+from fusionkit.evaluation.meter import Meter
 
 from .common import metric, value
 
