@@ -57,6 +57,11 @@ class Flags:
         self._complaints.append(complaint)
 
 
+def version_of(tensor: Tensor) -> int:
+    """Return how often a tensor has been written to; -1 in inference mode, which does not count."""
+    return -1 if tensor.is_inference() else tensor._version
+
+
 def _span(tensor: Tensor) -> tuple[Tensor, Tensor]:
     """Return the least and the greatest value; NaN, where there is one.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -72,9 +73,9 @@ class Guide:
         self._names = weighting_name, objective_name
         self._previous: Tensor | None = None
         # The objective first: the weighting can then see which source estimates are made anyway.
-        with blame(objective_name, "while starting"):
+        with self._asked(objective_name, "while starting"):
             self._fusion = objective.start(run)
-        with blame(weighting_name, "while starting"):
+        with self._asked(weighting_name, "while starting"):
             self._weigh = weighting.start(run)
         if not callable(self._weigh):
             found = type(self._weigh).__name__
@@ -95,7 +96,7 @@ class Guide:
         mean = distinct(run.sources).mean(0).expand(shape)
         weights = self._weights(Step(run, 0, mean, mean, provisional=True))
         del mean
-        with blame(name, "for the initial fusion"):
+        with self._asked(name, "for the initial fusion"):
             initial = self._fusion.initial(weights)
         check_shape(initial, shape, name, "an initial fusion", "", run.sources.dtype)
         run.flags.finite(initial, f"{name} returned an initial fusion that is not finite")
@@ -124,7 +125,7 @@ class Guide:
         step = Step(run, index, x, x0, self._previous, provisional)
         weights = self._weights(step)
         where = _where(step)
-        with blame(name, where):
+        with self._asked(name, where):
             corrected = self._fusion.rectify(step, weights)
         shape, dtype = run.sources.shape[1:], run.sources.dtype
         check_shape(corrected, shape, name, "an estimate", where, dtype)
@@ -135,12 +136,19 @@ class Guide:
 
     def _weights(self, step: Step) -> Tensor:
         name, where = self._names[0], _where(step)
-        with blame(name, where):
+        with self._asked(name, where):
             weights = self._weigh(step)
         K, B, _, H, W = self.run.sources.shape
         check_shape(weights, (K, B, 1, H, W), name, "weights", where, self.run.sources.dtype)
         self.run.flags.simplex(weights, name, where)
         return weights
+
+    @contextmanager
+    def _asked(self, name: str, where: str) -> Iterator[None]:
+        """Blame a component for what it raises, and for what it writes to."""
+        with blame(name, where):
+            yield
+        self.run.refuse_writing(name, where)
 
 
 def _where(step: Step) -> str:
@@ -182,6 +190,7 @@ def sample(
                 )
                 steps = sampler.sample(run, guide)
             done = next(steps, None)
+        run.refuse_writing(sampler_name)
         if done is None:
             if passed < run.steps:
                 raise PluginError(f"{sampler_name} yielded {passed} of {run.steps} steps")

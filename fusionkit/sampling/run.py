@@ -12,12 +12,13 @@ from torch.nn.functional import avg_pool2d
 
 from ..contract.estimator import NoiseEstimator
 from ..contract.observation import Identity, StartedObservation
+from ..errors import PluginError
 from ..ops.borders import mirrored_index
 from ..ops.channels import distinct
 from ..ops.sending import sent
 from .cache import RunCache
 from .evaluator import Evaluator
-from .flags import Flags, check_shape
+from .flags import Flags, check_shape, version_of
 from .levels import Schedule
 
 
@@ -81,6 +82,7 @@ class Run:
         self.observations: tuple[StartedObservation, ...] = (Identity(),) * len(sources)
         self._factor = factor
         self._held: dict[int, Tensor] = {}  # by level
+        self._lent = [(sources, version_of(sources))]  # what components may read and not write to
         self._announced: set[int] = set()
         self._source_noise: Tensor | None = None
         self._reduced: dict[int, Run] = {}
@@ -170,7 +172,18 @@ class Run:
                     for n, i in enumerate(levels)
                 }
             )
+            self._lent += [(self._held[i], version_of(self._held[i])) for i in levels]
         return self._held[level]
+
+    def refuse_writing(self, who: str, where: str = "") -> None:
+        """Raise PluginError if the sources or their estimates have been written to."""
+        if any(version_of(tensor) != version for tensor, version in self._lent):
+            raise PluginError(
+                f"{who} wrote to the sources or their estimates {where}".rstrip()
+                + ": they are everybody's; it must work on a copy"
+            )
+        for small in self._reduced.values():
+            small.refuse_writing(who, where)
 
     def look_at(self, level: int) -> tuple[Tensor, float]:
         """Return what :meth:`source_estimate` does for a level below N, for those who only watch.
@@ -203,6 +216,8 @@ class Run:
     def release_before(self, level: int) -> None:
         """Forget the source estimates of the levels before this one; the sampler calls it."""
         self._held = {i: held for i, held in self._held.items() if i >= level}
+        kept = {id(held) for held in (self.sources, *self._held.values())}
+        self._lent = [lent for lent in self._lent if id(lent[0]) in kept]
         self._announced = {i for i in self._announced if i >= level}
         if self._large:  # drawn anew if need be, for less than a hundredth of a pass
             self._source_noise = None
