@@ -60,6 +60,7 @@ from .errors import (
     PluginError,
     PluginLoadError,
     UsageError,
+    visible,
 )
 from .host.plugins import load_plugins
 
@@ -268,6 +269,7 @@ __all__ = [
     "study",
     "tasks",
     "trace",
+    "visible",
     "weighted_sum",
     "write_safetensors",
 ]

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fusionkit import FusionkitWarning, UsageError
-from fusionkit.errors import visible
+from fusionkit import FusionkitWarning, UsageError, visible
 from fusionkit.imaging import (
     Picture,
     atomic_write,
