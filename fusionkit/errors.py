@@ -39,6 +39,14 @@ class FusionkitWarning(UserWarning):
     """Something that the person should know about but that does not stop the run."""
 
 
+class Ended(BaseException):
+    """A signal asks this process to end; no ``Exception``, so that no scene is blamed for it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 def visible(text: str) -> str:
     """Return text that a terminal shows and does not obey: names of files may hold anything.
 

@@ -7,16 +7,18 @@ import errno
 import gc
 import importlib
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import BufferedWriter, FileIO, TextIOWrapper
+from types import FrameType
 from typing import Any, TextIO
 
 from .._version import __version__
 from ..contract.command import BUILT_IN
-from ..errors import FusionkitError, FusionkitWarning, PluginError, visible
+from ..errors import Ended, FusionkitError, FusionkitWarning, PluginError, visible
 
 # How torch says that a CPU, and Apple's MPS, have too little memory.
 _LACK = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
@@ -58,12 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         _spare_collecting()
         _keep_stdout()
+        _end_cleanly()
     code = 0
     try:
         with _warnings_in_one_line():
             code = _dispatch(given)
     except KeyboardInterrupt:
         code = complain("interrupted", 130)
+    except Ended as ended:
+        code = complain(f"ended by {signal.Signals(ended.number).name}", 128 + ended.number)
     except SystemExit:  # --help
         if _written(0) == 0:
             raise
@@ -176,6 +181,18 @@ def _open_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+
+
+def _end_cleanly() -> None:
+    """Take back what is being written when somebody ends us, unless they said not to hear them."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise Ended(number)
 
 
 def _keep_stdout() -> None:

@@ -26,6 +26,7 @@ from .jobs import check_apart
 from .metrics import add_metric_flags, split_metric_options
 from .preparations import taken_from_axes
 from .progress import counted
+from .rows import options_of
 from .stacking import add_stacking_flags, stacking
 
 if TYPE_CHECKING:
@@ -176,7 +177,10 @@ def _study(
     given.sources = expanded(given.sources)
     if not how.said and not holds_scenes(given.sources):
         raise UsageError("sources are folders or a manifest here, not the files of one scene")
-    scenes = find_scenes(given.sources, how).of_files()
+    scenes = find_scenes(given.sources, how, options_of(registry)).of_files()
+    if row := next((row for row in scenes.rows.values() if row.options), None):
+        column = next(iter(row.options))
+        raise UsageError(f"{row.where}, column {column}: options by scene are for run: here, axes")
     check_apart(given.output, given.sources, scenes.sources)
     wanted = _words(given.baseline, "baseline", (*BASELINES, "none"))
     bases = bases_of(registry, _names(given.task), _names(given.recipe))

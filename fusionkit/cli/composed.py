@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..contract.options import to_mapping
 from ..contract.preparation import PREPARATION
 from ..errors import UsageError
-from ..recipes.finding import METRICS, RECIPE_KINDS
+from ..host.fingerprint import code_of_plugin, core_code
+from ..host.saving import made_of
+from ..recipes.finding import DEFAULT_TASK, METRICS, RECIPE_KINDS, tasks
 from ..recipes.layers import (
     check_for_sources,
     choose,
@@ -110,3 +112,76 @@ class Composed:
         """The preparation that sources of fewer pixels get, as a record has it."""
         table = {"name": RESTORES_SIZE}
         return choose(PREPARATION, table, self._selection.registry).as_table()
+
+
+class Recipes:
+    """What a command line fuses by: its recipe, or that of each task which is decided.
+
+    What is wrong with any of it shows when this is made.
+
+    Attributes
+    ----------
+    default
+        The recipe until a task is decided.
+    decides
+        Whether that is left to the images.
+    given
+        The flags.
+    """
+
+    def __init__(
+        self, selection: Selection, given: argparse.Namespace, built: dict[str, Part]
+    ) -> None:
+        self._selection = selection
+        self.given = given
+        self._built = built
+        self._codes: dict[str, str | None] = {}
+        self.default = Composed(selection, given, built)
+        self.decides = selection.decides
+        self._tasks = {DEFAULT_TASK: self.default} if self.decides else {}
+
+    def of_task(self, name: str) -> Composed:
+        """Return the recipe of a task that was decided; the default's if that is its name."""
+        if name not in self._tasks:
+            self._tasks[name] = Composed(self._selection.of_task(name), self.given, self._built)
+        return self._tasks[name]
+
+    def made(self, record: dict[str, Any], sources: Sequence[str]) -> bool:
+        """Whether a record is of this recipe, of these files, and of the code that is here.
+
+        Raises
+        ------
+        UsageError
+            A source cannot be read.
+        """
+        recipe = self._expected(record)
+        return recipe is not None and self._of_code(record) and made_of(record, recipe, sources)
+
+    def _expected(self, record: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the recipe that a record of this run would hold, None if none of this kind would.
+
+        A task that was decided from the same sources is not decided again.
+        """
+        if not self.decides:
+            return self.default.expected(record)
+        task = record.get("task")
+        name = task.get("name") if isinstance(task, dict) else None
+        return self.of_task(name).expected(record) if name in tasks() else None
+
+    def _of_code(self, record: dict[str, Any]) -> bool:
+        """Whether the host and the plugins that made a result are those that are here."""
+        components = record.get("components")
+        if record.get("code") != core_code() or not isinstance(components, dict):
+            return False
+        return all(
+            entry.get("code") == self._code(entry.get("plugin", ""))
+            for entry in components.values()
+        )
+
+    def _code(self, name: str) -> str | None:
+        """Return the hash of a plugin's code; None if it is not loaded."""
+        if name not in self._codes:
+            found = [each for each in self._selection.registry.plugins if each.name == name]
+            loaded = found and found[0].status == "loaded"
+            self._codes[name] = code_of_plugin(found[0]) if loaded else None
+        return self._codes[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from ..contract.registry import Registry
 from ..errors import UsageError
 from ..host.batch import doubled_stem, find_scenes, holds_scenes, images_by_stem
 from ..host.listing import expanded
+from ..imaging import FORMATS
 from ..recipes.settings import check_device_name
 from . import complain, say
 from .arguments import (
@@ -24,6 +25,7 @@ from .arguments import (
 )
 from .metrics import add_metric_flags, split_metric_options
 from .progress import counted
+from .rows import options_of
 from .stacking import add_stacking_flags, stacking
 
 if TYPE_CHECKING:
@@ -64,11 +66,12 @@ def _scores(
     how = stacking(given)
     given.sources = expanded(given.sources)
     if how.said or holds_scenes(given.sources):
-        listed = find_scenes(given.sources, how).of_files()
+        listed = find_scenes(given.sources, how, options_of(registry)).of_files()
         scenes: dict[str, tuple[Path, ...]] = listed.found
         problems = [f"{name}: {why}" for name, why in listed.problems.items()]
-        fused = {name: _by_scene(folder, scenes, problems) for name, folder in methods.items()}
-        truth = _by_scene(given.reference, scenes, problems) if given.reference else None
+        places = {_stem(listed.place_of(name)): name for name in scenes}
+        fused = {name: _by_scene(folder, places, problems) for name, folder in methods.items()}
+        truth = _by_scene(given.reference, places, problems) if given.reference else None
         problems += [
             f"{name}, {stem}: no sources of this name"
             for name, found in fused.items()
@@ -187,15 +190,25 @@ def _check_there(paths: Iterable[Path]) -> None:
             raise UsageError(f"{path}: there is no such file: check the path")
 
 
-def _by_scene(folder: Path, scenes: Iterable[str], problems: list[str]) -> dict[str, Path]:
-    """Return the images of a folder by scene, and of the folders in it that scenes are in."""
+def _stem(place: str) -> str:
+    """Return where a result is, without the extension of an image."""
+    stem, dot, extension = place.rpartition(".")
+    return stem if dot and f".{extension.lower()}" in FORMATS else place
+
+
+def _by_scene(folder: Path, places: Mapping[str, str], problems: list[str]) -> dict[str, Path]:
+    """Return the images of a folder by scene, and of the folders in it that scenes are in.
+
+    ``places`` says which scene an image is of, by its stem below the folder.
+    """
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder, as the sources are")
     found = {}
-    below = {"", *(scene.rpartition("/")[0] for scene in scenes)}
+    below = {"", *(stem.rpartition("/")[0] for stem in places)}
     for place in sorted(place for place in below if (folder / place).is_dir()):
         for stem, paths in images_by_stem(folder / place).items():
             name = f"{place}/{stem}" if place else stem
+            name = places.get(name, name)
             if len(paths) > 1:
                 problems.append(f"{name}: {doubled_stem(paths)}")
             else:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import mimetypes
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import UsageError
-from ..host.batch import Scenes, Stacking, find_scenes, holds_scenes
+from ..host.batch import Scenes, Stacking, check_name, find_scenes, holds_scenes
+from ..host.manifest import OUTPUT, Row
 from ..host.saving import (
     TRACE_FILES,
     Kept,
@@ -21,6 +22,7 @@ from ..host.saving import (
 )
 from ..host.weight_maps import check_maps, map_names
 from ..imaging import FORMATS
+from ..imaging.stacks import images_in
 from .stacking import Shard
 
 
@@ -40,6 +42,8 @@ class Job:
         Those that it may get, by what is in it; none if ``output`` has its own.
     trace, maps
         The folders of its trace and of its maps, if there are to be any.
+    row, words
+        What a manifest says of it, if there is one, and adds to the command line.
     """
 
     name: str
@@ -48,6 +52,8 @@ class Job:
     extensions: tuple[str, ...] = ()
     trace: str | None = None
     maps: str | None = None
+    row: Row | None = None
+    words: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -58,6 +64,11 @@ class Job:
     def size(self) -> int:
         """Bytes of the sources, which tell how much work they are compared with others."""
         return 1 + sum(os.stat(path).st_size for path in self.sources if os.path.exists(path))
+
+    @property
+    def count(self) -> int:
+        """How many sources there are; pages, of a file that is a stack."""
+        return len(self.sources) if len(self.sources) > 1 else images_in(Path(self.sources[0]))
 
     def earlier(self) -> tuple[str, dict[str, object]] | None:
         """Return the path and the record of a finished result of this name, if there is one."""
@@ -105,6 +116,7 @@ def order_of(
     trace: str | None = None,
     maps: str | None = None,
     overwrite: bool = False,
+    options: Collection[str] = (),
 ) -> Order:
     """Find what there is to fuse, and check where it goes.
 
@@ -122,6 +134,8 @@ def order_of(
         A folder for the trace, or for the folders of traces; and so for maps.
     overwrite
         Whether what is there may be replaced.
+    options
+        What columns of a manifest may be called that are options.
 
     Raises
     ------
@@ -135,14 +149,15 @@ def order_of(
             if many
             else f"say where the fused image goes: -o OUT, for example -o {_free_name(sources)}"
         )
-    scenes = find_scenes(sources, how) if many else Scenes({"": _paths(sources)}, {})
+    scenes = find_scenes(sources, how, options) if many else Scenes({"": _paths(sources)}, {})
     kept = Kept([*scenes.sources, *sources])
     names_image = _names_image(output) and not os.path.isdir(output)
     if not many or (names_image and len(scenes.found) == 1 and not scenes.problems):
         if form is not None:
             raise UsageError(f"--format is for folders: {output} says its format by its extension")
         (paths,) = scenes.found.values()
-        job = Job("", tuple(map(str, paths)), output, trace=trace, maps=maps)
+        row = next(iter(scenes.rows.values()), None)
+        job = Job("", tuple(map(str, paths)), output, trace=trace, maps=maps, row=row)
         _check_job(job, kept, overwrite)
         return Order((job,), {}, scenes.notes, kept)
     if names_image:
@@ -153,12 +168,19 @@ def order_of(
     check_apart(output, sources, scenes.sources)
     extensions = tuple(FORMATS) if form is None else (f".{form}",)
     jobs = []
+    places: dict[str, str] = {}
     for name, paths in scenes.found.items():
+        row = scenes.rows.get(name)
         traced, mapped = (
             None if folder is None else str(Path(folder) / name) for folder in (trace, maps)
         )
-        place = str(Path(output) / name)
-        jobs.append(Job(name, tuple(map(str, paths)), place, extensions, traced, mapped))
+        place = scenes.place_of(name)
+        if row is not None:
+            _check_row(row, place, places.setdefault(place, row.where))
+        exact = row is not None and row.output and _names_image(place)
+        taken = () if exact else extensions
+        whole = str(Path(output) / place)
+        jobs.append(Job(name, tuple(map(str, paths)), whole, taken, traced, mapped, row))
     check_place(jobs[0].outputs[0])
     return Order(tuple(jobs), scenes.problems, scenes.notes, kept)
 
@@ -172,13 +194,29 @@ def check_kept(job: Job, output: str, kept: Kept, sources: int) -> None:
         kept.refuse(*(Path(job.maps) / name for name in map_names(sources)))
 
 
-def check_folders(job: Job, output: str, overwrite: bool, sources: int) -> None:
-    """Raise UsageError unless trace and maps of a job can be written, of so many sources."""
+def check_folders(job: Job, output: str, overwrite: tuple[bool, bool], sources: int) -> None:
+    """Raise UsageError unless trace and maps of a job can be written, of so many sources.
+
+    ``overwrite`` says of each whether what is there may be replaced.
+    """
     beside = (output, record_path_of(output))
     if job.trace is not None:
-        check_folder(job.trace, overwrite=overwrite, beside=beside)
+        check_folder(job.trace, overwrite=overwrite[0], beside=beside)
     if job.maps is not None:
-        check_maps(job.maps, sources, overwrite, beside)
+        check_maps(job.maps, sources, overwrite[1], beside)
+
+
+def _check_row(row: Row, place: str, first: str) -> None:
+    """Raise UsageError if the result of a row goes out of the folder, or where another's goes."""
+    where = f"{row.where}, column {OUTPUT}"
+    try:
+        check_name(place)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
+    if first != row.where:
+        raise UsageError(f"{where}: {place} is where the result of {first} goes")
+    if row.output and _names_image(place) and Path(place).suffix.lower() not in FORMATS:
+        raise UsageError(f"{where}: {place}: results are {', '.join(FORMATS)}")
 
 
 def check_apart(output: str, given: Iterable[str], sources: Iterable[Path]) -> None:
@@ -199,7 +237,7 @@ def _check_job(job: Job, kept: Kept, overwrite: bool) -> None:
     count = len(job.sources)
     check_kept(job, job.output, kept, count)
     check_result(job.output, overwrite=overwrite)
-    check_folders(job, job.output, overwrite, count)
+    check_folders(job, job.output, (overwrite, overwrite), count)
 
 
 def _paths(sources: Sequence[str]) -> tuple[Path, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,6 +15,7 @@ from . import print_line, say, silence_stdout
 if TYPE_CHECKING:
     from ..host.pipeline import Pipeline
     from ..host.scene import Scene
+    from .fusing import Outcome
 
 
 def bar(total: float | None, unit: str = "it", *, quiet: bool = False, form: str = "") -> Any:
@@ -58,23 +61,41 @@ _MOST = 0.99  # of a scene, until it is written
 
 
 class Progress:
-    """One bar for everything that a command fuses, which moves as the work is done.
+    """What a command has fused so far: one bar that moves as the work is done, or events as JSON.
 
     Parameters
     ----------
     weights
-        How much work every scene is, relative to the others.
+        How much work every scene is, relative to the others, by name.
     quiet
-        Whether to show nothing.
+        Whether to show no bar and no result.
+    events
+        Whether stdout gets a line of JSON for every event, and none for a result.
+    skipped, failed
+        Scenes besides that were done before, and that cannot be.
     """
 
-    def __init__(self, weights: Sequence[float], quiet: bool) -> None:
+    def __init__(
+        self,
+        weights: Mapping[str, float],
+        quiet: bool,
+        *,
+        events: bool = False,
+        skipped: int = 0,
+        failed: int = 0,
+    ) -> None:
         self._weights = weights
+        self._quiet = quiet
+        self._events = events
+        self._counts = {"done": 0, "skipped": skipped, "failed": failed}
+        self._items = len(weights) + skipped + failed
         self._before = 0.0
-        self._scene = 0
+        self._pixels = 0
+        self._began = time.monotonic()
         self._bar: Any = None
-        if not quiet and _seen():
-            self._bar = bar(sum(weights), form=_FORM)
+        if not quiet and not events and _seen():
+            self._bar = bar(sum(weights.values()), form=_FORM)
+        self._tell("begin")
 
     def __enter__(self) -> Self:
         return self
@@ -82,15 +103,13 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         if self._bar is not None:
             self._bar.close()
+        self._tell("end")
 
     def begin(self, name: str) -> None:
         """Say which scene is next."""
-        if self._bar is not None:
-            count = len(self._weights)
-            place = f"{self._scene + 1}/{count} " if count > 1 else ""
-            self._bar.set_description_str(f"{place}{visible(name)}")
+        self._describe(self._ended + 1, f" {visible(name)}")
 
-    def watch(self, scene: Scene, pipeline: Pipeline) -> Callable[[float], None] | None:
+    def watch(self, scene: Scene, pipeline: Pipeline, name: str) -> Callable[[float], None] | None:
         """Return what to call with the pixels that the estimator has evaluated; None: nobody looks.
 
         How many there will be is counted on a thumbnail, without a network.
@@ -110,23 +129,54 @@ class Progress:
         def advance(pixels: float) -> None:
             nonlocal done
             done += pixels
-            self._show(min(done / expected, _MOST) if expected else 0.0)
+            share = min(done / expected, _MOST) if expected else 0.0
+            self._show(self._before + share * self._weights[name])
 
         return advance
 
-    def end(self) -> None:
-        """Say that the scene is done with."""
-        self._show(1.0)
-        self._before += self._weights[self._scene]
-        self._scene += 1
+    def end(self, outcome: Outcome) -> None:
+        """Say what became of a scene, and print where its image is."""
+        state = "failed" if outcome.problem is not None else "done"
+        state = "skipped" if outcome.skipped else state
+        self._counts[state] += 1
+        self._pixels += outcome.pixels
+        self._before += self._weights[outcome.name]
+        self._show(self._before)
+        self._describe(self._ended)
+        about = {"output": outcome.output} if outcome.problem is None else {"why": outcome.problem}
+        seconds = round(outcome.seconds, 3)
+        self._tell("item", id=outcome.name, state=state, **about, pixels=outcome.pixels,
+                   seconds=seconds)  # fmt: skip
+        if outcome.line and not self._quiet and not self._events:
+            self._print(outcome.line)
 
     def say(self, message: str) -> None:
         """Print a line about the run on stderr."""
         with self._aside():
             say(message)
 
-    def print(self, line: str) -> None:
-        """Print a line of results on stdout; if that takes no more, the work goes on."""
+    @property
+    def _ended(self) -> int:
+        return len(self._weights) - self._items + sum(self._counts.values())
+
+    def _totals(self) -> dict[str, Any]:
+        """Return counts and rates; the rest takes as long as what is done, by the sources' size."""
+        seconds = time.monotonic() - self._began
+        left = sum(self._weights.values()) - self._before
+        return {
+            "items": self._items,
+            **self._counts,
+            "elapsed_seconds": round(seconds, 3),
+            "megapixels_per_second": round(self._pixels / 1e6 / seconds, 4) if seconds else None,
+            "eta_seconds": round(seconds * left / self._before, 1) if self._before else None,
+        }
+
+    def _tell(self, event: str, **about: Any) -> None:
+        if self._events:
+            self._print(json.dumps({"event": event, **about, **self._totals()}))
+
+    def _print(self, line: str) -> None:
+        """Print a line on stdout; if that takes no more, the work goes on."""
         with self._aside():
             try:
                 print_line(line, sys.stdout)
@@ -142,6 +192,13 @@ class Progress:
         if self._bar is not None:
             self._bar.refresh()
 
-    def _show(self, share: float) -> None:
+    def _describe(self, place: int, name: str = "") -> None:
         if self._bar is not None:
-            self._bar.update(self._before + share * self._weights[self._scene] - self._bar.n)
+            count = f"{place}/{len(self._weights)}" if len(self._weights) > 1 else ""
+            rate = self._totals()["megapixels_per_second"] if self._pixels else None
+            speed = f", {rate:.2g} MP/s" if rate else ""
+            self._bar.set_description_str(f"{count}{name}{speed}".strip())
+
+    def _show(self, done: float) -> None:
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)

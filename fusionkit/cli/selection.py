@@ -101,13 +101,19 @@ class Selection:
         add_preparation_flags(parser, self.registry, self.merged)
 
 
-def select(arguments: Sequence[str], prog: str, may_decide: bool = False) -> Selection:
+def select(
+    arguments: Sequence[str],
+    prog: str,
+    may_decide: bool = False,
+    registry: Registry | None = None,
+) -> Selection:
     """Load plugins, find the components, and read their options and the settings.
 
     Two passes, each of which lets wait what it does not know: which flags there are depends on
-    the components. If it ``may_decide``, the task can be left to the images.
+    the components. If it ``may_decide``, the task can be left to the images. A ``registry`` saves
+    loading plugins again.
     """
-    registry = load_plugins_from(arguments)
+    registry = load_plugins_from(arguments) if registry is None else registry
     names = _names(arguments, prog)
     task = None if may_decide and names["task"] == AUTO and not names["recipe"] else names["task"]
     base = base_layers(task, names["recipe"], registry)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..contract.registry import Registry
 from ..errors import FusionkitWarning, UsageError
+from ..host.pool import LOST, Pool, cores
 from .folder import held, is_there, prepare, read_results, sealed, valid_lines
 from .study import Cell, Loading, Study
 
@@ -115,7 +116,6 @@ def _work(
     built: dict[str, Part] | None,
     cache: str | None,
 ) -> Iterator[dict[str, Any]]:
-    from .pool import Pool
     from .worker import Worker, start_worker, work_in_process
 
     if jobs == 1 or len(todo) < 2:
@@ -123,5 +123,10 @@ def _work(
         for cell, scene in todo:
             yield worker.attempt(cell, scene)
         return
-    with Pool(jobs, start_worker, (study, folder, loading, jobs, cache)) as pool:
-        yield from pool.run(work_in_process, todo)
+    threads = max(1, cores() // jobs)
+    with Pool(jobs, start_worker, (study, folder, loading, cache), threads) as pool:
+        yield from pool.run(work_in_process, todo, _lost)
+
+
+def _lost(cell: Cell, scene: str) -> dict[str, Any]:
+    return {"cell": cell.key, "scene": scene, "error": LOST}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -142,12 +141,9 @@ class Worker:
 _worker: Worker | None = None
 
 
-def start_worker(
-    study: Study, folder: Path, loading: Loading, jobs: int, cache: str | None
-) -> None:
-    """Prepare a worker process: its plugins, and its share of the processor's threads."""
+def start_worker(study: Study, folder: Path, loading: Loading, cache: str | None) -> None:
+    """Prepare a worker process: its plugins."""
     global _worker
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // jobs))
     registry = load_plugins(disabled=loading.disabled, inline=loading.inline)
     use_readers(registry)
     _worker = Worker(study, folder, registry, cache=cache)

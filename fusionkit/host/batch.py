@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..contract.reading import stem_of
@@ -23,7 +23,7 @@ from .listing import (
     other_kinds,
     sources_of,
 )
-from .manifest import SUFFIXES, read_manifest
+from .manifest import SUFFIXES, Row, read_manifest
 
 __all__ = ["Scenes", "Stacking", "doubled_stem", "find_scenes", "holds_scenes", "images_by_stem"]
 
@@ -41,11 +41,14 @@ class Scenes:
         Name to why it is not a scene.
     notes
         What was left out, and why.
+    rows
+        What a manifest says of each, by name; empty without one.
     """
 
     found: dict[str, tuple[Path, ...]]
     problems: dict[str, str]
     notes: tuple[str, ...] = ()
+    rows: Mapping[str, Row] = field(default_factory=dict)
 
     @property
     def sources(self) -> list[Path]:
@@ -68,7 +71,14 @@ class Scenes:
         }
         if not found:
             raise UsageError(next(iter(stacks.values())))
-        return Scenes(found, dict(sorted({**self.problems, **stacks}.items())), self.notes)
+        return replace(
+            self, found=found, problems=dict(sorted({**self.problems, **stacks}.items()))
+        )
+
+    def place_of(self, name: str) -> str:
+        """Return where the result of a scene goes in the folder of results."""
+        row = self.rows.get(name)
+        return row.output if row is not None and row.output else name
 
 
 def holds_scenes(sources: Sequence[str | Path]) -> bool:
@@ -85,7 +95,11 @@ def holds_scenes(sources: Sequence[str | Path]) -> bool:
     return any(folders) or (len(sources) == 1 and Path(sources[0]).suffix.lower() in SUFFIXES)
 
 
-def find_scenes(sources: Sequence[str | Path], how: Stacking = Stacking()) -> Scenes:  # noqa: B008
+def find_scenes(
+    sources: Sequence[str | Path],
+    how: Stacking = Stacking(),  # noqa: B008
+    options: Collection[str] = (),
+) -> Scenes:
     """Find the scenes of folders, of a manifest, or of files that are to be grouped.
 
     Several folders hold one source of each scene, under one stem (``ir/07.png`` and
@@ -93,7 +107,8 @@ def find_scenes(sources: Sequence[str | Path], how: Stacking = Stacking()) -> Sc
     holds a stack in each. One folder of images holds scenes named ``SCENE_ROLE``
     (``07_ir.png``, ``07_vi.png``), or one stack; see :func:`fusionkit.host.grouping.group`. A
     manifest names scenes and sources; see :func:`fusionkit.host.manifest.read_manifest`.
-    What fusionkit made is no source in a folder.
+    What fusionkit made is no source in a folder. ``options`` are names that columns of a manifest
+    may have which hold no sources.
 
     Raises
     ------
@@ -104,6 +119,7 @@ def find_scenes(sources: Sequence[str | Path], how: Stacking = Stacking()) -> Sc
     paths = [Path(source) for source in sources]
     notes: list[str] = []
     problems: dict[str, str] = {}
+    rows: dict[str, Row] = {}
     if how.said and (len(paths) > 1 or not paths[0].is_dir()) and holds_scenes(paths):
         raise UsageError("--stack-by and --stack-gap group the images of one folder, or of a list")
     if not holds_scenes(paths):
@@ -113,7 +129,8 @@ def find_scenes(sources: Sequence[str | Path], how: Stacking = Stacking()) -> Sc
     elif paths[0].is_dir():
         groups = _of_folder(paths[0], how, problems, notes)
     else:
-        groups, problems = read_manifest(paths[0])
+        rows, problems = read_manifest(paths[0], options)
+        groups = {name: row.sources for name, row in rows.items()}
     found: Groups = {}
     for name in sorted(groups):
         why = _no_scene(name, groups[name])
@@ -125,7 +142,7 @@ def find_scenes(sources: Sequence[str | Path], how: Stacking = Stacking()) -> Sc
         listed = ", ".join(map(str, paths))
         why = next(iter(problems.values()), None) or _without_images(paths)
         raise UsageError(f"{listed}: no scene with two sources or more: {why}")
-    return Scenes(found, dict(sorted(problems.items())), tuple(notes))
+    return Scenes(found, dict(sorted(problems.items())), tuple(notes), rows)
 
 
 def check_name(name: str) -> None:

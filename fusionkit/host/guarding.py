@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from ..contract.stray import prints_on_stderr
-from ..errors import FusionkitWarning
+from ..errors import Ended, FusionkitWarning
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def guarded(who: str) -> Iterator[None]:
     try:
         with _interrupts() as asked, prints_on_stderr(who):
             yield
-    except Exception:
+    except (Exception, Ended):
         raise
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and asked:

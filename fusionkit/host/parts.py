@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from ..contract.guiding import LEVELS, levels, uses_trajectory
 from ..contract.registry import Provided
 from ..errors import PluginError, UsageError
+from .fingerprint import code_of_plugin
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,20 @@ class Part:
     table: Mapping[str, Any]
     provided: Provided | None = None
 
+    @cached_property
+    def _code(self) -> str:
+        assert self.provided is not None
+        return code_of_plugin(self.provided.plugin)
+
     def provenance(self) -> dict[str, Any]:
-        """Return what it comes from, JSON-ready: plugin, version, hashes of file and weights."""
+        """Return what it comes from, JSON-ready: plugin, version, hashes of code and weights."""
         entry: dict[str, Any] = {"name": self.table["name"]}
         if self.provided is not None:
             plugin = self.provided.plugin
             entry["plugin"] = plugin.name
             entry["distribution"] = plugin.distribution
             entry["version"] = plugin.version
+            entry["code"] = self._code
             if plugin.distribution is None:
                 entry["file"] = plugin.origin
                 with open(plugin.origin, "rb") as file:

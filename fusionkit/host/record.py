@@ -13,6 +13,7 @@ import torch
 from .._version import __version__
 from ..imaging import OutputFormat, Picture
 from ..imaging.metadata import Metadata
+from .fingerprint import core_code
 
 if TYPE_CHECKING:
     from .parts import Fused
@@ -39,6 +40,7 @@ def make_record(
     """
     return {
         "fusionkit": __version__,
+        "code": core_code(),
         "recipe": pipeline.as_recipe(seed),
         "components": {
             name: part.provenance()

@@ -126,13 +126,13 @@ class WeightMaps:
         place = Path(folder)
         make_folder(place)
         earlier = [name for name in listed_maps(place) if _OURS.fullmatch(name)]
-        hashes = {}
-        for name, image in self.images().items():
-            data = encode_picture(name, image)
-            hashes[name] = hashlib.sha256(data).hexdigest()
+        images = {name: encode_picture(name, image) for name, image in self.images().items()}
+        hashes = {name: hashlib.sha256(data).hexdigest() for name, data in images.items()}
+        # The list first: what is beside it is known by it, should this be interrupted.
+        write_text(place / MAPS_LIST, self._list(hashes), overwrite=overwrite)
+        for name, data in images.items():
             with atomic_write(place / name, overwrite=overwrite) as file:
                 file.write(data)
-        write_text(place / MAPS_LIST, self._list(hashes), overwrite=overwrite)
         for name in set(earlier) - set(hashes):  # of a run of more sources
             (place / name).unlink(missing_ok=True)
 

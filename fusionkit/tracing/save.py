@@ -25,7 +25,8 @@ def save(trace: Trace, folder: str | os.PathLike[str], overwrite: bool = False) 
     pictures = {"strip.png": draw_strip(trace), "curves.png": draw_curves(trace)}
     place = Path(folder)
     make_folder(place)
+    # First: the pictures beside it are known by it, should this be interrupted.
+    write_text(place / "trace.json", summary, overwrite=overwrite)
     for name, data in pictures.items():
         with atomic_write(place / name, overwrite=overwrite) as file:
             file.write(data)
-    write_text(place / "trace.json", summary, overwrite=overwrite)

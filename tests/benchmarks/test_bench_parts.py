@@ -17,9 +17,9 @@ from fusionkit_benchmarks.quality.recipes import Recipe
 
 import fusionkit
 from fusionkit.evaluation.cost import nearest_steps, nfe_of
-from fusionkit.evaluation.pool import Pool
 from fusionkit.evaluation.statistics import Difference
 from fusionkit.evaluation.variants import resolve
+from fusionkit.host.pool import Pool
 from fusionkit.recipes.finding import task_recipe
 from fusionkit.recipes.layers import merge
 
@@ -276,7 +276,7 @@ def test_a_process_that_is_killed_is_no_bug_of_ours(capfd):
 ORPHANS = """
 import sys, time
 from pathlib import Path
-from fusionkit.evaluation.pool import Pool
+from fusionkit.host.pool import Pool
 
 def wait(folder):
     import os

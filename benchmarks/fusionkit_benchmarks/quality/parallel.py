@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fusionkit.contract.reading import use_readers
-from fusionkit.evaluation.pool import Pool
 from fusionkit.evaluation.study import Loading
 from fusionkit.host.plugins import load_plugins
+from fusionkit.host.pool import Pool
 
 from .runner import Result, Runner, Table
 from .store import Store

@@ -1,0 +1,128 @@
+"""The flags of ``fusionkit run``, for the command and for the processes that work for it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from ..contract.registry import Registry
+from ..errors import UsageError
+from ..host.pool import cores
+from .arguments import Parser, add_cache_flag, add_plugin_flags, add_threads_flag
+from .selection import Selection, select
+from .stacking import add_shard_flag, add_stacking_flags
+
+_EXAMPLES = """\
+examples:
+  fusionkit run ir.png vi.png -o fused.png
+  fusionkit run near.jpg mid.jpg far.jpg -o fused.png --weighting dig --weighting.window 15
+  fusionkit run stack.tif -o fused.tif                 the pages of one file
+  fusionkit run ir/ vi/ -o fused/                      images paired by name
+  fusionkit run stacks/ -o fused/                      a folder for each stack
+  fusionkit run card/ -o fused/ --stack-by 3           three in a row are one scene
+  fusionkit run scenes.csv -o fused/                   scenes listed in a manifest
+  fusionkit run scenes.csv -o fused/ --shard 3/8       the third of eight shares of them
+  fusionkit run ir/ vi/ -o fused/ --jobs 4             four scenes at a time
+  fusionkit run a.tif b.tif -o fused.tif --range 1:0,4095
+  fusionkit run a.png b.png -o again.png --recipe fused.png.json
+  fusionkit run a.png b.png -o fused.png --trace why   and pictures of how it came about
+  fusionkit run --weighting fixed --help               the options of fixed too
+"""
+
+PROGRAM = "fusionkit run"
+_FORMATS = ("jpg", "png", "tif")
+_PATHS = ("output", "trace", "maps", "cache", "recipe")
+
+
+def parsed(
+    arguments: Sequence[str], registry: Registry | None = None
+) -> tuple[Selection, argparse.Namespace]:
+    """Return what a command line selects, and its flags.
+
+    ``registry`` is that of the same command line, if its plugins have been loaded already.
+    """
+    selection = select(arguments, PROGRAM, may_decide=True, registry=registry)
+    given = _parser(selection).parse_args(arguments)
+    for name in _PATHS:
+        if getattr(given, name) == "":
+            raise UsageError(f"--{name} is empty: is a variable of the shell unset?")
+    _check_processes(given)
+    return selection, given
+
+
+def _parser(selection: Selection) -> Parser:
+    parser = Parser(
+        prog=PROGRAM,
+        description="Fuse registered images of one scene, or folders of them paired by name.",
+        epilog=_EXAMPLES,
+        usage="fusionkit run SOURCE SOURCE [SOURCE ...] -o OUT [options]",
+    )
+    parser.add_argument(
+        "sources",
+        nargs="*",
+        metavar="SOURCE",
+        help="two or more images of one size, a file that is a stack of them, folders, or a "
+        "manifest",
+    )
+    parser.add_argument("-o", "--output", metavar="OUT", help="the fused image, or a folder")
+    parser.add_argument("--overwrite", action="store_true", help="replace what exists")
+    parser.add_argument(
+        "--format",
+        choices=_FORMATS,
+        help="format of the images in a folder (default: lossless, of the sources' kind)",
+    )
+    add_stacking_flags(parser)
+    add_shard_flag(parser)
+    parser.add_argument(
+        "--trace",
+        metavar="DIR",
+        help="write there what guided the fusion, step by step: trace.json, strip.png and "
+        "curves.png; for many scenes, in a folder for each",
+    )
+    parser.add_argument(
+        "--maps",
+        metavar="DIR",
+        help="write there what each source counts (weight-K.png), which counts most (index.png) "
+        "and, of focus stacks, depth.png; for many scenes, in a folder for each",
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse an option that cannot change the result of this composition",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=_jobs,
+        metavar="N",
+        help="fuse N scenes at a time, each in a process that loads the models once and computes "
+        "with its share of the cores; a process that is killed fails its scene alone",
+    )
+    add_cache_flag(parser)
+    add_threads_flag(parser)
+    parser.add_argument(
+        "--progress",
+        choices=("bar", "json"),
+        default="bar",
+        help="json: print a line of JSON on stdout for every scene that is done, instead of its "
+        "result, with counts, megapixels a second and seconds to go (default: bar, at a terminal)",
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="print nothing but errors, and no progress bar"
+    )
+    selection.add_flags(parser)
+    add_plugin_flags(parser)
+    return parser
+
+
+def _check_processes(given: argparse.Namespace) -> None:
+    """Raise UsageError for more threads than cores, which would only be in each other's way."""
+    wanted = (given.jobs or 1) * (given.threads or 1)
+    if given.jobs is not None and wanted > cores():
+        threads = f" times --threads {given.threads}" if given.threads else ""
+        raise UsageError(f"--jobs {given.jobs}{threads}: this takes {wanted} cores, of {cores()}")
+
+
+def _jobs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expects a number from 1, not {text!r}")
+    return int(text)
