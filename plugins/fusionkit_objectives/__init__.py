@@ -74,6 +74,17 @@ class GradientsOptions:
         minimum=0,
         maximum=1,
     )
+    gain: float = option(
+        0.0,
+        "At most how many times as far from the darkest value as the brightest source, at each "
+        "pixel, so that black ground stays black; 0 for no bound, else 1 or more.",
+        minimum=0,
+        maximum=100,
+    )
+
+    def __post_init__(self) -> None:
+        if 0 < self.gain < 1:
+            raise ValueError(f"gain is 1 or more, or 0 for no bound, not {self.gain:g}")
 
 
 @dataclass(frozen=True)
@@ -171,7 +182,7 @@ def _increments(options: IncrementsOptions, context: BuildContext) -> Increments
 def _gradients(options: GradientsOptions, context: BuildContext) -> Gradients:
     from .gradients import Gradients
 
-    return Gradients(options.strength, options.psi, options.base, options.hidden)
+    return Gradients(options.strength, options.psi, options.base, options.hidden, options.gain)
 
 
 def _ddfm_em(options: DdfmEmOptions, context: BuildContext) -> DdfmEm | DdfmPaper | DdfmReleased:

@@ -100,5 +100,38 @@ def hidden_structure(sources: Tensor, weights: Tensor) -> Tensor:
     return hidden.addcmul_(common, shown, value=-1) * (present.sum(0) > 1)
 
 
+def kept_dark(image: Tensor, sources: Tensor, weights: Tensor, gain: float) -> Tensor:
+    """Return an image that shows no light where no source has any.
+
+    With m the darkest value of all sources and pixels of an image and channel, and b the brightest
+    source of each pixel,
+
+        min(image, m + gain (b - m)):
+
+    where every source is as dark as m, the result is m, and near to it hardly brighter than they
+    are; where one is half as bright as white, or more, a gain of 2 bounds nothing. Brightness that
+    gradients spread into a black ground ends there.
+    A source whose weights are zero all over the image counts as little as in :func:`fused_base`.
+
+    Parameters
+    ----------
+    image
+        (B, C, H, W).
+    sources, weights
+        As for :func:`fused_base`.
+    gain
+        1 or more.
+
+    Returns
+    -------
+    Tensor
+        (B, C, H, W).
+    """
+    absent = weights.amax((-2, -1), keepdim=True) <= 0
+    darkest = sources.masked_fill(absent, torch.inf).amin((0, -2, -1), keepdim=True)[0]
+    brightest = sources.masked_fill(absent, -torch.inf).amax(0)
+    return torch.minimum(image, darkest + gain * (brightest - darkest))
+
+
 def _local(image: Tensor) -> Tensor:
     return box_mean(box_mean(image, HIDDEN_WINDOW), HIDDEN_WINDOW)

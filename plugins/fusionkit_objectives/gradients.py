@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fusionkit import Run, StartedObjective, StartedTarget, Step, distinct
 
-from .base import fused_base, hidden_structure
+from .base import fused_base, hidden_structure, kept_dark
 from .differences import gradient, gradient_transposed, solve_screened, weighted_gradient
 
 
@@ -39,6 +39,9 @@ class Gradients:
     hidden
         How much of :func:`.base.hidden_structure` is added to b, for a base of the largest values,
         which shows nothing of a darker source under a brighter one.
+    gain
+        How many times as far from black as the brightest source the result may be, see
+        :func:`.base.kept_dark`; 0 for no bound.
     """
 
     def __init__(
@@ -47,8 +50,10 @@ class Gradients:
         psi: float = 2000.0,
         base: str = "weights",
         hidden: float = 0.0,
+        gain: float = 0.0,
     ) -> None:
         self.hidden = hidden
+        self.gain = gain
         self.strength = strength
         self.psi = psi
         self.base = base
@@ -92,7 +97,10 @@ class _StartedGradients(StartedTarget):
         lacking.right.sub_(own.right)
         lacking.below.sub_(own.below)
         difference = solve_screened(gradient_transposed(lacking).mul_(psi), 1.0, psi)
-        return difference.add_(base).expand(self.run.sources.shape[1:])
+        target = difference.add_(base)
+        if self.objective.gain > 0:
+            target = kept_dark(target, sources, weights, self.objective.gain)
+        return target.expand(self.run.sources.shape[1:])
 
     def target(self, step: Step, weights: Tensor) -> Tensor:
         """Return T."""

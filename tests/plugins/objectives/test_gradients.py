@@ -8,7 +8,13 @@ import torch
 from fusionkit_diffusion.gaussian import GaussianEstimator
 from fusionkit_objectives import differences as objective_differences
 from fusionkit_objectives import gradients as objective_gradients
-from fusionkit_objectives.base import RULES, WELL_EXPOSED, fused_base, hidden_structure
+from fusionkit_objectives.base import (
+    RULES,
+    WELL_EXPOSED,
+    fused_base,
+    hidden_structure,
+    kept_dark,
+)
 from fusionkit_objectives.differences import (
     cosine_transform,
     gradient,
@@ -19,7 +25,7 @@ from fusionkit_objectives.differences import (
 from fusionkit_objectives.gradients import Gradients
 from torch import Tensor
 
-from fusionkit import box_mean, compose
+from fusionkit import UsageError, box_mean, compose
 
 from .common import draw, run_of, some_weights, step_at
 from .dense import differences
@@ -242,3 +248,46 @@ def test_equal_sources_come_back_whatever_psi(dtype: torch.dtype) -> None:
     weights = some_weights(3, 1, 40, 33).to(dtype)
     target = Gradients(0.0, 1e6, "mean").start(run_of(sources)).initial(weights)
     assert (target - image[0]).abs().max() < (1e-5 if dtype == torch.float32 else 1e-12)
+
+
+def test_where_no_source_has_light_there_is_none() -> None:
+    sources, weights = draw(3, 2, 2, 8, 9).abs(), some_weights(3, 2, 8, 9)
+    sources = sources - 0.7
+    sources[..., :4] = -0.7
+    bound = kept_dark(torch.full((2, 2, 8, 9), 5.0, dtype=sources.dtype), sources, weights, 2.0)
+    assert torch.allclose(bound + 0.7, 2 * (sources.amax(0) + 0.7), atol=1e-12)
+    assert (bound[..., :4] == -0.7).all()
+    dark = torch.full_like(bound, -0.9)
+    assert torch.equal(kept_dark(dark, sources, weights, 2.0), dark)
+
+
+def test_of_equal_sources_nothing_is_bounded() -> None:
+    same = draw(1, 2, 3, 8, 9).expand(3, -1, -1, -1, -1)
+    assert torch.equal(kept_dark(same[0], same, some_weights(3, 2, 8, 9), 1.0), same[0])
+
+
+def test_a_source_without_weight_has_no_light_and_no_dark() -> None:
+    sources, weights = draw(4, 2, 3, 8, 9), some_weights(4, 2, 8, 9)
+    weights[1] = 0
+    sources[1] *= 50
+    image, kept = 2 * draw(2, 3, 8, 9), [0, 2, 3]
+    with_it = kept_dark(image, sources, weights, 2.0)
+    assert torch.equal(with_it, kept_dark(image, sources[kept], weights[kept], 2.0))
+
+
+def test_the_gain_bounds_the_target() -> None:
+    sources, weights = draw(2, 1, 1, 12, 14), some_weights(2, 1, 12, 14)
+    sources[..., :5] = sources.amin()
+    step = step_at(run_of(sources), 1, None)
+    free, bound = (
+        Gradients(0.0, 50.0, "mean", gain=gain).start(run_of(sources)).rectify(step, weights)
+        for gain in (0.0, 2.0)
+    )
+    assert torch.equal(bound, kept_dark(free, sources, weights, 2.0))
+    assert not torch.equal(bound, free)
+    assert (bound[..., :5] <= sources.amin()).all()
+
+
+def test_a_gain_that_takes_light_away_is_refused() -> None:
+    with pytest.raises(UsageError, match="gain is 1 or more"):
+        compose(recipe={"objective": {"name": "gradients", "gain": 0.5}})
