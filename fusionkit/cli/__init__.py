@@ -253,7 +253,7 @@ def _dispatch(given: list[str]) -> int:
         print(f"fusionkit {__version__}")
         return 0
     if command in BUILT_IN:
-        code: int = importlib.import_module(f".{command}", __name__).main(rest)
+        code: int = importlib.import_module(f".{command.replace('-', '_')}", __name__).main(rest)
         return code
     code = _plugged().run(command, rest)
     return int(code)

@@ -15,6 +15,7 @@ BUILT_IN = {
     "compare": "put images side by side on a labelled sheet, with enlarged regions",
     "plugins": "list plugins and what they provide, with options",
     "recipes": "list recipes, or print one",
+    "new-plugin": "write the files of a package with one component, to begin with",
     "doctor": "check this installation: versions, device, plugins, conformance",
 }
 """The commands that fusionkit has itself: their names are taken."""
