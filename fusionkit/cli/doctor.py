@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from .._version import __version__
 from ..contract.registry import PluginInfo, Provided, Registry
+from ..errors import FusionkitError
+from ..recipes.finding import GROUPS, table_of, task_recipe, tasks
 from . import say
 from .arguments import Parser, add_plugin_flags, load_plugins_from
 from .plugins import Listed, chosen
@@ -52,6 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     registry = load_plugins_from(arguments)
     checks: list[Callable[[], int]] = [_libraries, _device, lambda: _plugins(registry)]
+    checks.append(lambda: _tasks(registry))
     if not given.quick:
         listed = chosen(given.name, registry)
         checks.append(lambda: _conformance(listed))
@@ -106,6 +109,24 @@ def _plugins(registry: Registry) -> int:
     for kind, name, providers in registry.clashes():
         print(f"  note  {kind.title} {name!r} is provided by several: say {' or '.join(providers)}")
     return wrong
+
+
+def _tasks(registry: Registry) -> int:
+    """Look for what the tasks name: without it they fuse nothing unless all is chosen by hand."""
+    print("tasks")
+    whole = 0
+    for task in tasks():
+        recipe = task_recipe(task)
+        try:
+            for group, kind in GROUPS.items():
+                if group in recipe:
+                    registry.find(kind, str(table_of(group, recipe[group])["name"]))
+        except FusionkitError as error:  # of a plugin that is disabled, or failed: told above
+            print(f"  note  {task} lacks {error}")
+        else:
+            whole += 1
+            _line(True, task)
+    return 0 if whole else _line(False, "no task has all that it names: nothing can be fused")
 
 
 def _name(subject: Provided | PluginInfo) -> str:

@@ -16,6 +16,7 @@ from PIL import Image
 from fusionkit import PluginError, __version__, load_plugins
 from fusionkit.cli import explain, main
 from fusionkit.contract.command import BUILT_IN
+from fusionkit.host.plugins import installed_plugins
 from fusionkit.testing import Outcome
 
 NO_TORCH = """
@@ -248,6 +249,20 @@ def test_doctor_checks_everything_that_is_installed(monkeypatch, capsys):
     expected = [plugin.name for plugin in loaded] + [each.qualified for each in registry.all()]
     assert names == sorted(expected)
     assert "Everything is in order." in capsys.readouterr().out
+
+
+def test_doctor_finds_an_installation_that_can_fuse_nothing(monkeypatch, capsys):
+    monkeypatch.setattr("fusionkit.cli.doctor.ends_programs", lambda *given: [])
+    assert main(["doctor", "--quick", "--no-plugin", "learned"]) == 0
+    shown = capsys.readouterr().out
+    assert "  ok    general" in shown
+    assert "  note  multi-focus lacks learned:learned: plugin learned" in shown
+    everything = ",".join({point.name for point in installed_plugins()})
+    monkeypatch.setenv("FUSIONKIT_DISABLE_PLUGINS", everything)
+    assert main(["doctor", "--quick"]) == 1
+    shown = capsys.readouterr().out
+    assert "FAIL  no task has all that it names: nothing can be fused" in shown
+    assert "Everything is in order." not in shown
 
 
 def test_doctor_refuses_an_unknown_name(capsys):
