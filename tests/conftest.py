@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from fusionkit.recipes.finding import task_recipe
+from tests.browser import CHROMIUM, DRIVER, prefer, resize, start_browser
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = {"benchmarks": "fusionkit_benchmarks", "training": "fusionkit_training"}
@@ -93,3 +94,25 @@ def a_light_default(monkeypatch: pytest.MonkeyPatch) -> None:
         "fusionkit.recipes.finding.task_recipe",
         lambda task: light if task == "general" else task_recipe(task),
     )
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory):
+    if CHROMIUM is None or DRIVER is None:
+        pytest.skip("chromium and chromium-driver are not installed")
+    driver = start_browser(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def browser(chromium):
+    """The browser at desktop size, light, with empty logs; it must end without a complaint."""
+    resize(chromium, 1280, 900)
+    prefer(chromium)
+    for log in ("browser", "performance"):
+        chromium.get_log(log)
+    yield chromium
+    complaints = [entry["message"] for entry in chromium.get_log("browser")]
+    chromium.get("about:blank")
+    assert complaints == []

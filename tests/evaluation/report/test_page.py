@@ -11,8 +11,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from fusionkit.evaluation.report import write_report
+from tests.browser import prefer, requested, resize
 
-from .conftest import prefer, requested, resize
 from .studies import HOSTILE, METRICS, ROWS, change_lines, write_study
 from .test_report import MANY, no_plugins
 

@@ -1,11 +1,9 @@
-"""A headless browser for the page of a report, where Chromium is installed."""
+"""A headless browser, where Chromium is installed."""
 
 from __future__ import annotations
 
 import json
 import shutil
-
-import pytest
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
@@ -33,28 +31,6 @@ def start_browser(folder):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     return webdriver.Chrome(options, Service(DRIVER))
-
-
-@pytest.fixture(scope="session")
-def chromium(tmp_path_factory):
-    if CHROMIUM is None or DRIVER is None:
-        pytest.skip("chromium and chromium-driver are not installed")
-    driver = start_browser(tmp_path_factory.mktemp("profile"))
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture
-def browser(chromium):
-    """The browser at desktop size, light, with empty logs; it must end without a complaint."""
-    resize(chromium, 1280, 900)
-    prefer(chromium)
-    for log in ("browser", "performance"):
-        chromium.get_log(log)
-    yield chromium
-    complaints = [entry["message"] for entry in chromium.get_log("browser")]
-    chromium.get("about:blank")
-    assert complaints == []
 
 
 def resize(driver, width, height, mobile=False):
