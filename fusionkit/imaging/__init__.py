@@ -8,6 +8,7 @@ from fusionkit.imaging.files import atomic_write, check_destination, write_text
 from fusionkit.imaging.geometry import check_same_size, on_one_grid, orientation_notes
 from fusionkit.imaging.making import picture_from_array
 from fusionkit.imaging.masks import filled, left_to_one, shown_by
+from fusionkit.imaging.metadata import NO_METADATA, Metadata, from_exif, resolution_of
 from fusionkit.imaging.noise import LEAST_NOISE, estimated_noise, noise_note, seen_noise
 from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.planes import planes_left_to_one, planes_of
@@ -33,8 +34,10 @@ __all__ = [
     "EXTENSIONS",
     "FORMATS",
     "LEAST_NOISE",
+    "NO_METADATA",
     "SUPPORTED",
     "ColourPlan",
+    "Metadata",
     "OutputFormat",
     "Picture",
     "atomic_write",
@@ -48,6 +51,7 @@ __all__ = [
     "encode_picture",
     "estimated_noise",
     "filled",
+    "from_exif",
     "from_unit",
     "full_scale",
     "held",
@@ -65,6 +69,7 @@ __all__ = [
     "planes_left_to_one",
     "planes_of",
     "read_picture",
+    "resolution_of",
     "seen_noise",
     "shown_by",
     "value_ranges",

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit import Decoded
-from fusionkit.imaging.metadata import from_exif
+from fusionkit.imaging import from_exif
 
 SECONDS = 120
 """After which decoding is given up."""

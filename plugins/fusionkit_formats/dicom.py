@@ -12,7 +12,7 @@ from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 
 from fusionkit import Decoded
-from fusionkit.imaging.metadata import NO_METADATA, Metadata
+from fusionkit.imaging import NO_METADATA, Metadata
 
 from .spacing import by_spacing
 

@@ -9,7 +9,7 @@ import numpy as np
 import pillow_heif
 
 from fusionkit import Decoded
-from fusionkit.imaging.metadata import from_exif
+from fusionkit.imaging import from_exif
 
 
 def decode(data: bytes, part: str) -> Decoded:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit import Decoded
-from fusionkit.imaging.metadata import NO_METADATA
+from fusionkit.imaging import NO_METADATA
 
 from .spacing import by_spacing
 

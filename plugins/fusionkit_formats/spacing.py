@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from fusionkit.imaging.metadata import NO_METADATA, Metadata, resolution_of
+from fusionkit.imaging import NO_METADATA, Metadata, resolution_of
 
 _FINE = 10_000
 
