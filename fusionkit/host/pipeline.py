@@ -178,7 +178,7 @@ class Pipeline:
             image = image.mean(1, keepdim=True)
         return Fused(
             image=image,
-            weights=weights / run.steps,
+            weights=weights / run.steps if run.steps > 1 else weights,
             nfe=run.nfe / sources.shape[1],
             steps=run.steps,
             target_only=self.target_only,

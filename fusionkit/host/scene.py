@@ -176,7 +176,14 @@ class Scene:
         if self.in_rgb:
             return Sources(self.pictures, planes_of(self.pictures, shown), {}, shown)
         colour = {source: self.pictures[source].unit() for source in self.plan.offsets}
-        return Sources(self.pictures, self.plan.luma[:, None], colour, shown)
+        return self._of_luma(colour)
+
+    @property
+    def _without_colour(self) -> Sources:
+        return self.sources if self.in_rgb else self._of_luma({})
+
+    def _of_luma(self, colour: dict[int, NDArray[np.float32]]) -> Sources:
+        return Sources(self.pictures, self.plan.luma[:, None], colour, self.plan.shown)
 
     def fuse(
         self,
@@ -199,10 +206,11 @@ class Scene:
         from .spread import spread_of
 
         began = time.perf_counter()
-        before = self.sources
         if any(picture.measured is not None for picture in self.pictures):
             _check_restored(self.pictures, pipeline.left_out)
             pipeline = with_preparation(pipeline, RESTORES_SIZE)
+        # Colour is held as floats for preparations alone.
+        before = self.sources if pipeline.preparations else self._without_colour
         prepared = pipeline.prepare(before, seed, on_pixels)
         if on_note is not None:
             for note in prepared.notes:

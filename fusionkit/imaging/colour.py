@@ -7,8 +7,8 @@ luma Yf for every g. A colour that would leave [0, 1] is desaturated (g < 1), ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,42 @@ _SAY_OF_ALL = 0.1  # of a frame that does not count where the fused luma comes f
 
 
 @dataclass(frozen=True, eq=False)
+class Offsets(Mapping[int, NDArray[np.float32]]):
+    """RGB - Y of sources, (H, W, 3) float32 each, made when asked for: all would fill the memory.
+
+    Attributes
+    ----------
+    colours
+        What returns some rows of a source in colour, (h, W, 3) in [0, 1].
+    shown
+        As of :class:`ColourPlan`, of these rows.
+    rows
+        Which are meant.
+    """
+
+    colours: Mapping[int, Callable[[slice], NDArray[np.float32]]]
+    shown: NDArray[np.bool_] | None = None
+    rows: slice = field(default_factory=lambda: slice(None))
+
+    def __getitem__(self, source: int) -> NDArray[np.float32]:
+        offset = chroma_offset(self.colours[source](self.rows))
+        if self.shown is not None:
+            offset[~self.shown[source]] = 0
+        return offset
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.colours)
+
+    def __len__(self) -> int:
+        return len(self.colours)
+
+    def part(self, rows: slice) -> Offsets:
+        """Return those of some rows of the whole image."""
+        shown = None if self.shown is None else self.shown[:, rows]
+        return Offsets(self.colours, shown, rows)
+
+
+@dataclass(frozen=True, eq=False)
 class ColourPlan:
     """What is fused, and how the result gets its colour. Made by `plan_colour`.
 
@@ -48,7 +84,7 @@ class ColourPlan:
     icc : bytes or None
         The profile that describes the result: that of the sources the result takes its
         channels from, where they agree on one of the right number of channels.
-    offsets : mapping of int to array of float32, (H, W, 3)
+    offsets : Offsets
         RGB - Y of the sources, counted from 0, that give chroma.
     exposures : bool
         Whether these are exposures of one scene: they differ in mean luma, by more than a tenth,
@@ -62,7 +98,7 @@ class ColourPlan:
     chroma: str
     layout: int
     icc: bytes | None
-    offsets: Mapping[int, NDArray[np.float32]]
+    offsets: Offsets
     exposures: bool = False
     shown: NDArray[np.bool_] | None = None
 
@@ -102,17 +138,15 @@ class ColourPlan:
 
         Exposures that were made equally bright are none any more.
         """
-        offsets = {source: chroma_offset(image) for source, image in sources.colour.items()}
-        if sources.shown is not None:
-            for source, offset in offsets.items():
-                offset[~sources.shown[source]] = 0
+        colours = {source: image.__getitem__ for source, image in sources.colour.items()}
+        offsets = Offsets(colours, sources.shown)
         luma = sources.planes[:, 0]
-        exposures = self.exposures and are_exposures(luma[list(offsets)])
+        exposures = self.exposures and are_exposures([luma[source] for source in offsets])
         return replace(self, luma=luma, offsets=offsets, exposures=exposures, shown=sources.shown)
 
     def part(self, rows: slice) -> ColourPlan:
-        """Return the plan for these rows alone, in views of this one's arrays."""
-        offsets = {source: offset[rows] for source, offset in self.offsets.items()}
+        """Return the plan for these rows of the whole image alone."""
+        offsets = self.offsets.part(rows)
         shown = None if self.shown is None else self.shown[:, rows]
         return replace(self, luma=self.luma[:, rows], offsets=offsets, shown=shown)
 
@@ -147,9 +181,10 @@ class ColourPlan:
         if len(givers) == 1:
             return np.ones(offsets.shape[:3])
         luma = self.luma[givers].astype(np.float64)
-        say = headroom(luma[..., np.newaxis] + offsets)
-        if self.shown is not None:
-            say = say * self.shown[givers]
+        if self.exposures or self.chroma == "distance":
+            say = headroom(luma[..., np.newaxis] + offsets)
+            if self.shown is not None:
+                say = say * self.shown[givers]
         if self.chroma == "distance" and not self.exposures:
             return _normalised(say * np.stack([chroma_distance(offset) for offset in offsets]))
         if self.chroma == "distance":
@@ -204,23 +239,19 @@ def plan_colour(
 
     size = pictures[0].shape
     luma = np.empty((len(pictures), *size), np.float32)
-    offsets = {source: np.empty((*size, 3), np.float32) for source in givers}
     for source, picture in enumerate(pictures):
         for rows in bands(*size):
             unit = picture.unit(rows)
             if picture.is_colour:
                 luma[source, rows] = luma_of(unit)
-                if source in offsets:
-                    offsets[source][rows] = chroma_offset(unit)
             else:
                 # Equal channels are their own luma.
                 luma[source, rows] = unit if unit.ndim == 2 else unit[..., 0]
     if shown is not None:
         luma = filled(luma, shown)
-        for source, offset in offsets.items():
-            offset[~shown[source]] = 0
     described_by = [pictures[source] for source in givers] or list(pictures)
-    exposures = are_exposures(luma[givers])
+    exposures = are_exposures([luma[source] for source in givers])
+    offsets = Offsets({source: pictures[source].unit for source in givers}, shown)
     icc = _shared_icc(described_by, layout)
     return ColourPlan(luma, kind, rule, layout, icc, offsets, exposures, shown)
 

@@ -81,7 +81,7 @@ class Storage:
         def coloured(rows: slice) -> NDArray[np.float64]:
             return plan.part(rows).attach(luma[rows], weights[:, rows])
 
-        return self._stored(luma.shape, plan.layout, coloured)
+        return self._stored(luma.shape, plan.layout, coloured, max(1, len(plan.offsets)))
 
     def planes(self, planes: NDArray[Any]) -> NDArray[Any]:
         """Return fused channels, (C, H, W), as they are stored."""
@@ -97,10 +97,12 @@ class Storage:
         size: tuple[int, ...],
         channels: int,
         unit: Callable[[slice], NDArray[np.float64]],
+        sources: int = 1,
     ) -> NDArray[Any]:
         format = self.format
         pixels = np.empty(size if channels == 1 else (*size, channels), format.dtype)
-        for rows in bands(*size):
+        height, width = size
+        for rows in bands(height, width * sources):
             pixels[rows] = from_unit(unit(rows), format.dtype, format.low, format.high)
         if self.no_data is not None:
             _keep_apart(pixels, self.no_data)

@@ -131,18 +131,18 @@ class Learned:
         Images of any size will do. Large ones are weighed tile by tile. ``gains`` are those of
         :func:`.gains.gains_of`, where the network is shown any.
         """
-        luma = sources.mean(-3, keepdim=True).to(self._dtype)
-        weights = torch.empty_like(luma)
-        height, width = luma.shape[-2:]
-        side = tile_side(luma.shape[0] * luma.shape[1])
+        K, B, _, height, width = sources.shape
+        weights = sources.new_empty((K, B, 1, height, width))
+        side = tile_side(K * B)
         for top, left in product(range(0, height, side), range(0, width, side)):
             first = max(0, top - MARGIN), max(0, left - MARGIN)
-            seen = luma[..., first[0] : top + side + MARGIN, first[1] : left + side + MARGIN]
-            shown = None if gains is None else _part(gains, first, seen.shape[-2:])
-            found = fusion_weights(self._scores(seen, shown), self.sharpness)
+            seen = sources[..., first[0] : top + side + MARGIN, first[1] : left + side + MARGIN]
+            luma = seen.mean(-3, keepdim=True).to(self._dtype)
+            shown = None if gains is None else _part(gains, first, luma.shape[-2:])
+            found = fusion_weights(self._scores(luma, shown), self.sharpness)
             inner = found[..., top - first[0] :, left - first[1] :][..., :side, :side]
             weights[..., top : top + side, left : left + side] = inner
-        return weights.to(sources.dtype)
+        return weights
 
     def _scores(self, luma: Tensor, gains: Tensor | None = None) -> Tensor:
         """Return the scores of images of any size, mirrored past their right and lower border."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -72,14 +75,19 @@ class Saliency:
     def saliency(self, sources: Tensor) -> Tensor:
         """Return S_k of (K, B, C, H, W): above zero, (K, B, 1, H, W)."""
         if self.measure == "contrast":
-            return box_mean(contrast(sources), self.window) + FLOOR
+            return self._smoothed(contrast, sources) + FLOOR
         if self.measure == "gradient":
-            return box_mean(gradient_energy(sources), self.window) + FLOOR**2
+            return self._smoothed(gradient_energy, sources) + FLOOR**2
         if self.measure == "intensity":
-            return box_mean(intensity(sources), self.window) + FLOOR
-        parts = (box_mean(m(sources), self.window) + FLOOR for m in (contrast, intensity))
+            return self._smoothed(intensity, sources) + FLOOR
+        parts = (self._smoothed(m, sources) + FLOOR for m in (contrast, intensity))
         first, second = (part / image_mean(part, (0, -2, -1), keepdim=True) for part in parts)
         return first + second
+
+    def _smoothed(self, measure: Callable[[Tensor], Tensor], sources: Tensor) -> Tensor:
+        """Return a measure over windows, made of one source after another: there may be many."""
+        each = (sources[k : k + 1] for k in range(len(sources)))
+        return torch.cat([box_mean(measure(source), self.window) for source in each])
 
 
 def contrast(sources: Tensor) -> Tensor:

@@ -440,3 +440,15 @@ def test_bands_make_up_an_image_and_change_nothing(make, rng, monkeypatch):
     assert np.array_equal(plan.luma, whole.luma)
     parts = [plan.part(band).attach(plan.luma[1, band], shares[:, band]) for band in rows]
     assert np.array_equal(np.concatenate(parts), expected)
+
+
+def test_colour_is_made_for_the_rows_that_are_asked_for(photos):
+    shown = np.ones((len(photos), *photos[0].shape[:2]), bool)
+    shown[0, :7, :9] = False
+    plan = plan_colour([picture(photo) for photo in photos], "weights", shown)
+    rows = slice(5, 12)
+    part = plan.part(rows)
+    assert list(part.offsets) == list(plan.offsets)
+    for source, offset in plan.offsets.items():
+        assert np.array_equal(part.offsets[source], offset[rows])
+        assert (offset[~shown[source]] == 0).all()
