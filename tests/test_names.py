@@ -130,6 +130,7 @@ def test_a_name_that_is_not_chosen_in_the_end_is_no_error(other_dig: str) -> Non
         assert merged(layers, registry).recipe["weighting"] == {"name": "fixed:fixed"}
 
 
+@pytest.mark.slow
 def test_clashes_are_listed(other_dig: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert load_plugins().clashes() == []
     clashes = load_plugins(inline=[other_dig]).clashes()
@@ -238,6 +239,7 @@ def test_names_that_only_look_like_optional_members_are_left_alone() -> None:
 # One source of defaults
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [None, "multi-focus"])
 def test_help_shows_what_the_command_line_would_use(
     task: str | None, capsys: pytest.CaptureFixture[str]

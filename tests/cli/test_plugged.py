@@ -57,6 +57,7 @@ def test_help_lists_them_with_their_provider(
     assert "(plugin mine)" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_help_and_a_command_import_no_torch(plugin: str) -> None:
     code = (
         "import sys; from fusionkit.cli import main\n"

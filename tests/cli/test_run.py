@@ -69,6 +69,7 @@ def test_fuses_two_images_and_writes_a_record(pair, tmp_path):
     assert [entry["name"] for entry in record["inputs"]] == list(pair)
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_and_the_record_reproduces_them(pair, tmp_path):
     first, second, third, other = (tmp_path / f"{n}.png" for n in range(4))
     flags = ["--weighting", "dig", "--weighting.window", "5", "--start-sigma", "12"]
@@ -155,6 +156,7 @@ def test_bad_requests_are_one_line(pair, tmp_path, capsys, flags, expected):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_bad_sources(pair, tmp_path, capsys):
     out = str(tmp_path / "out.png")
     good = pair[0]

@@ -28,6 +28,7 @@ def files(tmp_path: Path) -> list[Path]:
     return paths
 
 
+@pytest.mark.slow
 def test_it_measures_what_the_command_does(files, tmp_path, capsys):
     result = fusionkit.fuse(files, **QUICK)
     result.save(tmp_path / "f.png")
@@ -43,6 +44,7 @@ def test_it_measures_what_the_command_does(files, tmp_path, capsys):
     assert evaluate(buffer, [torch.from_numpy(NEAR.copy()), FAR], metrics=names) == expected
 
 
+@pytest.mark.slow
 def test_the_recipe_names_the_metrics(files, tmp_path):
     result = fusionkit.fuse(files, task="multi-focus", **QUICK)
     assert list(evaluate(result, files)) == ["qabf", "vif", "ssim", "qw", "qcv", "mi"]

@@ -20,6 +20,7 @@ TOP, LEFT = 9, 17
 """What the first source lacks above, and the second at the left."""
 
 
+@pytest.mark.slow
 @given(arrays(np.bool_, array_shapes(min_dims=2, max_dims=2, max_side=7)))
 @settings(max_examples=200, deadline=None)
 def test_no_rectangle_is_larger(shown: np.ndarray) -> None:

@@ -99,6 +99,7 @@ def test_the_record_says_what_was_done():
     assert record["components"]["weighting"]["distribution"] == "fusionkit-imaging"
 
 
+@pytest.mark.slow
 def test_a_record_is_a_recipe():
     sources = [random_image(1, np.uint8), random_image(2, np.uint8)]
     result = fusionkit.fuse(sources, seed=5, steps=3, sampler={"eta": 1.0}, **LED)
@@ -179,6 +180,7 @@ def encoded(array: np.ndarray, form: str = "PNG") -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_files_bytes_and_images_are_sources_as_arrays_are(tmp_path, dtype):
     arrays = [random_image(seed, dtype) for seed in (1, 2)]

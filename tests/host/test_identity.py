@@ -81,6 +81,7 @@ def test_every_base(base: str, hidden: float) -> None:
     check(pipeline, 3, "uint16", False, seed=0)
 
 
+@pytest.mark.slow
 def test_what_is_a_little_different_is_fused_into_what_is_a_little_different() -> None:
     draw = np.random.default_rng(5)
     one = image("uint8", False, 1)

@@ -125,6 +125,7 @@ def compare(recipe: dict[str, Any], flags: Mapping[str, Any], built: dict[str, P
     }
 
 
+@pytest.mark.slow
 def test_every_setting_and_option_of_the_recipes_is_tried() -> None:
     assert {spec.name for spec in specs(Settings)} == set(SETTINGS) | ELSEWHERE
     registry = fusionkit.load_plugins()

@@ -217,6 +217,7 @@ def test_sound_ones_pass(started: Any, failures: Failures) -> None:
     assert failures(OBJECTIVE, lambda: Made(started), traits=traits) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("started", "trait", "check"),
     [

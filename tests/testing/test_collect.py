@@ -87,12 +87,14 @@ def test_a_registry_may_be_given() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_sound_inline_plugin_passes(pytester: pytest.Pytester) -> None:
     result = run_two_lines(pytester, PLUGIN.format(divisor="K"), "")
     result.assert_outcomes(passed=len(case_ids(conformance("fixed"))))
     result.stdout.fnmatch_lines(["*::test_conformance?weighting-equal-on_the_simplex? PASSED*"])
 
 
+@pytest.mark.slow
 def test_a_broken_promise_fails_its_case(pytester: pytest.Pytester) -> None:
     result = run_two_lines(pytester, PLUGIN.format(divisor="2"), "")
     result.stdout.fnmatch_lines(
@@ -131,6 +133,7 @@ def test_a_component_that_must_be_configured_is_skipped(pytester: pytest.Pyteste
     result.stdout.fnmatch_lines(["*weighting stored needs to be configured: say *file FILE*"])
 
 
+@pytest.mark.slow
 def test_and_is_tested_with_the_options_given(pytester: pytest.Pytester) -> None:
     result = run_two_lines(pytester, CONFIGURED, ", options={'stored': {'file': 'w.pt'}}")
     result.assert_outcomes(passed=len(case_ids(conformance("fixed"))))
@@ -142,6 +145,7 @@ def test_options_for_nobody_fail(pytester: pytest.Pytester) -> None:
     assert result.parseoutcomes()["failed"] == 1
 
 
+@pytest.mark.slow
 def test_a_waived_case_is_skipped_as_waived(pytester: pytest.Pytester) -> None:
     broken = PLUGIN.format(divisor="2")
     everything = len(case_ids(conformance("fixed")))
@@ -153,6 +157,7 @@ def test_a_waived_case_is_skipped_as_waived(pytester: pytest.Pytester) -> None:
     assert now == {"skipped": 2, "passed": everything - 2}
 
 
+@pytest.mark.slow
 def test_waiving_what_no_component_promises_fails(pytester: pytest.Pytester) -> None:
     sound = PLUGIN.format(divisor="K")
     result = run_two_lines(pytester, sound, ", waive=('denoises_a_smooth_image',)")

@@ -207,6 +207,7 @@ def test_an_existing_sheet_is_kept_unless_overwritten(images, tmp_path):
     assert Image.open(out).format == "PNG"
 
 
+@pytest.mark.slow
 def test_no_torch_is_imported(images, tmp_path):
     code = (
         "import sys; from fusionkit.cli.compare import main; "

@@ -295,11 +295,11 @@ def test_the_number_of_scenes_is_capped_and_said(tmp_path):
 
 @pytest.mark.slow
 def test_images_over_the_budget_are_made_smaller_then_left_out(tmp_path, monkeypatch):
-    write_study(tmp_path / "s", size=(1000, 600))
+    write_study(tmp_path / "s", size=(1000, 160))
     summary = summarise(tmp_path / "s", no_plugins())
     whole = pictures.gallery(summary, 6)
     assert (len(whole.scenes), whole.side) == (3, 900)
-    assert (whole.scenes[0]["width"], whole.scenes[0]["height"]) == (1000, 600)
+    assert (whole.scenes[0]["width"], whole.scenes[0]["height"]) == (1000, 160)
     weight = sum(len(picture["image"]) for picture in whole.scenes[0]["pictures"])
     monkeypatch.setattr(pictures, "BUDGET", weight // 2)
     tight = pictures.gallery(summary, 6)

@@ -253,6 +253,7 @@ def test_adam_with_the_proximal_term_is_that_of_torch() -> None:
     assert (got - x0).abs().max() > 0.05
 
 
+@pytest.mark.slow
 def test_a_high_strength_holds_the_clean_estimate() -> None:
     sources, x0, weights = draw(2, 1, 1, 6, 5), draw(1, 1, 6, 5, seed=4) / 2, equal(2, 1, 6, 5)
     run = run_of(sources)

@@ -72,6 +72,7 @@ def test_an_unrelated_source_does_no_harm(compact, truth):
     assert error(together[0], truth[0]) < 1.05 * error(alone, truth[:1])
 
 
+@pytest.mark.slow
 def test_the_order_of_sources_does_not_matter(compact, truth):
     third = truth[:1].flip(-1)
     noisy = torch.cat([truth, third])
@@ -104,6 +105,7 @@ def test_sources_without_noise_go_the_usual_way(truth):
     assert usual.record["run"]["nfe"] == same.record["run"]["nfe"]
 
 
+@pytest.mark.slow
 def test_every_noisy_source_costs_two_evaluations(truth):
     def nfe(**noise):
         return fuse(arrays(truth), **settings(), **noise).record["run"]["nfe"]
@@ -191,6 +193,7 @@ def test_noise_that_is_not_found_is_said(noise, words):
         fuse(smooth, **settings(), noise=noise)
 
 
+@pytest.mark.slow
 def test_a_source_of_fewer_pixels_is_left_to_what_restores_it():
     rows, columns = np.mgrid[:64, :64]
     large = 0.5 + 0.2 * np.sin(rows / 9) * np.cos(columns / 5)
