@@ -110,10 +110,13 @@ class Registry:
         self._provided = tuple(
             replace(p, shares_name=counts[p.kind, p.component.name] > 1) for p in found
         )
+        self._by_group: dict[str, list[Provided]] = {}  # a study looks names up by the thousand
+        for each in self._provided:
+            self._by_group.setdefault(each.kind.group, []).append(each)
 
     def all(self, kind: Kind | None = None) -> tuple[Provided, ...]:
         """Return the components of one kind, or of all, sorted by provider and name."""
-        return tuple(p for p in self._provided if kind is None or p.kind == kind)
+        return self._provided if kind is None else tuple(self._by_group.get(kind.group, ()))
 
     def plugin(self, name: str) -> PluginInfo:
         """Return a plugin by its name; raise UsageError with suggestions if there is none."""
