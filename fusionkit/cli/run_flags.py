@@ -9,6 +9,7 @@ from ..contract.registry import Registry
 from ..errors import UsageError
 from ..host.pool import cores
 from .arguments import Parser, add_cache_flag, add_plugin_flags, add_threads_flag
+from .ray_address import LOCAL, address
 from .selection import Selection, select
 from .stacking import add_shard_flag, add_stacking_flags
 
@@ -97,6 +98,22 @@ def _parser(selection: Selection) -> Parser:
         help="fuse N scenes at a time, each in a process that loads the models once and computes "
         "with its share of the cores; a process that is killed fails its scene alone",
     )
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="auto",
+        type=address,
+        metavar="ADDRESS",
+        help="fuse on a Ray cluster instead, --jobs scenes at a time (default: as many as it has "
+        "cores): the one at ADDRESS, the one that is found, or with local one that is started here",
+    )
+    parser.add_argument(
+        "--ray-gpus",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="GPUs of each worker on Ray; shares such as 0.5, too (default: 0)",
+    )
     add_cache_flag(parser)
     add_threads_flag(parser)
     parser.add_argument(
@@ -116,6 +133,8 @@ def _parser(selection: Selection) -> Parser:
 
 def _check_processes(given: argparse.Namespace) -> None:
     """Raise UsageError for more threads than cores, which would only be in each other's way."""
+    if given.ray not in (None, LOCAL):
+        return
     wanted = (given.jobs or 1) * (given.threads or 1)
     if given.jobs is not None and wanted > cores():
         threads = f" times --threads {given.threads}" if given.threads else ""

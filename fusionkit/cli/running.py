@@ -10,6 +10,7 @@ from pathlib import Path
 from ..errors import UsageError
 from ..imaging.files import sweep
 from . import complain, say
+from .cluster import on_ray
 from .failures import failures_path, write_failures
 from .fusing import Fuser, Outcome, Watch
 from .jobs import Job, Order, check_kept
@@ -102,7 +103,9 @@ class Runner:
         """Fuse, in this process or in others, and yield what becomes of each job."""
         refused: list[Outcome] = []
         jobs = _allowed(todo, order, refused)
-        if self._given.jobs is not None:
+        if self._given.ray is not None:
+            yield from on_ray(self._fuser.arguments, jobs, self._given)
+        elif self._given.jobs is not None:
             yield from in_processes(self._fuser.arguments, jobs, self._given)
         else:
             for job in jobs:

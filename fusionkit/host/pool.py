@@ -141,7 +141,7 @@ class Pool:
             self._busy[worker] = task
 
     def _new(self) -> _Worker:
-        with _deaf_children(), _with_threads(self._threads):
+        with _deaf_children(), with_threads(self._threads):
             return _Worker(self._start, self._arguments)
 
     def _ready(self) -> list[_Worker]:
@@ -234,8 +234,8 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _with_threads(count: int | None) -> Iterator[None]:
-    """Start processes whose libraries compute with so many threads."""
+def with_threads(count: int | None) -> Iterator[None]:
+    """Have libraries that are loaded here, or in a process started here, compute with so many."""
     before = {name: os.environ.get(name) for name in _THREADS}
     if count is not None:
         os.environ.update(dict.fromkeys(_THREADS, str(count)))
