@@ -191,6 +191,7 @@ COMPOSITIONS: dict[str, tuple[dict[str, Any], set[str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::fusionkit.FusionkitWarning")
 @pytest.mark.parametrize("name", COMPOSITIONS)
 def test_in_other_compositions_too(name: str, built: dict[str, Part]) -> None:

@@ -794,6 +794,7 @@ READS += ("__bool__", "__float__", "__int__", "__index__", "__array__", "__iter_
 SAMPLERS = ("ddim", "direct", "heun", "pigdm")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", SAMPLERS)
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=["mirror", "colour"])
 def test_every_sampler_runs_on_meta_and_reads_nothing_back(sampler: str, estimator: Any) -> None:

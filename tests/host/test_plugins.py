@@ -559,6 +559,7 @@ def test_selecting_from_a_failed_plugin_says_why_it_failed(make: Make) -> None:
     assert registry.find(WEIGHTING, "good").qualified == "good:good"
 
 
+@pytest.mark.slow
 def test_the_order_of_entry_points_does_not_matter(make: Make) -> None:
     alias = make("zeta")
     points = [

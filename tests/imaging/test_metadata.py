@@ -222,6 +222,7 @@ def test_what_a_format_cannot_hold_is_listed(photo, fused, tmp_path, output):
             assert image.info["dpi"] == pytest.approx((300, 300), abs=0.02)
 
 
+@pytest.mark.slow
 def test_without_metadata(photo, fused, tmp_path, pixels):
     for output in ("o.jpg", "o.tif"):
         image, shot, place = tags_of(fused(photo("a.jpg"), output, metadata=False))
@@ -342,6 +343,7 @@ def test_damaged_metadata_are_a_note_and_left_out(tmp_path, pixels, fused):
 # --- profiles that a format cannot hold --------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_profile_is_not_lost_without_a_word(tmp_path, pixels, capsys):
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for name in ("a.png", "b.png"):

@@ -100,6 +100,7 @@ def test_jpeg_is_read_near_to_what_was_written(tmp_path, values):
 # --- layouts that others write -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 @examples
 @given(data=st.data())
 def test_every_layout_of_a_tiff(tmp_path, data):
@@ -137,6 +138,7 @@ def test_every_depth_of_a_png(tmp_path, data):
     np.testing.assert_array_equal(picture.pixels, levels * (255 // (2**bits - 1)))
 
 
+@pytest.mark.slow
 @examples
 @given(data=st.data())
 def test_every_layout_of_an_npy(tmp_path, data):

@@ -133,6 +133,7 @@ def test_a_moved_picture_keeps_alpha_type_and_what_it_was_measured_of():
     assert not moved.mask[:, -7:].any()
 
 
+@pytest.mark.slow
 def test_a_source_of_fewer_pixels_is_moved_on_its_own_grid():
     photo = photograph("camera")
     sharp = seen(photo, still())
@@ -184,6 +185,7 @@ def test_the_same_bytes_on_any_number_of_threads(pair):
     assert np.array_equal(images[1], images[3])
 
 
+@pytest.mark.slow
 def test_a_record_aligns_in_the_same_way(pair, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name, image in (("a.png", pair[1]), ("b.png", pair[3])):
@@ -199,6 +201,7 @@ def test_a_record_aligns_in_the_same_way(pair, tmp_path, monkeypatch, capsys):
     assert "rigid" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_unknown_motion_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(stored(seen(photograph("camera"), still()))).save("a.png")

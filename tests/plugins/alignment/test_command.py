@@ -66,6 +66,7 @@ def test_what_cannot_be_done_is_one_line(desk, capsys, arguments, says):
     assert before == {path.name: path.read_bytes() for path in desk.glob("*.*")}
 
 
+@pytest.mark.slow
 def test_files_are_replaced_when_asked_to(desk, capsys):
     assert main(["align", "a.png", "b.png", "-o", "out"]) == 0
     assert main(["align", "a.png", "b.png", "-o", "out"]) == 2

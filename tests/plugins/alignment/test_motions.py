@@ -95,6 +95,7 @@ def test_auto_moves_what_lies_elsewhere_and_nothing_else():
     assert described(lies[2].matrix).startswith("shifted by +3.2")
 
 
+@pytest.mark.slow
 def test_what_shows_nothing_is_left_or_refused():
     image = seen(photograph("camera"), still())
     other = seen(photograph("coffee"), still())

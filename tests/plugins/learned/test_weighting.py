@@ -187,6 +187,7 @@ def test_a_run_with_it(tmp_path) -> None:
     assert found["learned"] > found["fixed"] + 1
 
 
+@pytest.mark.slow
 def test_focus_stacks_are_weighed_by_it_since_it_is_nearer_to_the_truth() -> None:
     truth, sources = focus_pair()
     stack = [np.rint(127.5 * (source[0, 0].numpy() + 1)).astype(np.uint8) for source in sources]

@@ -43,6 +43,7 @@ def test_other_conventions_of_the_field() -> None:
     assert float(toolbox / (height * width) ** 0.5) == pytest.approx(12.7929, abs=5e-5)
 
 
+@pytest.mark.slow
 def test_rounding_noise_of_luma_does_not_matter_to_edges() -> None:
     fused, sources = seafusion("03")
     for name in ("qabf", "nabf"):

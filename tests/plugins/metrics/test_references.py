@@ -59,6 +59,7 @@ def test_stretch_is_the_metric_of_stretched_images(name: str) -> None:
     assert value(name, faint, *sources, stretch=True) != pytest.approx(value(name, faint, *sources))
 
 
+@pytest.mark.slow
 def test_fmi_of_wavelets_is_that_of_the_bands() -> None:
     fused, sources = scene(24, 30, seed=7)
     bands = [list(meyer_bands(image)) for image in (fused, *sources)]
