@@ -59,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _open_streams()
     if arguments is None:
         _spare_collecting()
+        _tell_of_the_end()
         _keep_stdout()
         _end_cleanly()
     code = 0
@@ -174,6 +175,31 @@ def _spare_collecting() -> None:
     """
     gc.set_threshold(_COLLECTED_AT)
     atexit.register(gc.freeze)
+
+
+def _tell_of_the_end() -> None:
+    """Tell in a line, and by the exit code, when what a plugin left for the end fails.
+
+    Python prints a traceback then, and ends with the code of before.
+    """
+    usual, failed = sys.unraisablehook, []
+
+    def noted(raised: Any) -> None:
+        if "atexit" not in (raised.err_msg or "") or os.environ.get("FUSIONKIT_DEBUG") == "1":
+            usual(raised)
+            return
+        failed.append(raised)
+        where = getattr(raised.object, "__module__", None)
+        what = f"{type(raised.exc_value).__name__}: {raised.exc_value}"
+        say(f"error: what {where} left for the end of the process failed: {what}")
+
+    def last() -> None:
+        if failed:
+            sys.stdout.flush()
+            os._exit(1)
+
+    sys.unraisablehook = noted
+    atexit.register(last)  # before all others, which then run first
 
 
 def _open_streams() -> None:

@@ -150,3 +150,21 @@ def test_plugins_lists_every_kind(plugin: str, capsys: pytest.CaptureFixture[str
     assert "command    echo          say it again" in capsys.readouterr().out
     assert main(["plugins", "tasks"]) == 0
     assert "recipe     medical" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("words", "code"), [(("echo",), 1), (("echo", "a", "b"), 1)])
+def test_what_fails_at_the_end_of_the_process_is_a_line_and_a_code(
+    words: tuple[str, ...], code: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "parting.py"
+    path.write_text(
+        PLUGIN.replace("import sys\n", "import atexit, sys\natexit.register(lambda: 1 / 0)\n")
+    )
+    begin = "import sys; from fusionkit_start import main; sys.exit(main())"
+    command = [sys.executable, "-c", begin, *words, "--plugin", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code
+    assert done.stdout.split() == list(words[1:])
+    (line,) = done.stderr.splitlines()
+    assert "parting" in line
+    assert "ZeroDivisionError: division by zero" in line
