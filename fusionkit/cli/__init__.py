@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return 1
     except Exception as error:
-        if error is not _refusal():
+        if error is not _last_refusal():  # before a flush, which raises another
             explained = explain(error)
             code = complain(str(explained), explained.exit_code)
     return _written(code)
@@ -94,14 +94,19 @@ class _Stdout(FileIO):
             raise
 
 
+def _last_refusal() -> OSError | None:
+    """Return what the last write to stdout raised that was refused."""
+    ours = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return ours.refusal if isinstance(ours, _Stdout) else None
+
+
 def _refusal() -> OSError | None:
     """Return why stdout takes nothing any more; None if all was written."""
-    ours = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     try:
         sys.stdout.flush()
     except OSError as error:
         return error
-    return ours.refusal if isinstance(ours, _Stdout) else None
+    return _last_refusal()
 
 
 def _written(code: int) -> int:

@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 _EXAMPLES = """\
 Any flag of "fusionkit run" that names a component, a setting or an option may be given several
 values, separated by commas (lists by semicolons); every combination is run on every scene. One
-value, as --weighting.window 9, goes to every component that has the option; --match gives a
-component what the recipe's own has. A second call with the same folder goes on where the first
-was interrupted, adds what is new, and runs again what comes of code, sources or weights that
-have changed.
+value, as --weighting.window 9, goes to every component that has the option; --match-options
+gives a component what the recipe's own has. A second call with the same folder goes on where the
+first was interrupted, adds what is new, and runs again what comes of code, sources or weights
+that have changed.
 
 examples:
   fusionkit ablate ir/ vi/ -o study/ --weighting fixed,dig --weighting.window 5,15
-  fusionkit ablate ir/ vi/ -o study/ --task infrared-visible --weighting dig,saliency --match
+  fusionkit ablate ir/ vi/ -o study/ --task medical --weighting dig,saliency --match-options
   fusionkit ablate ir/ vi/ -o study/ --recipe infrared-visible,mine.toml
   fusionkit ablate scenes.csv -o study/ --weighting.window 3,7,15 --seeds 0,1,2
   fusionkit ablate near/ far/ -o study/ --preset multi-focus --objective mse,increments
@@ -111,7 +111,7 @@ def _parser() -> Parser:
         "--recipe", metavar="A,B", help="instead, TOML files, records, or recipes by name"
     )
     parser.add_argument(
-        "--match",
+        "--match-options",
         action="store_true",
         help="give every component of an axis the options that it shares with the recipe's own, "
         "as they are there; an axis of its own still says otherwise",
@@ -202,7 +202,7 @@ def _study(
         said=said,
         baselines=[word for word in wanted if word != "none"],
         seeds=_seeds(given.seeds),
-        match=given.match,
+        match=given.match_options,
         against=given.against,
         known=known,
         built=built,

@@ -251,9 +251,18 @@ def given_options(namespace: argparse.Namespace, kind: Kind) -> dict[str, Any]:
 
 
 def add_value(
-    group: Any, flag: str, spec: OptionSpec, chosen: Merged, dest: str, adds: bool = False
+    group: Any,
+    flag: str,
+    spec: OptionSpec,
+    chosen: Merged,
+    dest: str,
+    adds: bool = False,
+    default: str | None = None,
 ) -> None:
-    """Add the flag of one option; one that ``adds`` may be given several times."""
+    """Add the flag of one option; one that ``adds`` may be given several times.
+
+    ``default`` is what help says of a flag that is not given, by default the option's own.
+    """
     group.add_argument(
         flag,
         action=_Added if adds else "store",
@@ -261,7 +270,7 @@ def add_value(
         default=argparse.SUPPRESS,
         dest=dest,
         metavar=spec.kind,
-        help=_help(spec, flag.removeprefix("--"), chosen, dest),
+        help=_help(spec, flag.removeprefix("--"), chosen, dest, default),
     )
 
 
@@ -270,7 +279,9 @@ def _add_value(group: Any, flag: str, spec: OptionSpec, chosen: Merged) -> None:
     add_value(group, flag, spec, chosen, dest, adds=spec.name in _ADDED)
 
 
-def _help(spec: OptionSpec, flag: str, chosen: Merged, place: str) -> str:
+def _help(
+    spec: OptionSpec, flag: str, chosen: Merged, place: str, default: str | None = None
+) -> str:
     """Return the help of an option, with the value that it has here and where that comes from.
 
     ``place`` says where the recipe has it: keys with dots between.
@@ -280,7 +291,8 @@ def _help(spec: OptionSpec, flag: str, chosen: Merged, place: str) -> str:
     for key in place.split(".") if "." in place else (flag,):
         value = value.get(key) if isinstance(value, Mapping) else None
     if origin is None or value is None:
-        here = "required" if spec.required else f"default: {spec.as_text(spec.default)}"
+        unsaid = spec.as_text(spec.default) if default is None else default
+        here = "required" if spec.required else f"default: {unsaid}"
     else:
         here = f"{_shown(spec, value)}, {origin.text}"
     return f"{spec.described} ({here})".replace("%", "%%")

@@ -96,8 +96,11 @@ def _as_text(plugin: PluginInfo, found: list[Provided], with_options: bool) -> s
         if not isinstance(component, Component):
             continue
         for spec in specs(component.options):
-            flag = f"{_flag(provided, spec.name)} {spec.kind}"
+            called = _flag(provided, spec.name)
+            flag = f"{called} {spec.kind}"
             default = spec.as_text(spec.default)
+            if provided.kind == PREPARATION and called == f"--{component.name}":
+                default = "none"  # without the flag nothing is prepared
             lines += [f"        {flag}", f"            {spec.described} (default: {default})"]
         if component.traits:
             lines.append(f"        traits: {', '.join(sorted(component.traits))}")

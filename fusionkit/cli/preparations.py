@@ -40,8 +40,16 @@ def add_preparation_flags(parser: Parser, registry: Registry, chosen: Merged) ->
                 help=provided.component.summary,
             )
         for spec in specs(provided.component.options):
-            flag = f"--{flag_of(name, spec.name, provided)}"
-            add_value(group, flag, spec, chosen, f"{_PREFIX}{name}.{spec.name}", adds=spec.many)
+            called = flag_of(name, spec.name, provided)
+            add_value(
+                group,
+                f"--{called}",
+                spec,
+                chosen,
+                f"{_PREFIX}{name}.{spec.name}",
+                adds=spec.many,
+                default="none" if called == name else None,  # without it nothing is prepared
+            )
         group.add_argument(
             f"--no-{name}",
             action="store_false",

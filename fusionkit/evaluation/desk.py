@@ -47,7 +47,7 @@ def study(
     metric_options: Mapping[str, Mapping[str, Any]] | None = None,
     task: str | Sequence[str] | None = None,
     recipe: str | Path | Layer | Sequence[str | Path] | None = None,
-    match: bool = False,
+    match_options: bool = False,
     against: str | None = None,
     folder: str | os.PathLike[str] | None = None,
     jobs: int = 1,
@@ -76,7 +76,7 @@ def study(
         Options by metric.
     task, recipe
         What the axes change: a recipe's name, file or content. Several are an axis, too.
-    match
+    match_options
         Give a component of an axis the options that it shares with the recipe's own.
     against
         The row that differences are taken from, by its label; by default the first.
@@ -152,7 +152,7 @@ def study(
             said=_layer(said, everything),
             baselines=baselines,
             seeds=list(dict.fromkeys(seeds)),
-            match=match,
+            match=match_options,
             against=against,
             known=known,
         )

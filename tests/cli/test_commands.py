@@ -3,10 +3,12 @@ from __future__ import annotations
 import errno
 import gc
 import json
+import re
 import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -189,6 +191,14 @@ def test_run_help_shows_the_options_of_what_is_selected(capsys):
     shown = capsys.readouterr().out
     assert "--weighting.weights" in shown
     assert "--weighting.window INT" not in shown
+
+
+@pytest.mark.parametrize("words", [["run", "--help"], ["plugins", "match"]])
+def test_help_says_that_nothing_is_prepared_without_a_flag(words, capsys):
+    with suppress(SystemExit):
+        main(words)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"--match auto\|none [^()]*\(default: none\)", shown)
 
 
 def test_plugins_lists_components_and_options(capsys):

@@ -36,6 +36,16 @@ def test_a_full_disk_for_stdout_is_one_line(words):
 
 
 @pytest.mark.slow
+def test_a_reader_who_leaves_is_no_error():
+    command = [sys.executable, "-m", "fusionkit", "doctor", "fixed"]  # flushes as it goes
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as doctor:
+        doctor.stdout.close()
+        said = doctor.stderr.read().decode()
+    assert doctor.returncode == 0
+    assert "error" not in said.lower()
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not FULL.exists(), reason="no device that is always full")
 @pytest.mark.parametrize(("stream", "code"), [("stdout", 1), ("stderr", 0)])
 def test_a_full_disk_for_lines_ends_no_folder(pair, tmp_path, stream, code):

@@ -276,12 +276,19 @@ def test_rows_are_compared_with_their_options_matched_or_it_is_said(scenes, tmp_
     assert "weighting.window" in shown
     assert "weighting.consistency" in shown
     assert "weighting.window 11, not 9" in (tmp_path / "own" / "report.md").read_text()
-    assert main([*arguments, "-o", str(tmp_path / "matched"), "--match"]) == 0
+    assert main([*arguments, "-o", str(tmp_path / "matched"), "--match-options"]) == 0
     assert "more than the axes" not in capsys.readouterr().out
     windows = {
         cell.recipe["weighting"]["window"] for cell in read_study(tmp_path / "matched").cells
     }
     assert windows == {9}
+
+
+def test_frames_of_a_study_are_matched_as_those_of_a_run(scenes, tmp_path):
+    arguments = ["ablate", str(scenes), *QUICK, "--steps", "2", "--baseline", "none"]
+    assert main([*arguments, "-o", str(tmp_path / "even"), "--match", "auto"]) == 0
+    (cell,) = read_study(tmp_path / "even").cells
+    assert cell.recipe["preparations"]["match"]["mode"] == "auto"
 
 
 def test_rows_with_the_same_images_are_said(scenes, tmp_path, capsys):

@@ -3,9 +3,9 @@
 ``python -m fusionkit_benchmarks.studies.matched DATA -o OUT``.
 
 DATA holds ``sources/TASK/SET/SCENE_ROLE.ext``. For every set, weightings are exchanged in the
-recipe of its task by ``fusionkit ablate --match``: each gets the options that it shares with the
-recipe's DIG. Then the prior of that DIG is exchanged. OUT gets two studies for each set, and
-``matched.md``; a second call goes on where the first was.
+recipe of its task by ``fusionkit ablate --match-options``: each gets the options that it shares
+with the recipe's DIG. Then the prior of that DIG is exchanged. OUT gets two studies for each set,
+and ``matched.md``; a second call goes on where the first was.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SETS = {
 STUDIES = {
     "weightings": (
         *("--weighting", "dig,saliency,learned,fixed", "--weighting.measure", "both,gradient"),
-        "--match",
+        "--match-options",
     ),
     "priors": ("--weighting", "dig", "--estimator", "compact,gaussian"),
 }

@@ -216,8 +216,8 @@ def warnings_of(summary: Summary) -> list[str]:
         said.append(
             f"{_count(len(rows), 'row')} differ{'s' if len(rows) == 1 else ''} from "
             f"{one_line(label)} in more than the axes of the study ({about}): in "
-            f"{', '.join(flags)}. That is compared, too: the report lists what differs; --match, "
-            "or an option given for all of them, makes it equal."
+            f"{', '.join(flags)}. That is compared, too: the report lists what differs; "
+            "--match-options, or an option given for all of them, makes it equal."
         )
     if summary.foreign:
         said.append(
