@@ -10,7 +10,7 @@ from ..host.listing import expanded
 from ..imaging import FORMATS
 from ..recipes.finding import GIVEN
 from .fusing import Fuser
-from .jobs import Order, order_of
+from .jobs import Job, Order, order_of
 from .rows import options_of, with_words
 from .run_flags import parsed
 from .running import Runner
@@ -40,11 +40,14 @@ def main(arguments: Sequence[str]) -> int:
     return Runner(fuser, given).run(with_words(order, fuser))
 
 
+def _jpeg(job: Job) -> bool:
+    """Whether a JPEG is written."""
+    extensions = job.extensions or (Path(job.output).suffix.lower(),)
+    return all(FORMATS[each].name == "JPEG" for each in extensions if each in FORMATS)
+
+
 def _check_quality(selection: Selection, order: Order) -> None:
     """Refuse a quality that was asked for by hand where no JPEG is written."""
-    job = order.jobs[0]
-    extensions = job.extensions or (Path(job.output).suffix.lower(),)
-    jpeg = all(FORMATS[each].name == "JPEG" for each in extensions if each in FORMATS)
-    if selection.merged.origins.get("quality") == GIVEN and not jpeg:
-        remedy = "--format jpg" if job.extensions else "a name that ends in .jpg"
+    if selection.merged.origins.get("quality") == GIVEN and not any(map(_jpeg, order.jobs)):
+        remedy = "--format jpg" if order.jobs[0].extensions else "a name that ends in .jpg"
         raise UsageError(f"--quality is that of a JPEG: give {remedy}, or leave it out")

@@ -130,7 +130,8 @@ def _kinds(
         cells = (text for line in lines[:most] for text in _texts(line, place))
         return any(_source(manifest, text).is_file() for text in cells)
 
-    kinds = []
+    kinds: list[str] = []
+    named: set[str] = set()
     for place, title in enumerate(header[1:], 1):
         if title.casefold() == OUTPUT:
             kinds.append(OUTPUT)
@@ -144,6 +145,10 @@ def _kinds(
                     f"no file.{near}"
                 )
             kinds.append("sources")
+        said = title.casefold() if kinds[-1] == OUTPUT else title
+        if kinds[-1] != "sources" and said in named:
+            raise UsageError(f"manifest {manifest}: there are two columns {title}: keep one")
+        named.add(said)
     return kinds
 
 
@@ -197,10 +202,12 @@ def _as_text(value: Any) -> str | list[str]:
     """Write a value as a cell of a CSV would have it."""
     if isinstance(value, list):
         return [str(_as_text(each)) for each in value]
-    if value is None:
+    if value is None or value != value:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # pandas has whole numbers as floats where some are missing
     return str(value).strip()
 
 

@@ -96,6 +96,8 @@ def test_results_of_a_manifest_are_measured_where_they_went(scenes, tmp_path, ca
         (["id,a,b,output", "1,left.png,right.png,x", "2,left.png,right.png,x"],
          ["line 3, column output", "line 2 goes"]),
         (["id,a,b,output", "1,left.png,right.png,x.gif"], ["line 2, column output", ".png"]),
+        (["id,a,b,steps,steps", "1,left.png,right.png,2,3"], ["two columns steps"]),
+        (["id,a,b,output,Output", "1,left.png,right.png,x,y"], ["two columns Output"]),
         (["id,a,b,device", "1,left.png,right.png,meta"], ["line 2, column device"]),
     ],
 )  # fmt: skip
@@ -115,6 +117,28 @@ def test_paths_and_recipes_are_those_beside_the_manifest(scenes, tmp_path):
 def test_sources_may_be_called_as_an_option(scenes, pair, tmp_path):
     assert main(scenes("id,colour,depth", "1,left.png,right.png")) == 0
     assert (tmp_path / "out" / "1.png").exists()
+
+
+def test_whole_numbers_of_pandas_are_whole_where_some_are_missing(scenes, pair, tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    names, left, right = ["1", "2", "3"], ["left.png"] * 3, ["right.png"] * 3
+    table = pa.table({"id": names, "a": left, "b": right, "steps": [2.0, float("nan"), None]})
+    parquet.write_table(table, tmp_path / "scenes.parquet")
+    arguments = scenes("unused")
+    arguments[1] = str(tmp_path / "scenes.parquet")
+    assert main(arguments) == 0
+    steps = [recipe(tmp_path / "out" / f"{name}.png")["steps"] for name in names]
+    assert steps[0] == 2
+    assert steps[1] == steps[2] != 2
+
+
+def test_a_quality_is_of_the_rows_that_are_jpegs(scenes, tmp_path, capsys):
+    rows = scenes("id,a,b,output", "1,left.png,right.png,x.png", "2,left.png,right.png,y.jpg")
+    assert main([*rows, "--quality", "50"]) == 0
+    rows = scenes("id,a,b,output", "1,left.png,right.png,x.png")
+    assert "--quality" in fails(capsys, 2, *rows, "--quality", "50", "--overwrite")
 
 
 def test_parquet_holds_the_same(scenes, pair, tmp_path, capsys):
