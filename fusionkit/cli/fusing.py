@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..contract.paths import split_part
 from ..contract.stray import prints_on_stderr
 from ..errors import PluginError, UsageError
 from ..host.saving import TRACE_FILES, is_result, listed_maps, make_folder
@@ -275,7 +276,7 @@ def _extension(job: Job, scene: Scene) -> str:
     """Return the format asked for, or a lossless one of the sources' kind that fits the result."""
     if len(job.extensions) == 1:
         return job.extensions[0]
-    kinds = {Path(source).suffix.lower() for source in job.sources}
+    kinds = {Path(split_part(source)[0]).suffix.lower() for source in job.sources}
     if kinds == {".npy"}:
         return ".npy"
     return ".tif" if kinds & {".tif", ".tiff"} or scene.format.dtype.kind == "f" else ".png"

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..contract.paths import split_part
 from ..errors import UsageError
 from ..host.batch import Scenes, Stacking, check_name, find_scenes, holds_scenes
 from ..host.manifest import OUTPUT, Row
@@ -63,7 +64,8 @@ class Job:
     @property
     def size(self) -> int:
         """Bytes of the sources, which tell how much work they are compared with others."""
-        return 1 + sum(os.stat(path).st_size for path in self.sources if os.path.exists(path))
+        files = (split_part(path)[0] for path in self.sources)
+        return 1 + sum(os.stat(file).st_size for file in files if os.path.exists(file))
 
     @property
     def count(self) -> int:
@@ -252,7 +254,10 @@ def _names_image(output: str) -> bool:
 
 def _free_name(sources: Sequence[str]) -> str:
     """Return a name for the image fused of files that nothing has yet."""
-    lossless = {Path(source).suffix.lower() for source in sources} & {".tif", ".tiff"}
+    lossless = {Path(split_part(source)[0]).suffix.lower() for source in sources} & {
+        ".tif",
+        ".tiff",
+    }
     extension = ".tif" if lossless else ".png"
     names = (f"fused{'' if n == 1 else f'-{n}'}{extension}" for n in range(1, 10_000))
     return next(name for name in names if not os.path.lexists(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -160,6 +161,11 @@ def checked_picture(
             said.append(f"{clipped} pixels lie outside the range {low:g},{high:g} and are clipped")
     elif stored_range is not None:
         low, high = stored_range
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise ImageError(
+                f"{name}: it says that black and white are {low:g} and {high:g}, which is no "
+                f"range: give {remedy}"
+            )
     else:
         low, high = _range_by_convention(dtype, smallest, largest, name, remedy)
     orientation = metadata.orientation

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fusionkit import FusionkitWarning, UsageError, visible
+from fusionkit import FusionkitWarning, UsageError, split_part, visible
 from fusionkit.imaging import (
     Picture,
     atomic_write,
@@ -48,6 +48,12 @@ def main(arguments: Sequence[str]) -> int:
         opencv()
     if len(given.images) < 2:
         raise UsageError(f"{given.images[0]}: one image only: give two or more to align")
+    for path in given.images:
+        if split_part(path)[1]:
+            raise UsageError(
+                f"{path}: part of a file, and images are written under their names: save it as "
+                "a file of its own"
+            )
     pictures = [read_picture(path, index=k, masks=True) for k, path in enumerate(given.images)]
     check_same_size(pictures)
     outputs = [Path(given.output) / Path(path).name for path in given.images]

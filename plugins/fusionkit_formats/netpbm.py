@@ -19,6 +19,8 @@ def decode(data: bytes, part: str) -> Decoded:
             raise ValueError(f"it holds {file.frames} images: save the one you mean")
         samples = np.asarray(file.asarray())
         greatest, kind = int(file.maxval), str(file.tupltype)
+    if not 0 < greatest < 2**16:
+        raise ValueError(f"it says that {greatest} is the greatest value: 1 to 65535 are")
     if samples.dtype == np.bool_ or greatest == 1:
         if file.magicnumber in ("P1", "P4"):  # 1 is black
             samples = 1 - samples.astype(np.uint8)

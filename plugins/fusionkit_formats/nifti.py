@@ -81,8 +81,10 @@ def _asked(part: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
 def _range(header: Any, values: NDArray[Any]) -> tuple[float, float, str]:
     """Return what is black and what is white, and where that is from."""
     low, high = float(header["cal_min"]), float(header["cal_max"])
-    if high > low:
+    if high > low and np.isfinite([low, high]).all():
         return low, high, f"range of the file: {low:g} to {high:g}"
+    if not values.size:
+        raise ValueError(f"it holds no values: its shape is {values.shape}")
     known = values[np.isfinite(values)]
     if not known.size or known.min() == known.max():
         raise ValueError("all its values are the same")

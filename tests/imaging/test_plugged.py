@@ -20,6 +20,7 @@ from fusionkit.contract import reading
 from fusionkit.host.batch import find_scenes
 from fusionkit.host.listing import images_of
 from fusionkit.imaging import read_picture
+from fusionkit.imaging.making import picture_from_decoded
 from fusionkit.imaging.sources import source_picture
 
 PLUGIN = '''
@@ -144,6 +145,17 @@ def test_a_reader_that_fails_is_named_with_the_file(
     assert "\n" not in said
     if ending != "words":
         assert f"reader {ending} (plugin mine, {plugin})" in said
+
+
+@pytest.mark.parametrize("stored", [(0.0, float("inf")), (3.0, 3.0), (float("nan"), 1.0)])
+def test_a_range_that_is_none_is_refused_unless_another_is_said(
+    stored: tuple[float, float],
+) -> None:
+    decoded = Decoded(np.arange(64, dtype=np.float32).reshape(8, 8), stored_range=stored)
+    with pytest.raises(ImageError, match=r"a\.xyz: .*no range: give --range 1:LO,HI"):
+        picture_from_decoded(decoded, "a.xyz", None, 0, False, None)
+    picture = picture_from_decoded(decoded, "a.xyz", (0.0, 63.0), 0, False, None)
+    assert picture.unit().max() == 1
 
 
 def test_what_nobody_reads_names_the_readers(plugin: str, tmp_path: Path) -> None:

@@ -71,6 +71,15 @@ def test_the_range_is_that_of_the_file_or_of_the_whole_volume(tmp_path: Path) ->
     assert np.allclose(said.unit(), ((said.pixels - 100) / 1000).clip(0, 1), atol=1e-6)
 
 
+def test_a_range_that_is_none_does_not_count(tmp_path: Path) -> None:
+    endless = nifti(tmp_path / "a.nii", cal_min=0.0, cal_max=np.inf).read_bytes()
+    assert decoded(endless, "z5").stored_range == (0.0, float(VOLUME.max()))
+    no_slices = nifti(tmp_path / "b.nii").read_bytes()
+    no_slices = no_slices[:42] + struct.pack("<h", 0) + no_slices[44:]
+    with pytest.raises(ValueError, match="holds no values"):
+        decoded(no_slices, "z5")
+
+
 def test_several_volumes_and_what_there_is_not(tmp_path: Path) -> None:
     four = nifti(tmp_path / "a.nii", np.stack([VOLUME, VOLUME + 1], -1)).read_bytes()
     assert np.array_equal(decoded(four, "z5,1").pixels, VOLUME[::-1, ::-1, 5].T + 1)
@@ -135,6 +144,24 @@ def test_pages_of_a_tiff(tmp_path: Path) -> None:
         read_picture(f"{path}#4")
     with pytest.raises(ImageError, match="is a page, counted from 1"):
         read_picture(f"{path}#z4")
+
+
+def test_results_of_pages_are_as_those_of_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pages = np.stack([data.camera()[:64, :64], data.camera()[64:128, :64]])
+    tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack")
+    (tmp_path / "m.csv").write_text("scene,one,two\nx,a.tif#1,a.tif#2\n")
+    out = tmp_path / "out"
+    quick = ["--weighting", "fixed", "--objective", "mse", "--quiet"]
+    assert main(["run", str(tmp_path / "m.csv"), "-o", str(out), *quick]) == 0
+    assert (out / "x.tif").is_file()
+    before = (tmp_path / "a.tif").read_bytes()
+    parts = [f"{tmp_path / 'a.tif'}#1", f"{tmp_path / 'a.tif'}#2"]
+    assert main(["align", *parts, "-o", str(tmp_path / "aligned")]) == 2
+    assert "a.tif#1: part of a file" in capsys.readouterr().err
+    assert not (tmp_path / "aligned").exists()
+    assert (tmp_path / "a.tif").read_bytes() == before
 
 
 def test_what_has_no_parts_and_files_with_the_mark_in_their_name(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from fusionkit.imaging import read_picture
 
 PHOTO = data.astronaut()[40:104, 180:260]
 FINE = (np.arange(64 * 80 * 3, dtype=np.uint32) * 4 % 65536).astype(np.uint16).reshape(64, 80, 3)
+LARGE = b"P2\n2 2\n70000\n1 2 3 69999\n"
+"""A PGM of values that no format of Netpbm may hold."""
 QUICK = ["--weighting", "fixed", "--objective", "mse", "--quiet"]
 
 
@@ -44,7 +46,7 @@ def test_netpbm_of_other_depths(tmp_path: Path) -> None:
     assert picture.pixels.tolist() == [[10, 20], [30, 40]]
     assert picture.alpha is not None
     assert picture.alpha.tolist() == [[255, 0], [128, 255]]
-    for damaged in (b"P5\n300 300\n255\nabc", b"P5\n-1 3\n255\n", b"P2\n2 2\n5\n1 2 3 9\n"):
+    for damaged in (b"P5\n300 300\n255\nabc", b"P5\n-1 3\n255\n", b"P2\n2 2\n5\n1 2 3 9\n", LARGE):
         (tmp_path / "b.pgm").write_bytes(damaged)
         with pytest.raises(ImageError, match=r"\A.*b\.pgm.*\Z"):
             read_picture(tmp_path / "b.pgm")
