@@ -54,7 +54,7 @@ def main(folder: str) -> None:
         time.sleep(5)
         shot = Image.open(BytesIO(browser.get_screenshot_as_png())).convert("RGB")
         shot.save(Path(folder) / "app.jpg", quality=80)
-        app.send_signal(2)
+        app.terminate()
 
 
 if __name__ == "__main__":

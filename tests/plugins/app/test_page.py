@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,7 +19,7 @@ import pytest
 from fusionkit.cli import main
 from tests.browser import requested, resize
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("app")]
 
 SECONDS = 60
 
@@ -30,15 +32,23 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """The app, served by its own command, and stopped as by Ctrl-C."""
+    """The app, served by its own command; when it is ended nothing is left of it."""
     pytest.importorskip("gradio")
-    port = free_port()
+    port, folder = free_port(), tmp_path_factory.mktemp("app")
     command = [sys.executable, "-m", "fusionkit", "app", "--no-browser", "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        line = process.stdout.readline()
-        yield line.split()[1]
-        process.send_signal(2)
-        assert process.wait(SECONDS) == 0
+    # Not by SIGINT, which a process that was started in the background may have to ignore.
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(folder)}
+    )
+    try:
+        yield process.stdout.readline().split()[1]
+        process.terminate()
+        assert process.wait(SECONDS) == 128 + signal.SIGTERM
+        assert list(folder.glob("fusionkit-app-*")) == []
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def until(found):
