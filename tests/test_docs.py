@@ -19,7 +19,7 @@ from PIL import Image
 import fusionkit
 from fusionkit import BuildContext, Component
 from fusionkit.cli import main
-from fusionkit.contract.command import SEPARATE
+from fusionkit.contract.command import BUILT_IN, COMMAND, SEPARATE
 from fusionkit.contract.kinds import KINDS
 from tests.conftest import REPOSITORY
 
@@ -178,6 +178,19 @@ def test_every_page_stands_in_the_navigation_of_the_site():
     navigation = (REPOSITORY / "mkdocs.yml").read_text("utf-8")
     for page in (REPOSITORY / "docs").glob("*.md"):
         assert f"- {page.name}\n" in navigation, page.name
+
+
+def test_every_command_stands_on_the_page_of_the_command_line():
+    page = (REPOSITORY / "docs" / "command-line.md").read_text("utf-8")
+    listed = re.findall(r"^\| (`[^|]+) \|", page.split("Exit codes")[0], re.MULTILINE)
+    named = {name for cell in listed for name in re.findall(r"`([\w-]+)`", cell)}
+    provided = {command.component.name for command in fusionkit.load_plugins().all(COMMAND)}
+    assert named == {*BUILT_IN, *SEPARATE, *provided}
+
+
+def test_the_readme_counts_the_metrics():
+    found = len(fusionkit.load_plugins().all(fusionkit.METRIC))
+    assert f"| {found} with stated conventions" in (REPOSITORY / "README.md").read_text("utf-8")
 
 
 def test_every_metric_is_documented_with_its_convention():

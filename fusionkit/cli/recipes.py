@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="the recipe to print, as TOML")
     parser.add_argument(
-        "--bibtex", action="store_true", help="print what to cite for it, in place of the recipe"
+        "--bibtex", action="store_true", help="print what to cite for it, instead of the recipe"
     )
     add_plugin_flags(parser)
     given = parser.parse_args(arguments)

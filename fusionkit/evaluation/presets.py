@@ -154,7 +154,7 @@ def _option_specs(name: str, registry: Registry) -> dict[str, OptionSpec]:
 
 
 def own_metrics(names: Sequence[str], registry: Registry) -> tuple[str, ...]:
-    """Return metrics that come along; in full where another plugin has one of that name."""
+    """Return the metrics that ship; in full where another plugin has one of that name."""
     return tuple(registry.short_name(METRIC, f"{_PLUGIN}:{name}") for name in names)
 
 

@@ -32,7 +32,7 @@ class Saliency:
     place of G; their choice of the maximum, eq. 5, is the limit of large p, and the window is
     what smooths the weights here: no guided filter follows. The second is the frequency-tuned
     saliency of Achanta, Hemami, Estrada and Süsstrunk, CVPR 2009, 1597-1604,
-    eq. 4, in the estimator's channels in place of CIELAB.
+    eq. 4, in the estimator's channels instead of CIELAB.
 
     It knows neither prior nor noise level, and is the same at every step.
 
