@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import operator
 import os
 import re
 import tempfile
@@ -121,12 +122,13 @@ def study(
     >>> table.best("qabf")
     'saliency window 5'
     """
-    if jobs < 1:
-        raise UsageError("jobs must be at least 1")
+    if not isinstance(jobs, int) or jobs < 1:
+        raise UsageError(f"jobs is a whole number from 1, not {jobs!r}")
+    seeds = _seeds(seeds)
     loaded = load_plugins() if registry is None else registry
     given = GivenObjects(loaded)
     named = {
-        axis.replace("_", "-"): [_value(axis, value, given) for value in _listed(axis, values)]
+        str(axis).replace("_", "-"): [_value(axis, value, given) for value in _listed(axis, values)]
         for axis, values in axes.items()
     }
     said = {
@@ -137,6 +139,9 @@ def study(
     measured = _metrics(metrics, metrics_of(bases), given, loaded)
     if jobs > 1 and (len(given) or registry is not None):
         raise UsageError("jobs: objects and a registry of yours are in this process alone")
+    for metric in metric_options or {}:
+        if metric not in measured:
+            raise UsageError(f"metric_options: {metric!r} is not among {', '.join(measured)}")
     room = tempfile.TemporaryDirectory(prefix="fusionkit-study-") if folder is None else None
     place = Path(room.name if room is not None else os.fspath(folder or ""))
     known, everything = Known.read(place), given.registry
@@ -151,7 +156,7 @@ def study(
             options=metric_options,
             said=_layer(said, everything),
             baselines=baselines,
-            seeds=list(dict.fromkeys(seeds)),
+            seeds=seeds,
             match=match_options,
             against=against,
             known=known,
@@ -166,13 +171,28 @@ def study(
 
 
 def _listed(axis: str, values: Any) -> list[Any]:
+    if isinstance(values, np.ndarray):
+        values = values.tolist()
     if isinstance(values, (str, Mapping)) or not isinstance(values, Sequence) or not values:
         raise UsageError(f"axis {axis}: give a list of values, not {values!r}")
     return list(values)
 
 
 def _value(axis: str, value: Any, given: GivenObjects) -> Any:
-    return given.name(GROUPS[axis], value) if axis in GROUPS else value
+    if axis in GROUPS:
+        return given.name(GROUPS[axis], value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _seeds(seeds: Sequence[int]) -> list[int]:
+    """Return each seed once, as a study keeps them."""
+    try:
+        found = list(dict.fromkeys(operator.index(seed) for seed in seeds))
+    except TypeError:
+        found = []
+    if not found or min(found) < 0:
+        raise UsageError(f"seeds are a list of whole numbers from 0, not {seeds!r}")
+    return found
 
 
 def _metrics(
@@ -201,14 +221,22 @@ def _scenes(scenes: Scenes, folder: Path) -> tuple[dict[str, list[str]], list[st
     if isinstance(scenes, Mapping):
         if not scenes:
             raise UsageError("there are no scenes")
+        named = {str(name): sources for name, sources in scenes.items()}
+        if len(named) < len(scenes):
+            raise UsageError("two scenes have one name as text: rename one of them")
+        for name, sources in named.items():
+            if isinstance(sources, (str, os.PathLike)) or len(_each(sources)) < 2:
+                raise UsageError(f"scene {name}: give a list of two sources or more")
         return {
-            str(name): [
+            name: [
                 _path(source, folder / "sources" / f"{_file_name(name)}_{k}")
                 for k, source in enumerate(sources, 1)
             ]
-            for name, sources in scenes.items()
+            for name, sources in named.items()
         }, []
-    paths = [scenes] if isinstance(scenes, (str, os.PathLike)) else list(scenes)
+    paths = [scenes] if isinstance(scenes, (str, os.PathLike)) else list(_each(scenes))
+    if not all(isinstance(path, (str, os.PathLike)) for path in paths):
+        raise UsageError("scenes in memory are a mapping of names to sources: {'one': [a, b]}")
     if not holds_scenes([Path(path) for path in paths]):
         raise UsageError(
             "scenes are folders, a manifest, or a mapping of names to sources: "
@@ -219,6 +247,11 @@ def _scenes(scenes: Scenes, folder: Path) -> tuple[dict[str, list[str]], list[st
         {name: [str(path) for path in sources] for name, sources in found.found.items()},
         [f"{name}: {why}" for name, why in found.problems.items()],
     )
+
+
+def _each(found: Any) -> Any:
+    """Return what can be gone through; nothing where it cannot."""
+    return found if hasattr(found, "__len__") and hasattr(found, "__iter__") else (None,)
 
 
 def _file_name(name: object) -> str:

@@ -211,7 +211,14 @@ def test_recipes_are_an_axis():
         ({}, {"baselines": ["rung"]}, "unknown baseline 'rung'. Did you mean rungs"),
         ({}, {"task": "medical", "recipe": "general"}, "a task or a recipe, not both"),
         ({}, {"against": "mean"}, "--against mean: there are"),
-        ({}, {"jobs": 0}, "jobs must be at least 1"),
+        ({}, {"jobs": 0}, "jobs is a whole number from 1, not 0"),
+        ({}, {"jobs": "2"}, "jobs is a whole number from 1, not '2'"),
+        ({}, {"seeds": 3}, "seeds are a list of whole numbers from 0, not 3"),
+        ({}, {"seeds": []}, "seeds are a list"),
+        ({}, {"seeds": [0, -1]}, "seeds are a list"),
+        ({}, {"seeds": [1.5]}, "seeds are a list"),
+        ({}, {"metric_options": {"qabf": {}}}, "metric_options: 'qabf' is not among en"),
+        ({3: ["fixed"]}, {}, "unknown setting --3"),
         ({"weighting": [PowerOfBrightness(1)]}, {"jobs": 2}, "in this process alone"),
     ],
 )
@@ -222,10 +229,37 @@ def test_what_is_wrong_is_said(axes, how, said):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("scenes", [{}, ["a.png", "b.png"], {"../a": images(0)}, {"": images(0)}])
-def test_scenes_that_are_none(scenes):
-    with pytest.raises(UsageError):
+@pytest.mark.parametrize(
+    ("scenes", "said"),
+    [
+        ({}, "there are no scenes"),
+        (None, "a mapping of names"),
+        (images(0), "a mapping of names"),
+        (["a.png", "b.png"], "folders, a manifest, or a mapping"),
+        ({"../a": images(0)}, "cannot name a file"),
+        ({"": images(0)}, "cannot name a file"),
+        ({"a": None}, "scene a: give a list of two sources"),
+        ({"a": "b.png"}, "scene a: give a list of two sources"),
+        ({"a": images(0)[:1]}, "scene a: give a list of two sources"),
+        ({"1": images(0), 1: images(1)}, "two scenes have one name"),
+    ],
+)
+def test_scenes_that_are_none(scenes, said):
+    with pytest.raises(UsageError, match=said):
         study(scenes, {"weighting": ["fixed"]}, metrics=["en"])
+
+
+@FEW
+def test_values_of_numpy_are_numbers():
+    said = {"metrics": ["en"], "baselines": [], **QUICK}
+    plain = study(SCENES, {"steps": [1, 2]}, seeds=[0, 1], **said)
+    arrays = study(SCENES, {"steps": np.array([1, 2])}, seeds=np.arange(2), **said)
+    scalars = study(SCENES, {"steps": list(np.array([1, 2]))}, seeds=list(np.arange(2)), **said)
+
+    def measured(table):
+        return [(each["row"], each["seed"], each["scene"], each["en"]) for each in table.records()]
+
+    assert measured(plain) == measured(arrays) == measured(scalars)
 
 
 def test_what_fails_is_warned_of(tmp_path, files):
