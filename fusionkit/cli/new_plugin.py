@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -15,9 +16,12 @@ from ..contract.command import BUILT_IN
 from ..contract.kinds import KINDS
 from ..contract.options import suggest
 from ..contract.paths import refuse_url
-from ..errors import UsageError
-from ..host.plugins import installed_plugins
+from ..errors import UsageError, visible
+from ..host.plugins import installed_plugins, load_plugins
+from ..recipes.finding import AUTO
 from .arguments import Parser
+from .rows import options_of
+from .run_flags import parsed
 
 _EXAMPLES = """\
 examples:
@@ -69,8 +73,8 @@ def main(arguments: Sequence[str]) -> int:
     refuse_url(given.output or "")
     folder = Path(given.output or f"fusionkit-{given.name}")
     write_package(given.name, given.kind, folder)
-    print(f"{folder}: the {given.kind} {given.name}. Install it, and run its test:")
-    print(f"    cd {folder} && pip install -e '.[test]' && pytest")
+    print(f"{visible(str(folder))}: the {given.kind} {given.name}. Install it, and run its test:")
+    print(f"    cd {visible(shlex.quote(str(folder)))} && pip install -e '.[test]' && pytest")
     return 0
 
 
@@ -87,6 +91,15 @@ def check_name(name: str, kind: str) -> None:
         raise UsageError(f"name {name!r}: a plugin that is installed has it: choose another")
     if kind == "command" and name in BUILT_IN:
         raise UsageError(f"name {name!r}: fusionkit has a command of this name itself")
+    registry = load_plugins()
+    whole = next(each for each in KINDS if each.group == kind)
+    if name in {provided.component.name for provided in registry.all(whole)}:
+        raise UsageError(f"name {name!r}: a {kind} that is installed has it: choose another")
+    flags = {flag.replace("_", "-") for flag in vars(parsed([], registry)[1])}
+    if kind == "preparation" and name in {*flags, *options_of(registry)}:
+        raise UsageError(f"name {name!r}: fusionkit run has a flag --{name} already")
+    if kind == "recipe" and name == AUTO:
+        raise UsageError(f"name {name!r}: it means that the task is decided from the images")
 
 
 def module_of(name: str) -> str:

@@ -127,6 +127,12 @@ def test_names_that_are_none(name, tmp_path, monkeypatch, capsys):
     [
         (["metrics", "--kind", "metric"], "a plugin that is installed has it"),
         (["run", "--kind", "command"], "fusionkit has a command of this name itself"),
+        (["train", "--kind", "command"], "a command that is installed has it"),
+        (["ssim", "--kind", "metric"], "a metric that is installed has it"),
+        (["general", "--kind", "recipe"], "a recipe that is installed has it"),
+        (["auto", "--kind", "recipe"], "decided from the images"),
+        (["steps", "--kind", "preparation"], "fusionkit run has a flag --steps already"),
+        (["quiet", "--kind", "preparation"], "fusionkit run has a flag --quiet already"),
         (["mine", "--kind", "metrik"], "unknown kind 'metrik'. Did you mean metric?"),
         (["mine"], "--kind"),
         (["mine", "--kind", "metric", "-o", "there.txt"], "there.txt is there already"),
@@ -147,6 +153,14 @@ def test_what_is_refused(words, said, tmp_path, monkeypatch, capsys):
     assert "Traceback" not in error
     assert {path: path.read_text() for path in tmp_path.rglob("*.txt")} == before
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_command_that_is_shown_is_for_a_shell_and_steers_no_terminal(tmp_path, capsys):
+    for name, shown in (("a b $x", "cd '"), ("red\x1b[31m", "red\\x1b[31m")):
+        assert main(["new-plugin", "mine", "--kind", "metric", "-o", str(tmp_path / name)]) == 0
+        said = capsys.readouterr().out
+        assert shown in said
+        assert "\x1b" not in said
 
 
 def test_nothing_is_overwritten_and_an_empty_folder_is_filled(tmp_path, monkeypatch, capsys):
