@@ -138,7 +138,10 @@ def _check_processes(given: argparse.Namespace) -> None:
     wanted = (given.jobs or 1) * (given.threads or 1)
     if given.jobs is not None and wanted > cores():
         threads = f" times --threads {given.threads}" if given.threads else ""
-        raise UsageError(f"--jobs {given.jobs}{threads}: this takes {wanted} cores, of {cores()}")
+        raise UsageError(
+            f"--jobs {given.jobs}{threads}: this takes {wanted} cores, of {cores()} that this "
+            "process may use: give fewer"
+        )
 
 
 def _jobs(text: str) -> int:
