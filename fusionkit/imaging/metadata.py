@@ -142,6 +142,7 @@ class Metadata:
 
 
 NO_METADATA = Metadata()
+"""What an image has that tells nothing of itself."""
 
 
 def from_exif(block: bytes | None, resolution: Tags | None = None) -> Metadata:
