@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..contract.paths import refuse_url
+from ..contract.paths import refuse_url, split_part
 from ..contract.registry import Registry
 from ..errors import UsageError
 from ..host.batch import doubled_stem, find_scenes, holds_scenes, images_by_stem
@@ -186,7 +187,7 @@ def _check_there(paths: Iterable[Path]) -> None:
     """Raise UsageError for a file that is missing: before torch is imported to measure it."""
     for path in paths:
         refuse_url(path)
-        if not path.exists():
+        if not os.path.exists(split_part(path)[0]):
             raise UsageError(f"{path}: there is no such file: check the path")
 
 

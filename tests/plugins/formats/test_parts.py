@@ -158,6 +158,10 @@ def test_results_of_pages_are_as_those_of_the_file(
     assert (out / "x.tif").is_file()
     before = (tmp_path / "a.tif").read_bytes()
     parts = [f"{tmp_path / 'a.tif'}#1", f"{tmp_path / 'a.tif'}#2"]
+    measured = ["evaluate", str(out / "x.tif"), "--metric", "en", "--quiet", "--sources"]
+    assert main([*measured, *parts]) == 0
+    assert main([*measured, parts[0], f"{tmp_path / 'b.tif'}#2"]) == 2
+    assert "b.tif#2: there is no such file" in capsys.readouterr().err
     assert main(["align", *parts, "-o", str(tmp_path / "aligned")]) == 2
     assert "a.tif#1: part of a file" in capsys.readouterr().err
     assert not (tmp_path / "aligned").exists()
