@@ -12,6 +12,7 @@ from ..contract.options import OptionSpec, specs
 from ..contract.registry import Registry
 from ..errors import UsageError
 from ..host.manifest import Row
+from ..imaging.values import value_ranges
 from ..recipes.finding import RECIPE_KINDS
 from ..recipes.preparing import flag_of
 from ..recipes.settings import Settings
@@ -55,16 +56,18 @@ def with_words(order: Order, fuser: Fuser) -> Order:
     """
     return replace(order, jobs=tuple(
         job if job.row is None or not job.row.options
-        else replace(job, words=_words(job.row, fuser)) for job in order.jobs
+        else replace(job, words=_words(job.row, job.count, fuser)) for job in order.jobs
     ))  # fmt: skip
 
 
-def _words(row: Row, fuser: Fuser) -> tuple[str, ...]:
+def _words(row: Row, count: int, fuser: Fuser) -> tuple[str, ...]:
+    """Return what a row of so many sources adds to the command line."""
     words: list[str] = []
     for name, text in row.options.items():
         words += _words_of(name, text, row, options_of(fuser.registry)[name])
     try:
         fuser.recipes(tuple(words))
+        value_ranges(row.options.get("range", "").split(), (), count)
     except UsageError as error:
         said = str(error).partition(" (see ")[0]
         raise UsageError(f"{row.where}{_column(said, row)}: {said}") from None
