@@ -105,7 +105,9 @@ def build(results: Path, registry: Registry) -> Any:
 
     def session(request: gr.Request) -> Session:
         name = request.session_hash or ""
-        return sessions.setdefault(name, Session(results, registry))
+        if name not in sessions:  # each has a folder of its own
+            sessions[name] = Session(results, registry)
+        return sessions[name]
 
     def cancel(request: gr.Request) -> None:
         session(request).cancel()
