@@ -93,7 +93,11 @@ def test_the_wheel_holds_host_and_plugins_alone(copy):
     with zipfile.ZipFile(copy / build(copy, "build_wheel('.')")) as archive:
         tops = {name.partition("/")[0] for name in archive.namelist()}
     plugins = {folder.name for folder in (copy / "plugins").glob("fusionkit_*") if folder.is_dir()}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"fusionkit", *plugins}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {
+        "fusionkit",
+        "fusionkit_start.py",
+        *plugins,
+    }
 
 
 def test_without_a_site_the_description_refers_to_nothing(description):

@@ -1,6 +1,6 @@
 """A third-party plugin of fusionkit: something of every kind that needs no network.
 
-The weighting ``sharpest``, the objective ``charbonnier``, a recipe of the two, a reader of PGM
+The weighting ``sharpest``, the objective ``charbonnier``, a recipe of the two, a reader of GREY
 files, and the command ``fusionkit levels``.
 
 Importing this module imports no torch, so that listing plugins stays quick: the
@@ -246,16 +246,16 @@ def fusionkit_recipes() -> Iterable[Recipe]:
 
 
 _GAP = rb"(?:\s|#[^\n]*\n)+"  # white space and comments
-_PGM = re.compile(rb"P5" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)\s")
+_GREY = re.compile(rb"GREY" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)" + _GAP + rb"(\d+)\s")
 
 
-def _read_pgm(data: bytes, name: str) -> Decoded:
-    """Read binary PGM: a header (width, height, greatest value), then rows of 8 or 16 bits."""
+def _read_grey(data: bytes, name: str) -> Decoded:
+    """Read frames of a camera: GREY, width, height, greatest value, then rows of 8 or 16 bits."""
     import numpy as np
 
     from fusionkit import Decoded
 
-    header = _PGM.match(data)
+    header = _GREY.match(data)
     if header is None:
         raise ValueError("its header is damaged")
     width, height, greatest = map(int, header.groups())
@@ -271,11 +271,11 @@ def fusionkit_readers() -> Iterable[Reader]:
     """Return the reader of this plugin."""
     return [
         Reader(
-            "pgm",
-            "grey images of 8 and 16 bits (binary PGM)",
-            (".pgm",),
-            _read_pgm,
-            lambda head, name: head.startswith(b"P5"),
+            "grey",
+            "grey frames of 8 and 16 bits, as a camera of ours writes them",
+            (".grey",),
+            _read_grey,
+            lambda head, name: head.startswith(b"GREY"),
         )
     ]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -12,6 +14,8 @@ from .similarity import MID, Moments
 
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+_SMALLEST = 11 * 2 ** (len(_WEIGHTS) - 1)
+"""Side of the smallest image with five scales, in pixels: 176."""
 
 
 class MultiScale(Measure):
@@ -19,7 +23,8 @@ class MultiScale(Measure):
 
     Wang, Simoncelli and Bovik (2003): the windows and constants of SSIM, five scales by means of
     2 x 2 pixels (an odd last row or column is left out), β = .0448 .2856 .3001 .2363 .1333. At the
-    last scale l and cs are averaged together. A negative mean counts as 0.
+    last scale l and cs are averaged together. A negative mean counts as 0. NaN for images of less
+    than 176 pixels on a side, which have no five scales.
     """
 
     name = "ms-ssim"
@@ -30,10 +35,12 @@ class MultiScale(Measure):
     bounds = (0.0, INFINITE)
     reference = "Wang, Simoncelli, Bovik, Proc. 37th Asilomar Conf. (2003) 1398-1402"
     summed = True
-    least_side = 11 * 2 ** (len(_WEIGHTS) - 1)
+    partial = True
 
     def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
-        """Return (B,)."""
+        """Return (B,); NaN where the last scale is smaller than its window."""
+        if min(fused.shape[-2:]) < _SMALLEST:
+            return fused.new_full(fused.shape[:1], math.nan)
         product = sources.new_ones(sources.shape[:2])
         for scale, weight in enumerate(_WEIGHTS):
             if scale:

@@ -59,7 +59,7 @@ def in_child(arguments: Sequence[str], before: Callable[[], object] = lambda: No
     return pid
 
 
-def killed_again_and_again(arguments: Sequence[str], out: Path) -> None:
+def killed_again_and_again(arguments: Sequence[str], out: Path, times: int = KILLS) -> None:
     """Kill a command until it has been killed so often, checking what it leaves; then let it end.
 
     A run that ends before it is killed begins anew, in an empty folder.
@@ -69,7 +69,7 @@ def killed_again_and_again(arguments: Sequence[str], out: Path) -> None:
     lasts = time.monotonic() - began
     chance = random.Random(0)
     kills = fresh = 0
-    while kills < KILLS:
+    while kills < times:
         pid = in_child(arguments)
         time.sleep(chance.uniform(0, 0.7 * lasts))
         os.kill(pid, signal.SIGKILL)
@@ -112,7 +112,8 @@ def test_a_run_that_is_killed_ends_with_the_same_bytes(folders, tmp_path, traced
         return ["run", *folders, "-o", str(place), *QUICK, *trace]
 
     assert main(command(whole_run)) == 0
-    killed_again_and_again(command(out), out)
+    # Each takes seconds with pictures, which are written like all else.
+    killed_again_and_again(command(out), out, -(-KILLS // 4) if traced else KILLS)
     assert pixels(out) == pixels(whole_run)
     assert [whole(out / f"{n}.png") for n in scenes] == [True] * len(scenes)
     traces = [sorted(path.name for path in each.iterdir()) for each in out.glob("why/*")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,8 @@ def python(where: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_packages_install_are_listed_and_keep_their_promises(packages, tmp_path):
+    # Of a copy, since pip builds in the folder of a package.
+    packages = shutil.copytree(packages, tmp_path / "packages")
     folders = [str(packages / name) for name in NAMES.values()]
     how = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", str(tmp_path)]
     done = python(tmp_path, "-m", "pip", "install", *how, *folders)

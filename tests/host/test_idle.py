@@ -57,6 +57,7 @@ OPTIONS: dict[str, Any] = {
     "objective.psi": 11.0,
     "objective.base": "saliency",
     "objective.hidden": 0.2,
+    "objective.gain": 1.01,
 }
 """Another value of every option than a recipe has."""
 

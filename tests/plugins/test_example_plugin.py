@@ -165,7 +165,7 @@ def test_plugins_lists_it(installed: Installed, tmp_path: Path) -> None:
     assert "example  fusionkit-example 0.1.0  loaded" in text
     assert "sharpest" in text
     assert "charbonnier" in text
-    for kind, name in (("recipe", "sharpest-focus"), ("reader", "pgm"), ("command", "levels")):
+    for kind, name in (("recipe", "sharpest-focus"), ("reader", "grey"), ("command", "levels")):
         assert re.search(rf"^ +{kind} +{name} ", text, re.MULTILINE)
     shown = installed.run("fusionkit", "--help", cwd=tmp_path).stdout
     assert re.search(r"^  levels +print .*\(plugin example\)$", shown, re.MULTILINE)

@@ -221,7 +221,7 @@ BROKEN: dict[str, tuple[Callable[[], Any], str, str]] = {
     "global randomness": (Random, "deterministic", "draw noise from run.noise"),
     "writes to x": (WritesX, "inputs_not_mutated", "changed step.x of step 1"),
     "writes to corrected": (WritesCorrected, "inputs_not_mutated", "changed corrected of step 1"),
-    "writes to sources": (WritesSources, "inputs_not_mutated", "changed the sources"),
+    "writes to sources": (WritesSources, "inputs_not_mutated", "wrote to the sources"),
     "scale of the batch": (ScaleOfTheBatch, "images_do_not_interact", "alone and in a batch"),
     "keeps its start": (KeepsItsStart, "runs_do_not_interact", "after another run"),
     "keeps x": (KeepsX, "runs_do_not_interact", "with the objective failed"),

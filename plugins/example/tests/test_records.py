@@ -8,10 +8,10 @@ import pytest
 from fusionkit.cli import main
 
 
-def write_pgm(path, pixels):
+def write_grey(path, pixels):
     height, width = pixels.shape
     greatest = 255 if pixels.dtype == np.uint8 else 4095
-    header = f"P5\n# made for a test\n{width} {height}\n{greatest}\n".encode()
+    header = f"GREY\n# made for a test\n{width} {height}\n{greatest}\n".encode()
     path.write_bytes(header + pixels.astype(pixels.dtype.newbyteorder(">")).tobytes())
     return str(path)
 
@@ -23,8 +23,8 @@ def pair(tmp_path):
     scene = 2000 + 900 * np.sin(columns / 1.3) * np.cos(rows / 1.7)
     smooth = np.full_like(scene, 2000)
     halves = np.where(columns < 24, scene, smooth), np.where(columns < 24, smooth, scene)
-    paths = [tmp_path / "near.pgm", tmp_path / "far.pgm"]
-    return scene, [write_pgm(p, h.astype(np.uint16)) for p, h in zip(paths, halves, strict=True)]
+    paths = [tmp_path / "near.grey", tmp_path / "far.grey"]
+    return scene, [write_grey(p, h.astype(np.uint16)) for p, h in zip(paths, halves, strict=True)]
 
 
 def test_the_reader_and_the_recipe_together(pair, tmp_path):
@@ -44,18 +44,18 @@ def test_a_folder_is_fused(pair, tmp_path):
     assert len(list((tmp_path / "out").glob("*.json"))) == 1
 
 
-@pytest.mark.parametrize("data", [b"P5 nonsense", b"P5 9 9 255 short"])
+@pytest.mark.parametrize("data", [b"GREY nonsense", b"GREY 9 9 255 short"])
 def test_a_damaged_file_is_one_line(data, tmp_path, capsys):
-    path = tmp_path / "a.pgm"
+    path = tmp_path / "a.grey"
     path.write_bytes(data)
     assert main(["levels", str(path)]) == 2
     said = capsys.readouterr().err
-    assert said.startswith(f"fusionkit: error: {path}: reader pgm (plugin example, ")
+    assert said.startswith(f"fusionkit: error: {path}: reader grey (plugin example, ")
     assert said.count("\n") == 1
 
 
 def test_the_command(tmp_path, capsys):
     pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    path = write_pgm(tmp_path / "a.pgm", pixels)
+    path = write_grey(tmp_path / "a.grey", pixels)
     assert main(["levels", path]) == 0
     assert capsys.readouterr().out == f"{path}: (3, 4), uint8, 0 to 11, mean 5.5\n"
