@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import fusionkit
 
@@ -35,3 +37,37 @@ def test_hundreds_of_fusions_leave_nothing_behind() -> None:
     before = resident()
     fuse(200)
     assert resident() - before < 5
+
+
+PEAK = """
+import resource, sys
+from fusionkit.cli import main
+assert main(sys.argv[1:]) == 0
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def peak(folder: Path, height: int, width: int, *flags: str) -> int:
+    """Return the most bytes that a process has in memory which fuses two colour images."""
+    y, x = np.mgrid[:height, :width]
+    noise = np.random.default_rng(0).normal(size=(height, width, 1))
+    paths = []
+    for k in (0, 1):
+        scene = 128 + 60 * np.sin(x / 17) * np.cos(y / 23) + 20 * np.sin((x + y) / (5 + k))
+        image = np.repeat(scene[..., None], 3, 2) + (8 * noise if flags else 0)
+        paths.append(str(folder / f"{height}-{k}.png"))
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(paths[-1])
+    out = str(folder / f"{height}-fused.png")
+    words = ["run", *paths, "-o", out, "--task", "general", "--tile", "256", "--quiet", *flags]
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, *words], capture_output=True, text=True, check=True
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux counts in kilobytes")
+@pytest.mark.parametrize(("flags", "most"), [((), 110), (("--noise", "auto"), 135)])
+def test_memory_grows_by_so_many_bytes_a_pixel(flags, most, tmp_path) -> None:
+    small, large = (peak(tmp_path, side, 1200, *flags) for side in (640, 1920))
+    assert (large - small) / (1280 * 1200) < most
