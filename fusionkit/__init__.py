@@ -78,6 +78,7 @@ if TYPE_CHECKING:
         Chain,
         start_chain,
     )
+    from .contract.parsing import CommandParser
     from .evaluation.desk import study
     from .evaluation.records import Records
     from .evaluation.single import evaluate
@@ -113,6 +114,7 @@ if TYPE_CHECKING:
 
 # Imported when first asked for: most of these need torch, or files of the package.
 _LATER = {
+    "CommandParser": "contract.parsing",
     "start_chain": "contract.chain",
     "Chain": "contract.chain",
     "Observed": "recipes.observing",
@@ -186,6 +188,7 @@ __all__ = [
     "BuildContext",
     "Chain",
     "Command",
+    "CommandParser",
     "Component",
     "Decoded",
     "DiscretePrior",

@@ -6,14 +6,14 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from ..contract.kind import Kind
 from ..contract.options import OptionSpec, specs
+from ..contract.parsing import CommandParser
 from ..contract.paths import refuse_url
 from ..contract.reading import use_readers
 from ..contract.registry import Provided, Registry
-from ..errors import UsageError
 from ..host.plugins import load_plugins
 from ..recipes.layers import Merged
 from ..recipes.settings import Settings
@@ -24,18 +24,14 @@ _REPEATED = {"range": "K:LO,HI"}
 _ADDED = ("stretch",)  # numbers, which add up too
 
 
-class Parser(argparse.ArgumentParser):
-    """An argparse parser that raises UsageError, one line, instead of printing usage.
+class Parser(CommandParser):
+    """The parser of our own commands, which spells out switches and knows what is near a flag.
 
     In ``registry`` are the components whose options an unknown flag may mean.
     """
 
     def __init__(self, **keywords: Any) -> None:
-        super().__init__(
-            allow_abbrev=False,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            **keywords,
-        )
+        super().__init__(**keywords)
         self.registry: Registry | None = None
 
     def knows(self, flag: str) -> bool:
@@ -61,10 +57,6 @@ class Parser(argparse.ArgumentParser):
             near = near_flags(flag, self._option_string_actions, self.registry)
             self.error(f"unknown argument {unknown[0]!r}.{near}")
         return given
-
-    def error(self, message: str) -> NoReturn:
-        """Raise UsageError."""
-        raise UsageError(f"{message} (see {self.prog} --help)")
 
 
 def spelled_out(arguments: Sequence[str], switches: Mapping[str, OptionSpec]) -> list[str]:

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("--columns must be at least 1")
 
     from ..evaluation.ranges import Ranges, parse_ranges
-    from ..evaluation.sheet import check_regions, eight_bit, make_sheet, most_different
+    from ..evaluation.sheet import check_regions, make_sheet, most_different
     from ..imaging import check_fits, write_picture
 
     Kept(given.images).refuse(given.output)
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
     for note in ranges.notes:
         say(f"warning: {note}")
     profile = next((picture.icc for picture in pictures if picture.icc), None)
-    images = [eight_bit(picture) for picture in pictures]
+    images = [picture.on_white() for picture in pictures]
     if not regions:
         regions = [most_different(_where_all_show(images, pictures))]
         found = regions[0]

@@ -20,6 +20,7 @@ from ..contract.registry import Registry
 from ..errors import FusionkitWarning, UsageError
 from ..host.batch import find_scenes, holds_scenes
 from ..host.plugins import load_plugins
+from ..imaging.files import atomic_write, explained
 from ..imaging.sources import Source, source_picture
 from ..recipes.finding import GIVEN, GROUPS, Layer, Said
 from ..recipes.layers import merged
@@ -269,10 +270,9 @@ def _path(source: Source, place: Path) -> str:
     buffer = io.BytesIO()
     np.save(buffer, picture.pixels)
     target = place.parent / f"{place.name}.npy"
-    try:
+    with explained(str(target)):
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists() or target.read_bytes() != buffer.getvalue():
-            target.write_bytes(buffer.getvalue())
-    except OSError as error:
-        raise UsageError(f"{target}: it cannot be written: {error.strerror}") from None
+            with atomic_write(target, overwrite=True) as file:
+                file.write(buffer.getvalue())
     return str(target)

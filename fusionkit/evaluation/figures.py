@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..contract.options import suggest
 from ..errors import UsageError
+from ..imaging import atomic_write
 from .contrasts import effects, pairwise
 from .report.rows import ROLES
 from .report.summary import COST_TITLES, COSTS
@@ -60,10 +61,9 @@ def draw(
         axes.spines[["top", "right"]].set_visible(False)
         KINDS[kind](table, metric, axes, **options)
         if target is not None:
-            try:
-                figure.savefig(target, metadata=_NO_DATE[target.suffix.lower()])
-            except OSError as error:
-                raise UsageError(f"{target}: it cannot be written: {error.strerror}") from None
+            form = target.suffix.lower()
+            with atomic_write(target, overwrite=True) as file:
+                figure.savefig(file, format=form[1:], metadata=_NO_DATE[form])
     return figure
 
 

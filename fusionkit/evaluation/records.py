@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
-from ..imaging import write_text
+from ..imaging import atomic_write, write_text
 from ..imaging.files import as_cell
 from .report.latex import escaped as in_latex
 from .report.texts import one_line
@@ -224,10 +224,9 @@ def _write_parquet(target: Path, records: Sequence[Record]) -> None:
         raise UsageError(
             f"{target}: Parquet needs pyarrow, which is not installed: pip install pyarrow"
         ) from None
-    try:
-        parquet.write_table(pyarrow.Table.from_pylist([dict(each) for each in records]), target)
-    except OSError as error:
-        raise UsageError(f"{target}: it cannot be written: {error}") from None
+    table = pyarrow.Table.from_pylist([dict(each) for each in records])
+    with atomic_write(target, overwrite=True) as file:
+        parquet.write_table(table, file)
 
 
 def _cell(value: Any) -> Any:

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from ..errors import UsageError
-from ..imaging import Picture, from_unit, full_scale
-from ..imaging.values import to_unit
 
 # Okabe and Ito's colours for all kinds of colour vision, those that stand out of pictures first.
 COLOURS = ("#d55e00", "#56b4e9", "#f0e442", "#009e73", "#cc79a7", "#0072b2", "#e69f00", "#ffffff")
@@ -58,20 +56,6 @@ class _Layout:
     def tile(self) -> int:
         """The height of picture, insets and label."""
         return self.height + self.rows * (self.inset + self.gap) + round(1.6 * self.text)
-
-
-def eight_bit(picture: Picture) -> NDArray[np.uint8]:
-    """Return a picture as it is shown: RGB of 8 bits, white where there are no data or nothing."""
-    unit = picture.unit().astype(np.float64)
-    if unit.ndim == 2:
-        unit = np.repeat(unit[..., None], 3, axis=-1)
-    if picture.alpha is not None:
-        opacity = to_unit(picture.alpha, *full_scale(picture.dtype))[..., None]
-        unit = unit * opacity + (1 - opacity)
-    if picture.mask is not None:
-        unit[~picture.mask] = 1
-    shown: NDArray[np.uint8] = from_unit(unit, np.uint8, 0, 255)
-    return shown
 
 
 def most_different(images: Sequence[NDArray[np.uint8]]) -> Region:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.imaging.metadata import NO_METADATA, Metadata
-from fusionkit.imaging.values import from_unit, to_unit
+from fusionkit.imaging.values import from_unit, full_scale, to_unit
 
 TINT = 8 / 255
 """How far apart the channels of a pixel may be, of the range, and still count as a tint of grey."""
@@ -163,3 +163,21 @@ class Picture:
         unit = to_unit(self.pixels, self.low, self.high)
         pixels: NDArray[np.uint8] = from_unit(unit, np.uint8, 0, 255)
         return pixels
+
+    def on_white(self) -> NDArray[np.uint8]:
+        """Return it as a screen shows it: RGB of 8 bits, white where there are no data or nothing.
+
+        Returns
+        -------
+        array of uint8, (H, W, 3)
+        """
+        unit = self.unit().astype(np.float64)
+        if unit.ndim == 2:
+            unit = np.repeat(unit[..., None], 3, axis=-1)
+        if self.alpha is not None:
+            opacity = to_unit(self.alpha, *full_scale(self.dtype))[..., None]
+            unit = unit * opacity + (1 - opacity)
+        if self.mask is not None:
+            unit[~self.mask] = 1
+        shown: NDArray[np.uint8] = from_unit(unit, np.uint8, 0, 255)
+        return shown

@@ -282,11 +282,10 @@ def fusionkit_readers() -> Iterable[Reader]:
 
 def _levels(arguments: Sequence[str]) -> int:
     """Print the size, type and values of images."""
-    from argparse import ArgumentParser
-
+    from fusionkit import CommandParser
     from fusionkit.imaging import read_picture
 
-    parser = ArgumentParser("fusionkit levels", description="Print the values of images.")
+    parser = CommandParser(prog="fusionkit levels", description="Print the values of images.")
     parser.add_argument("images", nargs="+", metavar="IMAGE")
     for path in parser.parse_args(arguments).images:
         pixels = read_picture(path).pixels

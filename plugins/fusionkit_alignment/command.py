@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from fusionkit import FusionkitWarning, UsageError, split_part, visible
+from fusionkit import CommandParser, FusionkitWarning, UsageError, split_part, visible
 from fusionkit.imaging import (
     Picture,
     atomic_write,
@@ -126,13 +125,11 @@ def _mask_of(output: Path) -> Path:
     return output.with_name(f"{output.name}.mask.png")
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="fusionkit align",
         description="Write images that lie on the first one, as --align makes them for a run.",
         epilog=_EPILOG,
-        allow_abbrev=False,
-        formatter_class=RawDescriptionHelpFormatter,
     )
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="two images or more")
     parser.add_argument(

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from fusionkit import UsageError, load_plugins
+from fusionkit import CommandParser, UsageError, load_plugins
 
 _ABOUT = "Fuse images in the browser: drop them, look, download. Nothing leaves this machine."
 
@@ -24,20 +22,9 @@ examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} (fusionkit app --help)")
-
-
-def parser() -> argparse.ArgumentParser:
+def parser() -> CommandParser:
     """Return the parser of the command."""
-    made = _Parser(
-        prog="fusionkit app",
-        description=_ABOUT,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    made = CommandParser(prog="fusionkit app", description=_ABOUT, epilog=_EXAMPLES)
     add = made.add_argument
     add("--port", type=int, default=7860, help="where it is served (default 7860)")
     add("--no-browser", action="store_true", help="do not open a browser")

@@ -19,7 +19,7 @@ from PIL import Image
 
 import fusionkit
 from fusionkit import FusionkitError, FusionkitWarning, Registry, Result, UsageError
-from fusionkit.imaging import Picture, from_unit, full_scale, read_picture
+from fusionkit.imaging import from_unit, read_picture
 
 if TYPE_CHECKING:
     from fusionkit import SampledStep
@@ -230,20 +230,7 @@ def _is_float(result: Result) -> bool:
 
 
 def _of_file(path: str | Path) -> Shown:
-    return _small(_on_white(read_picture(path)))
-
-
-def _on_white(picture: Picture) -> Shown:
-    """Return a picture as a screen shows it, (H, W, 3): white where it shows nothing."""
-    unit: NDArray[Any] = np.nan_to_num(picture.unit())
-    if unit.ndim == 2:
-        unit = np.repeat(unit[..., None], 3, axis=-1)
-    if picture.alpha is not None:
-        opacity = picture.alpha[..., None] / full_scale(picture.dtype)[1]
-        unit = unit * opacity + (1 - opacity)
-    if picture.mask is not None:
-        unit = np.where(picture.mask[..., None], unit, 1.0)
-    return _eight_bit(unit)
+    return _small(read_picture(path).on_white())
 
 
 def _eight_bit(unit: NDArray[Any]) -> Shown:

@@ -8,15 +8,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from fusionkit import SOURCE_SYMMETRIC, BuildContext, Component, Metric, NoOptions, hookimpl, option
-
-if TYPE_CHECKING:
-    from .edges import EdgeTransfer
-    from .perceptual import ChenBlum, ChenVarshney
-    from .targets import TargetContrast
 
 
 @dataclass(frozen=True)
@@ -95,53 +90,12 @@ class QnrOptions:
     )
 
 
-def _ce(options: CrossEntropyOptions, context: BuildContext) -> Metric:
-    from .information import CrossEntropy
+def _built(module: str, name: str) -> Callable[[Any, BuildContext], Metric]:
+    """Build a metric of its options; its module, and with it torch, is imported only then."""
 
-    return CrossEntropy(options.absent)
-
-
-def _ergas(options: ErgasOptions, context: BuildContext) -> Metric:
-    from .colours import RelativeError
-
-    return RelativeError(options.ratio)
-
-
-def _qnr(options: QnrOptions, context: BuildContext) -> Metric:
-    from .colours import NoReference
-
-    return NoReference(options.ratio)
-
-
-def _targets(options: TargetOptions, context: BuildContext) -> TargetContrast:
-    from .targets import TargetContrast
-
-    return TargetContrast(options.source, options.polarity, options.boxes)
-
-
-def _qabf(options: QabfOptions, context: BuildContext) -> EdgeTransfer:
-    from .edges import EdgeTransfer
-
-    return EdgeTransfer(options.orientation)
-
-
-def _qcv(options: StretchOptions, context: BuildContext) -> ChenVarshney:
-    from .perceptual import ChenVarshney
-
-    return ChenVarshney(options.stretch)
-
-
-def _qcb(options: StretchOptions, context: BuildContext) -> ChenBlum:
-    from .perceptual import ChenBlum
-
-    return ChenBlum(options.stretch)
-
-
-def _plain(module: str, name: str) -> Callable[[Any, BuildContext], Metric]:
-    """Build a metric without options; its module, and with it torch, is imported only then."""
-
-    def build(options: NoOptions, context: BuildContext) -> Metric:
-        metric: Metric = getattr(importlib.import_module(f".{module}", __name__), name)()
+    def build(options: Any, context: BuildContext) -> Metric:
+        cls = getattr(importlib.import_module(f".{module}", __name__), name)
+        metric: Metric = cls(**{each.name: getattr(options, each.name) for each in fields(options)})
         return metric
 
     return build
@@ -218,7 +172,7 @@ def fusionkit_metrics() -> Iterable[Component[Metric]]:
     """Return the metrics of this plugin."""
     symmetric = frozenset({SOURCE_SYMMETRIC})
     plain = [
-        Component(name, summary, _plain(module, cls), NoOptions, symmetric)
+        Component(name, summary, _built(module, cls), NoOptions, symmetric)
         for name, summary, module, cls in _PLAIN
     ]
     return [
@@ -226,49 +180,49 @@ def fusionkit_metrics() -> Iterable[Component[Metric]]:
         Component(
             "qabf",
             "how the edges of the sources are kept (Xydeas-Petrovic)",
-            _qabf,
+            _built("edges", "EdgeTransfer"),
             QabfOptions,
             symmetric,
         ),
         Component(
             "qcv",
             "perceived difference by regions (Chen-Varshney, two sources)",
-            _qcv,
+            _built("perceptual", "ChenVarshney"),
             StretchOptions,
             symmetric,
         ),
         Component(
             "qcb",
             "perceived contrast preserved (Chen-Blum, two sources)",
-            _qcb,
+            _built("perceptual", "ChenBlum"),
             StretchOptions,
             symmetric,
         ),
         Component(
             "ce",
             "cross entropy of the histograms, bits, mean over sources",
-            _ce,
+            _built("information", "CrossEntropy"),
             CrossEntropyOptions,
             symmetric,
         ),
         Component(
             "ergas",
             "relative error of all channels, against a ground truth",
-            _ergas,
+            _built("colours", "RelativeError"),
             ErgasOptions,
             symmetric,
         ),
         Component(
             "qnr",
             "quality of a sharpened colour image without a truth (two sources, one of them grey)",
-            _qnr,
+            _built("colours", "NoReference"),
             QnrOptions,
             symmetric,
         ),
         Component(
             "target-contrast",
             "whether hot or cold targets keep their contrast to what surrounds them",
-            _targets,
+            _built("targets", "TargetContrast"),
             TargetOptions,
         ),
     ]

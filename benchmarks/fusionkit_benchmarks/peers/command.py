@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fusionkit.cli import complain, say
+from fusionkit.cli import say
 from fusionkit.cli.arguments import Parser, add_plugin_flags, load_plugins_from
 from fusionkit.cli.progress import counted
 from fusionkit.errors import UsageError
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     for line in absent:
         say(line)
     registry = load_plugins_from(arguments)
-    from ..quality.report import write
+    from ..quality.report import told, write
     from ..quality.runner import Runner
     from ..quality.store import Store
     from .tables import PeerTables
@@ -70,11 +70,7 @@ def main(arguments: Sequence[str]) -> int:
             write(folder, outcomes, settings, given.against, "peers")  # so far: it takes long
     if not outcomes:
         raise UsageError("nothing to do: --families none needs --data with sets of these families")
-    problems = [problem for outcome in outcomes for problem in outcome.scores.problems]
-    for problem in problems:
-        complain(problem, 1)
-    print(f"See {folder / 'peers.md'}, peers.json and images/ beside it.")
-    return 1 if problems else 0
+    return told(folder, outcomes, "peers")
 
 
 def _parser() -> Parser:

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fusionkit.cli import complain
 from fusionkit.cli.arguments import Parser, add_plugin_flags, load_plugins_from
 from fusionkit.cli.progress import counted
 from fusionkit.errors import UsageError
@@ -44,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError("the benchmark needs scipy: pip install scipy")
     plan = _plan(given)
     registry = load_plugins_from(arguments)
-    from .report import write
+    from .report import told, write
     from .runner import Runner
     from .store import Store
     from .tables import Tables
@@ -64,11 +63,7 @@ def main(arguments: Sequence[str]) -> int:
             write(folder, outcomes, settings, given.against)  # so far: it takes long
     if not outcomes:
         raise UsageError("nothing to do: published sets need --data")
-    problems = [problem for outcome in outcomes for problem in outcome.scores.problems]
-    for problem in problems:
-        complain(problem, 1)
-    print(f"See {folder / 'quality.md'}, quality.json and images/ beside it.")
-    return 1 if problems else 0
+    return told(folder, outcomes)
 
 
 def _parser() -> Parser:

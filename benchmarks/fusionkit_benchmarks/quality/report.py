@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionkit._version import __version__
+from fusionkit.cli import complain
 from fusionkit.evaluation import tables as texts
 from fusionkit.evaluation.scores import Scores
 from fusionkit.imaging import write_text
@@ -39,6 +40,20 @@ def write(
     write_text(folder / f"{name}.json", as_json(outcomes, settings, against), overwrite=True)
 
 
+def told(folder: Path, outcomes: Sequence[Outcome], name: str = "quality") -> int:
+    """Tell what could not be measured, and where the rest is; return the command's exit code."""
+    problems = problems_of(outcomes)
+    for problem in problems:
+        complain(problem, 1)
+    print(f"See {folder / f'{name}.md'}, {name}.json and images/ beside it.")
+    return 1 if problems else 0
+
+
+def problems_of(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return what could not be fused or measured, of all tables."""
+    return [problem for outcome in outcomes for problem in outcome.scores.problems]
+
+
 def as_markdown(
     outcomes: Sequence[Outcome], settings: Mapping[str, Any], against: str, name: str = "quality"
 ) -> str:
@@ -50,7 +65,7 @@ def as_markdown(
             lines += [f"## {heading}", ""]
         for outcome in of_kind:
             lines += [*_table(outcome, against), ""]
-    problems = [problem for outcome in outcomes for problem in outcome.scores.problems]
+    problems = problems_of(outcomes)
     if problems:
         lines += ["## Problems", "", *(f"- {problem}" for problem in problems), ""]
     return "\n".join(lines)

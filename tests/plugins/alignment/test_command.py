@@ -72,3 +72,9 @@ def test_files_are_replaced_when_asked_to(desk, capsys):
     assert main(["align", "a.png", "b.png", "-o", "out"]) == 2
     assert "overwrite" in capsys.readouterr().err
     assert main(["align", "a.png", "b.png", "-o", "out", "--overwrite"]) == 0
+
+
+def test_a_wrong_flag_is_one_line(capsys) -> None:
+    assert main(["align", "a.png", "b.png", "-o", "out", "--nonsense"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--nonsense (see fusionkit align --help)" in line

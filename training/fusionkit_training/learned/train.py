@@ -99,6 +99,10 @@ class Round(rounds.Round[Trainer]):
         )  # fmt: skip
         super().__init__(trainer, folder, every, notes, about)
         self.validation = validation
+        gains_of = trainer.gains
+        self._gains = {
+            family: gains_of(batch, family) for family, batch in validation.items() if gains_of
+        }
         self._losses: list[float] = []
         self._baselines = {
             f"{family}_{name}": weighted_psnr(weigh(batch), batch)
@@ -123,8 +127,7 @@ class Round(rounds.Round[Trainer]):
             **self._baselines,
         }
         for family, batch in self.validation.items():
-            gains = trainer.gains and trainer.gains(batch, family)
-            weights = fusion_weights(trainer.average(batch.sources, gains))
+            weights = fusion_weights(trainer.average(batch.sources, self._gains.get(family)))
             row[f"{family}_learned"] = weighted_psnr(weights, batch)
         better = " ".join(
             f"{family} {row[f'{family}_learned'] - row[f'{family}_mean']:+.2f}"
