@@ -230,7 +230,7 @@ def _is_float(result: Result) -> bool:
 
 
 def _of_file(path: str | Path) -> Shown:
-    return _small(read_picture(path).on_white())
+    return _small(read_picture(path, masks=True).on_white())
 
 
 def _eight_bit(unit: NDArray[Any]) -> Shown:

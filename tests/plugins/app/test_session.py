@@ -123,3 +123,14 @@ def test_floats_are_kept_in_tiff(session, tmp_path) -> None:
     for n, path in enumerate(paths):
         np.save(path, np.random.default_rng(n).random((32, 40)).astype(np.float32))
     assert fuse(session, paths, task="general").image.suffix == ".tif"
+
+
+def test_what_a_source_does_not_show_is_white(session, tmp_path) -> None:
+    paths = [tmp_path / "a.npy", tmp_path / "b.npy"]
+    for n, path in enumerate(paths):
+        image = np.random.default_rng(n).random((32, 40)).astype(np.float32)
+        image[: 8 * (1 - n)] = np.nan
+        np.save(path, image)
+    first, second = fuse(session, paths, task="general").sources
+    assert first[:8].min() == 255
+    assert second[:8].min() < 200
