@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ..contract.kind import Kind
@@ -27,16 +27,23 @@ _ADDED = ("stretch",)  # numbers, which add up too
 class Parser(CommandParser):
     """The parser of our own commands, which spells out switches and knows what is near a flag.
 
-    In ``registry`` are the components whose options an unknown flag may mean.
+    In ``registry`` are the components whose options an unknown flag may mean; ``taken`` are
+    flags of the whole command, if this parser reads only some of them.
     """
 
-    def __init__(self, **keywords: Any) -> None:
+    def __init__(self, taken: Collection[str] = (), **keywords: Any) -> None:
         super().__init__(**keywords)
         self.registry: Registry | None = None
+        self._taken = taken
+
+    @property
+    def flags(self) -> frozenset[str]:
+        """The flags that it reads."""
+        return frozenset(self._option_string_actions)
 
     def knows(self, flag: str) -> bool:
-        """Whether this is one of the parser's own flags."""
-        return flag in self._option_string_actions
+        """Whether this is a flag already, so that no component may have it."""
+        return flag in self._option_string_actions or flag in self._taken
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse what is known; of options that can stand alone, ``--NAME``, ``--no-NAME`` too."""

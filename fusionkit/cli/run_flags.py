@@ -42,7 +42,7 @@ def parsed(
 
     ``registry`` is that of the same command line, if its plugins have been loaded already.
     """
-    selection = select(arguments, PROGRAM, may_decide=True, registry=registry)
+    selection = select(arguments, PROGRAM, may_decide=True, registry=registry, taken=_flags())
     given = _parser(selection).parse_args(arguments)
     for name in _PATHS:
         if getattr(given, name) == "":
@@ -57,7 +57,24 @@ def _parser(selection: Selection) -> Parser:
         description="Fuse registered images of one scene, or folders of them paired by name.",
         epilog=_EXAMPLES,
         usage="fusionkit run SOURCE SOURCE [SOURCE ...] -o OUT [options]",
+        taken=_flags(),
     )
+    _add_own_flags(parser)
+    selection.add_flags(parser)
+    add_plugin_flags(parser)
+    return parser
+
+
+def _flags() -> frozenset[str]:
+    """Return the flags of the command itself, whatever is selected."""
+    parser = Parser(add_help=False)
+    _add_own_flags(parser)
+    add_plugin_flags(parser)
+    return parser.flags
+
+
+def _add_own_flags(parser: Parser) -> None:
+    """Add the flags that are there whatever is selected."""
     parser.add_argument(
         "sources",
         nargs="*",
@@ -126,13 +143,15 @@ def _parser(selection: Selection) -> Parser:
     parser.add_argument(
         "--quiet", action="store_true", help="print nothing but errors, and no progress bar"
     )
-    selection.add_flags(parser)
-    add_plugin_flags(parser)
-    return parser
 
 
 def _check_processes(given: argparse.Namespace) -> None:
-    """Raise UsageError for more threads than cores, which would only be in each other's way."""
+    """Raise UsageError for GPUs of no worker, and for more threads than cores.
+
+    These would only be in each other's way.
+    """
+    if given.ray is None and given.ray_gpus:
+        raise UsageError("--ray-gpus is of workers on Ray: add --ray, or leave it out")
     if given.ray not in (None, LOCAL):
         return
     wanted = (given.jobs or 1) * (given.threads or 1)

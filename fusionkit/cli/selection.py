@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -106,12 +106,13 @@ def select(
     prog: str,
     may_decide: bool = False,
     registry: Registry | None = None,
+    taken: Collection[str] = (),
 ) -> Selection:
     """Load plugins, find the components, and read their options and the settings.
 
     Two passes, each of which lets wait what it does not know: which flags there are depends on
     the components. If it ``may_decide``, the task can be left to the images. A ``registry`` saves
-    loading plugins again.
+    loading plugins again. ``taken`` are the flags of the command itself.
     """
     registry = load_plugins_from(arguments) if registry is None else registry
     names = _names(arguments, prog)
@@ -124,7 +125,7 @@ def select(
     refuse_unselected(arguments, selected, registry)
     _refuse_foreign(chosen, selected)
     found = Selection(registry, selected, chosen)
-    parser = Parser(prog=prog, add_help=False)
+    parser = Parser(taken, prog=prog, add_help=False)
     found.add_flags(parser)
     given, _ = parser.parse_known_args(arguments)
     tables = {kind.group: given_options(given, kind) for kind in RECIPE_KINDS}

@@ -86,6 +86,7 @@ _SIGNATURES: tuple[tuple[bytes, int, str, str], ...] = (
     (b"\xfd7zXZ", 0, "xz", _UNPACK),
     (b"\x28\xb5\x2f\xfd", 0, "Zstandard", _UNPACK),
     (b"ustar", 257, "tar", _UNPACK),
+    (b'{\n  "fusionkit": "', 0, "record of a run", "give it after --recipe"),
     (b"version https://git-lfs", 0, "Git LFS pointer", "run git lfs pull to get the image itself"),
 )
 _NETPBM = {"1": "PBM", "2": "PGM", "3": "PPM", "4": "PBM", "5": "PGM", "6": "PPM", "7": "PAM"}
@@ -96,7 +97,7 @@ _MARKUP = (
     (b"<html", "web page", "download the image itself"),
     (b"<?xml", "XML", _CONVERT),
 )
-_NO_IMAGES = ("web page", "Git LFS pointer")  # what is saved under the name of an image at times
+_NO_IMAGES = ("web page", "Git LFS pointer", "record of a run")  # taken for an image at times
 # fmt: off
 _RAW_EXTENSIONS = frozenset((
     ".3fr", ".arw", ".cr2", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc",

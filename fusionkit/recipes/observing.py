@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..contract.observation import OBSERVATION
-from ..contract.options import specs, suggest
+from ..contract.options import OptionSpec, specs, suggest
 from ..contract.registry import Registry
 from ..errors import UsageError
 from .layers import Choice, choose
@@ -120,15 +120,22 @@ def _set(name: str, option: str, text: str, registry: Registry) -> dict[str, Any
     if not option:
         could = known[:1] if _is_number(text) else known
         taking = next((spec for spec in could if spec.accepts(text)), None)
+        if taking is None and _is_number(text) and known and known[0].type in (int, float):
+            taking = known[0]  # which says within what bounds a number is to be
         if taking is None:
             what = f": {known[0].name} is {known[0].kind}" if known else ""
             raise UsageError(f"{name} takes no {text!r}{what}")
-        return {taking.name: taking.parse(text)}
+        return {taking.name: _parsed(taking, name, text)}
     for spec in known:
         if spec.name == option:
-            try:
-                return {spec.name: spec.parse(text)}
-            except ValueError as error:
-                raise UsageError(f"{name}.{option} {error}") from None
+            return {spec.name: _parsed(spec, name, text)}
     names = [spec.name for spec in known]
     raise UsageError(f"{name} has no option {option!r}.{suggest(option, names)}")
+
+
+def _parsed(spec: OptionSpec, name: str, text: str) -> Any:
+    """Return the value of an option of an observation; raise UsageError if it refuses the text."""
+    try:
+        return spec.parse(text)
+    except ValueError as error:
+        raise UsageError(f"{name}.{spec.name} {error}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import webbrowser
 from collections.abc import Sequence
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str]) -> int:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder) / "uploads")
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         os.environ["HF_HUB_OFFLINE"] = "1"
+        print("fusionkit: starting; the first time takes a while", file=sys.stderr, flush=True)
         try:
             from .page import serve
         except ModuleNotFoundError as error:

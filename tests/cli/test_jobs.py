@@ -200,6 +200,7 @@ def test_more_processes_than_cores_are_refused(folders, tmp_path, capsys):
     assert f"of {cores()}" in fails(capsys, 2, *arguments, "--jobs", many)
     assert "--threads" in fails(capsys, 2, *arguments, "--jobs", "2", "--threads", str(cores()))
     assert "from 1" in fails(capsys, 2, *arguments, "--jobs", "0")
+    assert "add --ray" in fails(capsys, 2, *arguments, "--ray-gpus", "1")
 
 
 def test_what_is_wrong_with_all_is_said_once(folders, tmp_path, capsys):

@@ -263,3 +263,11 @@ def test_a_wrong_flag_is_refused(
     ):
         assert main([*command, *words]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_a_flag_of_the_command_stays_its_own(files: list[str], plugin: str, tmp_path: Path) -> None:
+    output = tmp_path / "o.png"
+    command = ["run", *files, "--plugin", plugin, "--estimator", "gaussian", "--quiet"]
+    assert main([*command, "--output", str(output)]) == 0
+    record = json.loads(Path(f"{output}.json").read_text())
+    assert record["preparations"] == {}

@@ -61,6 +61,7 @@ OTHERS = {
     "SVG": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "render it"),
     "web page": (b"\xef\xbb\xbf\n<!DOCTYPE html><html>404</html>", "download the image itself"),
     "Git LFS pointer": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    "record of a run": (b'{\n  "fusionkit": "0.1.0",\n  "recipe": {}\n}\n', "after --recipe"),
     "MATLAB": (b"MATLAB 5.0 MAT-file", "NPY"),
     "HDF5": (b"\x89HDF\r\n\x1a\n", "NPY"),
     "zip or NPZ": (b"PK\3\4", "unpack it"),
@@ -106,7 +107,7 @@ def test_packed_volume(refusal):
 def test_other(refusal, kind):
     data, remedy = OTHERS[kind]
     message = refusal(data)
-    no_image = kind in ("web page", "Git LFS pointer")
+    no_image = kind in ("web page", "Git LFS pointer", "record of a run")
     said = f"this is a {kind}, no image" if no_image else f"{kind} files are not supported"
     assert f": {said}: " in message
     assert remedy in message
