@@ -1,4 +1,7 @@
-"""What a study believes of its folder: nothing stale, nothing damaged, nobody else's."""
+"""What a study believes of its folder: nothing stale, nothing damaged, nobody else's.
+
+``FUSIONKIT_DAMAGES=500 python -m pytest tests/evaluation/test_resuming.py`` damages more.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ from fusionkit.host.plugins import load_plugins
 
 pytestmark = pytest.mark.slow
 
+DAMAGES = int(os.environ.get("FUSIONKIT_DAMAGES", "60"))
 QUICK = ["--estimator", "gaussian", "--objective", "increments", "--steps", "2", "--quiet"]
 PLUGIN = """
 import torch
@@ -284,7 +288,7 @@ def test_damage_to_a_folder_is_said_in_a_line_or_mended(bench, tmp_path, capsys)
     shutil.copytree(bench.folder, whole)
     values = bench.values()
     chance = random.Random(0)
-    for turn in range(60):
+    for turn in range(DAMAGES):
         shutil.rmtree(bench.folder)
         shutil.copytree(whole, bench.folder)
         damaged = _damage(bench.folder, chance)
