@@ -42,7 +42,7 @@ def pipeline(task: str) -> Pipeline:
 def scene(
     seed: int, count: int, size: tuple[int, int], dtype: str, kinds: list[str], colour: bool
 ) -> list[NDArray[Any]]:
-    """Return sources, each of a kind: smooth, noisy, of one value, or clipped to black and white."""
+    """Return sources, each of a kind: smooth, noisy, of one value, or black and white."""
     draw = np.random.default_rng(seed)
     rows, columns = np.mgrid[: size[0], : size[1]]
     top = 1 if dtype == "float32" else np.iinfo(dtype).max
