@@ -19,6 +19,10 @@ SUBCOMMANDS = {
         "fusionkit_benchmarks.degraded.command",
         "sources of fewer pixels, blurred, noisy, with holes: restored, and fused",
     ),
+    "trust": (
+        "fusionkit_benchmarks.trust.command",
+        "which metrics of fusion rank results as the truth does",
+    ),
     "speed": (
         "fusionkit_benchmarks.speed.command",
         "where the time of a fusion goes; one setting against another",

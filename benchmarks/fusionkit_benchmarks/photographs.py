@@ -70,6 +70,13 @@ def grey(photograph: Pixels) -> Pixels:
     return np.rint(luma_of_pixels(photograph)).astype(np.uint8)
 
 
+def middle_of(read: Photograph, size: int) -> Pixels:
+    """Return the middle of a photograph, ``size`` x ``size`` pixels, or all of a smaller one."""
+    photograph = read()
+    top, left = (max(0, side - size) // 2 for side in photograph.shape[:2])
+    return photograph[top : top + size, left : left + size]
+
+
 def _bundled(name: str) -> Pixels:
     found = getattr(importlib.import_module("skimage.data"), name)()
     pixels: Pixels = np.asarray(found[0] if isinstance(found, tuple) else found)
