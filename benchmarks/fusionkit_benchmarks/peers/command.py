@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     asked = _asked(given)
     from .installed import found
 
-    peers, absent = found(_named(given.peer, "--peer"))
+    peers, absent = found(named(given.peer, "--peer"))
     for line in absent:
         say(line)
     registry = load_plugins_from(arguments)
@@ -141,7 +141,7 @@ def _asked(given: argparse.Namespace) -> Asked:
     if families:
         photographs = photographs_in(given.photos) if given.photos else bundled_photographs()
     recipes: dict[str, Layer] = {
-        name: read_recipe(path) for name, path in _named(given.recipe, "--recipe").items()
+        name: read_recipe(path) for name, path in named(given.recipe, "--recipe").items()
     }
     return Asked(
         families=families,
@@ -157,7 +157,7 @@ def _asked(given: argparse.Namespace) -> Asked:
     )
 
 
-def _named(given: Sequence[str], flag: str) -> dict[str, str]:
+def named(given: Sequence[str], flag: str) -> dict[str, str]:
     """Return NAME=PATH flags as a mapping."""
     pairs: dict[str, str] = {}
     for text in given:

@@ -32,16 +32,30 @@ class Way:
         The command line after the program. ``{out}`` stands for the fused file, ``{folder}`` for
         the folder that holds the sources and nothing else, and ``{sources}``, alone, for
         their files.
+    of_folders
+        The same from many folders, one a scene, to a folder of results: ``{sources}`` stands for
+        the folders then; empty if it takes one scene at a time.
     """
 
     name: str
     family: str
     arguments: tuple[str, ...]
+    of_folders: tuple[str, ...] = ()
 
     def command(self, program: str, sources: Sequence[Path], out: Path) -> list[str]:
         """Return the whole command line for sources that lie in one folder."""
+        return self._line(self.arguments, program, sources, out)
+
+    def command_of_folders(self, program: str, folders: Sequence[Path], out: Path) -> list[str]:
+        """Return that for folders, one a scene, to a folder of results."""
+        return self._line(self.of_folders, program, folders, out)
+
+    @staticmethod
+    def _line(
+        arguments: Sequence[str], program: str, sources: Sequence[Path], out: Path
+    ) -> list[str]:
         line = [program]
-        for argument in self.arguments:
+        for argument in arguments:
             if argument == "{sources}":
                 line += map(str, sources)
             else:
@@ -131,11 +145,23 @@ def found(places: Mapping[str, str]) -> tuple[list[Installed], list[str]]:
     return there, absent
 
 
-def _package(name: str, start: str, ways: Sequence[tuple[str, str, Sequence[str]]]) -> Peer:
-    """Return a package whose command is started by a line of Python."""
+def _package(
+    name: str,
+    start: str,
+    ways: Sequence[tuple[str, str, Sequence[str]]],
+    of_folders: Sequence[tuple[str, ...]] = (),
+) -> Peer:
+    """Return a package whose command is started by a line of Python.
+
+    ``of_folders`` are the arguments of each way for many folders, if it has any.
+    """
     told = f"from importlib.metadata import version; print('{name} ' + version('{name}'))"
     run = f"import sys; {start}; sys.exit(main())"
-    listed = tuple(Way(row, family, ("-c", run, *flags)) for row, family, flags in ways)
+    many = [("-c", run, *flags) for flags in of_folders] or [()] * len(ways)
+    listed = tuple(
+        Way(row, family, ("-c", run, *flags), folders)
+        for (row, family, flags), folders in zip(ways, many, strict=True)
+    )
     return Peer(name, None, ("-c", told), listed)
 
 
@@ -143,7 +169,9 @@ _METHODS = (
     *("stackmffv3", "stackmffv2", "stackmff", "openfocus_a", "openfocus_b", "openfocus_c"),
     *("guided_filter", "gfgfgf", "dct", "dtcwt"),
 )
-_OPENFOCUS = ("-i", "{sources}", "-o", "{out}", "--no-exposure-match", "--cpu", "--method")
+_REGISTERED = ("--no-exposure-match", "--cpu", "--method")
+_OPENFOCUS = ("-i", "{sources}", "-o", "{out}", *_REGISTERED)
+_OPENFOCUS_BATCH = ("-i", "{sources}", "-d", "{out}", *_REGISTERED)
 _MERTENS = str(Path(__file__).with_name("mertens.py"))
 
 PEERS: tuple[Peer, ...] = (
@@ -151,6 +179,7 @@ PEERS: tuple[Peer, ...] = (
         "openfocus",
         "from core.cli import main",
         [(f"openfocus {method}", "focus", (*_OPENFOCUS, method)) for method in _METHODS],
+        [(*_OPENFOCUS_BATCH, method) for method in _METHODS],
     ),
     _package(
         "focusweave",

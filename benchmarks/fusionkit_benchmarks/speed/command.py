@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import re
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from fusionkit.cli import say
 from fusionkit.cli.arguments import Parser, add_plugin_flags, add_threads_flag, set_threads
 from fusionkit.cli.selection import Selection, select
 from fusionkit.errors import UsageError
@@ -28,6 +30,7 @@ examples:
   fusionkit bench speed --recipe a.toml --compare b.toml
   fusionkit bench speed --scaling
   fusionkit bench speed --overhead --repeats 10
+  fusionkit bench speed --peers --peer openfocus=of/bin/python --size 640x480,6000x4000 --scenes 50
 """
 
 _SIZE = "640x480"
@@ -39,9 +42,13 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     selection = select(arguments, _PROG)
     given = _parser(selection).parse_args(arguments)
+    if sum(map(bool, (given.scaling, given.overhead, given.compare, given.peers))) > 1:
+        raise UsageError("--scaling, --overhead, --compare and --peers are one measurement each")
+    if given.peers:
+        return _beside_peers(arguments, given)
+    if given.scenes or given.peer or given.rows:
+        raise UsageError("--scenes, --peer and --rows go with --peers")
     size = _size(given.size or (_SMALLEST if given.scaling else _SIZE))
-    if sum(map(bool, (given.scaling, given.overhead, given.compare))) > 1:
-        raise UsageError("--scaling, --overhead and --compare are one measurement each")
     others = _compared(arguments, given.compare) if given.compare else None
     began = time.perf_counter()
     from fusionkit.host.composing import compose
@@ -69,12 +76,40 @@ def main(arguments: Sequence[str]) -> int:
         other = _subject(other_selection, _parser(other_selection).parse_args(others))
         measured = compare(subject, other, size, given.sources, given.repeats)
         text = comparison_as_text(measured, ("as given", ", ".join(given.compare)))
+    return _told(text, measured, given.json)
+
+
+def _told(text: str, measured: dict[str, Any], file: str | None) -> int:
     print(text)
-    if given.json:
+    if file:
         from fusionkit.imaging import write_text
 
-        write_text(given.json, json.dumps(measured, indent=2) + "\n", overwrite=True)
+        write_text(file, json.dumps(measured, indent=2) + "\n", overwrite=True)
     return 0
+
+
+def _beside_peers(arguments: Sequence[str], given: argparse.Namespace) -> int:
+    """Time ``fusionkit run`` in turn with peers."""
+    if importlib.util.find_spec("scipy") is None:
+        raise UsageError("the benchmark needs scipy: pip install scipy")
+    sizes = [_size(text) for text in (given.size or _SIZE).split(",")]
+    from ..peers.command import named
+    from ..peers.installed import found
+    from .peers import beside_peers, ours, theirs
+    from .text import peers_as_text
+
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    _add_own_flags(own)
+    flags = own.parse_known_args(arguments)[1]  # those of ``fusionkit run``
+    if given.task is None and given.recipe is None:
+        flags += ["--task", "multi-focus"]
+    peers, absent = found(named(given.peer, "--peer"))
+    for line in absent:
+        say(line)
+    rows = theirs(peers, given.rows.split(",") if given.rows else None)
+    measured = beside_peers([ours(flags), *rows], sizes, given.sources, given.scenes, given.repeats)
+    measured |= {"flags": flags, "peers": [peer.version for peer in peers]}
+    return _told(peers_as_text(measured), measured, given.json)
 
 
 def _parser(selection: Selection) -> Parser:
@@ -83,11 +118,20 @@ def _parser(selection: Selection) -> Parser:
         description="Measure where the time of a fusion goes, and how near it is to the hardware.",
         epilog=_EXAMPLES,
     )
+    _add_own_flags(parser)
+    add_threads_flag(parser)
+    selection.add_flags(parser)
+    add_plugin_flags(parser)
+    return parser
+
+
+def _add_own_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--size",
         metavar="WxH",
-        help=f"in pixels (default: {_SIZE}; of the smallest under --scaling: {_SMALLEST})",
+        help=f"in pixels (default: {_SIZE}; of the smallest under --scaling: {_SMALLEST}; several, "
+        "with commas, under --peers)",
     )
     add("--sources", type=_number(2), default=2, metavar="K", help="how many (default: 2)")
     add("--repeats", type=_number(1), default=3, metavar="N", help="fusions timed (default: 3)")
@@ -109,11 +153,28 @@ def _parser(selection: Selection) -> Parser:
         action="store_true",
         help="time the framework's loop in turn with one by hand, of the same components",
     )
+    add(
+        "--peers",
+        action="store_true",
+        help="time whole commands on focus stacks in files, in turn with fusions that a person can "
+        "install; the recipe is multi-focus unless another is named",
+    )
+    add(
+        "--peer",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="as of fusionkit bench peers; may be repeated",
+    )
+    add("--rows", metavar="A,B", help="these of the peers' ways only, such as openfocus dct")
+    add(
+        "--scenes",
+        type=_number(1),
+        default=0,
+        metavar="N",
+        help="under --peers, fuse N scenes of the first size by one command, too",
+    )
     add("--json", metavar="FILE", help="write what was measured there")
-    add_threads_flag(parser)
-    selection.add_flags(parser)
-    add_plugin_flags(parser)
-    return parser
 
 
 def _subject(selection: Selection, given: argparse.Namespace) -> Subject:

@@ -109,3 +109,36 @@ def overhead_as_text(measured: dict[str, Any]) -> str:
             f"{ratio['least']:.3f} to {ratio['most']:.3f} in {ratio['repeats']}",
         ]
     )
+
+
+def peers_as_text(measured: dict[str, Any]) -> str:
+    """Return what :func:`.peers.beside_peers` found, as tables in Markdown."""
+    lines = [f"fusionkit run {' '.join(measured['flags'])}; {', '.join(measured['peers'])}"]
+    for case in measured["cases"]:
+        width, height = case["size"]
+        what = "whole command" if case["scenes"] == 1 else f"a scene of {case['scenes']}"
+        rounds = f"{measured['repeats']} rounds"
+        lines += [
+            "",
+            f"{width}x{height}, {measured['sources']} sources, {what}, {rounds}",
+            "",
+            "| | seconds, median | of processor | peak MB | fusionkit / it, seconds | processor |",
+            "|---|---|---|---|---|---|",
+        ]
+        for name, row in case["rows"].items():
+            ratios = [_ratio(row.get(f"ratio of {what}")) for what in ("seconds", "processor")]
+            cells = [
+                name,
+                f"{statistics.median(row['seconds']):.2f}",
+                f"{statistics.median(row['processor']):.2f}",
+                f"{row['peak'] / 1e6:.0f}",
+                *ratios,
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _ratio(ratio: dict[str, float] | None) -> str:
+    if ratio is None:
+        return "-"
+    return f"{ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})"
