@@ -11,6 +11,7 @@ from fusionkit import BuildContext, Component, Preparation, Registry, hookimpl, 
 if TYPE_CHECKING:
     from .match import Match
     from .noise import NoiseOff
+    from .radiance import Radiance
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,43 @@ def _match(options: MatchOptions, context: BuildContext) -> Match:
     return Match(options.mode)
 
 
+@dataclass(frozen=True)
+class RadianceOptions:
+    """Options of the preparation ``radiance``."""
+
+    mode: Literal["auto", "none"] = option(
+        "auto",
+        "auto: a bracket becomes one picture of its light, by the ratios of exposures, with what "
+        "moved as in the frame in the middle.",
+    )
+    curve: Literal["auto", "srgb", "linear", "gamma"] = option(
+        "auto",
+        "How the camera codes light: srgb, unless frames clearly tell a curve of their own; srgb; "
+        "not at all; or by a power.",
+    )
+    gamma: float = option(
+        2.2,
+        "The power: light is code^gamma.",
+        minimum=0.1,
+        maximum=10,
+        only_with={"curve": ("gamma",)},
+    )
+    still: bool = option(False, "Nothing moves: no frame is left out anywhere.")
+
+
+def _radiance(options: RadianceOptions, context: BuildContext) -> Radiance:
+    from .radiance import Radiance
+    from .response import Response
+
+    curves = {
+        "auto": None,
+        "srgb": Response(),
+        "linear": Response(gamma=1.0),
+        "gamma": Response(gamma=options.gamma),
+    }
+    return Radiance(options.mode, curves[options.curve], options.still)
+
+
 @hookimpl
 def fusionkit_preparations() -> Iterable[Component[Preparation]]:
     """Return the preparations of this plugin."""
@@ -72,4 +110,10 @@ def fusionkit_preparations() -> Iterable[Component[Preparation]]:
             NoiseOptions,
         ),
         Component("match", "make frames equally bright, and of one white", _match, MatchOptions),
+        Component(
+            "radiance",
+            "fuse the light of a bracket, by its exposures: one picture",
+            _radiance,
+            RadianceOptions,
+        ),
     ]
