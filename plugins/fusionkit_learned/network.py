@@ -37,8 +37,8 @@ class Block(nn.Module):
         each = x.view(sources, -1, *x.shape[1:])
         common = self.others(torch.cat([each.mean(0), each.amax(0)], 1))
         x = (each + common).flatten(0, 1)
-        y: Tensor = self.second(self.first(x.relu()).relu())
-        return x + y
+        y: Tensor = self.second(self.first(x.relu()).relu_())
+        return y.add_(x)
 
 
 class Network(nn.Module):
@@ -86,8 +86,9 @@ class Network(nn.Module):
             x = block(shrink(avg_pool2d(x.relu(), 2)), K)
         for n in reversed(range(len(kept))):
             # After the mixing of channels, so that fewer of them are interpolated.
-            x = kept[n] + interpolate(self.grow[n](x.relu()), scale_factor=2, mode="bilinear")
-            x = self.up[n - 1](x, K) if n else x + self.finest(x.relu())
+            x = interpolate(self.grow[n](x.relu()), scale_factor=2, mode="bilinear")
+            x.add_(kept.pop())
+            x = self.up[n - 1](x, K) if n else self.finest(x.relu()).add_(x)
         scores = interpolate(self.head(x.relu()), scale_factor=2, mode="bilinear")
         return scores.view_as(sources)
 
