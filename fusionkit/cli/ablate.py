@@ -168,6 +168,7 @@ def _study(
     built: dict[str, Part],
     known: Known,
 ) -> tuple[Study, list[str]]:
+    from ..evaluation.conventions import in_convention
     from ..evaluation.planning import BASELINES, bases_of, metrics_of, plan
     from ..evaluation.presets import chosen_metrics, metric_options, told
 
@@ -198,7 +199,9 @@ def _study(
         axes,
         registry,
         metrics=metrics,
-        options=metric_options(options, metrics, registry),
+        options=in_convention(
+            given.convention, metrics, registry, metric_options(options, metrics, registry)
+        ),
         said=said,
         baselines=[word for word in wanted if word != "none"],
         seeds=_seeds(given.seeds),

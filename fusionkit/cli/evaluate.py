@@ -41,6 +41,7 @@ examples:
   fusionkit evaluate fused/ --sources ct/ mri/ --preset medical --foreground 2
   fusionkit evaluate fused.tif --sources a.tif b.tif --range 1:0,4095 --range fused:0,4095
   fusionkit evaluate fused.png --sources ir.png vi.png --metric +qcv --metric.stretch yes
+  fusionkit evaluate fused.png --sources ir.png vi.png --convention evaluator
 """
 
 
@@ -227,6 +228,7 @@ def _measure(
     fused: dict[str, dict[str, Path]],
     truth: dict[str, Path] | None,
 ) -> Scores:
+    from ..evaluation.conventions import in_convention
     from ..evaluation.presets import (
         chosen_metrics,
         metric_options,
@@ -250,7 +252,8 @@ def _measure(
     note = told(recorded, given.metric, given.preset)
     if note and not given.quiet:
         say(note)
-    of_metrics = metric_options(options, wanted, registry)
+    said = metric_options(options, wanted, registry)
+    of_metrics = in_convention(given.convention, wanted, registry, said)
     # What is wrong with the words and the files has been said before torch is imported.
     from ..evaluation.measure import evaluate
     from ..evaluation.meter import Meter, reference_meter

@@ -10,6 +10,7 @@ from ..errors import UsageError
 
 def add_metric_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags that say what is measured; ``--metric.OPTION`` is taken out before."""
+    from ..evaluation.conventions import CONVENTIONS, OURS
     from ..evaluation.presets import DEFAULT_PRESET, PRESETS
 
     parser.add_argument(
@@ -22,6 +23,13 @@ def add_metric_flags(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         help="these metrics instead; with --preset, or a plus in front (+A,B), in addition to it; "
         "--metric.OPTION VALUE sets an option of all metrics that have it",
+    )
+    parser.add_argument(
+        "--convention",
+        default=OURS,
+        metavar="NAME",
+        help=f"compute them as a toolbox of the field does: {', '.join(CONVENTIONS)} "
+        "(default: %(default)s)",
     )
 
 

@@ -27,6 +27,7 @@ from ..recipes.layers import merged
 from ..recipes.preparing import with_preparations
 from ..recipes.settings import as_recipe_has_them
 from .ablation import run_study
+from .conventions import OURS, in_convention
 from .folder import Known
 from .given import GivenObjects
 from .planning import BASELINES, bases_of, metrics_of, plan
@@ -47,6 +48,7 @@ def study(
     seeds: Sequence[int] = (0,),
     metrics: str | Sequence[Any] | None = None,
     metric_options: Mapping[str, Mapping[str, Any]] | None = None,
+    convention: str = OURS,
     task: str | Sequence[str] | None = None,
     recipe: str | Path | Layer | Sequence[str | Path] | None = None,
     match_options: bool = False,
@@ -76,6 +78,8 @@ def study(
         Names, or objects of yours, or the name of a preset; by default those of the recipe.
     metric_options
         Options by metric.
+    convention
+        The toolbox whose conventions the metrics follow: ``ours``, ``evaluator`` or ``vifb``.
     task, recipe
         What the axes change: a recipe's name, file or content. Several are an axis, too.
     match_options
@@ -154,7 +158,7 @@ def study(
             named,
             everything,
             metrics=measured,
-            options=metric_options,
+            options=in_convention(convention, measured, everything, metric_options),
             said=_layer(said, everything),
             baselines=baselines,
             seeds=seeds,

@@ -24,7 +24,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
 }
 """Metric names by task; ``all`` is every metric that is installed."""
 
-_PLUGIN = "metrics"
+PLUGIN = "metrics"
 """The plugin of all that is named here."""
 
 DEFAULT_PRESET = "infrared-visible"
@@ -155,7 +155,7 @@ def _option_specs(name: str, registry: Registry) -> dict[str, OptionSpec]:
 
 def own_metrics(names: Sequence[str], registry: Registry) -> tuple[str, ...]:
     """Return the metrics that ship; in full where another plugin has one of that name."""
-    return tuple(registry.short_name(METRIC, f"{_PLUGIN}:{name}") for name in names)
+    return tuple(registry.short_name(METRIC, f"{PLUGIN}:{name}") for name in names)
 
 
 def metric_names(preset: str, registry: Registry) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from ..host.result import Result
 from ..imaging import Picture, in_one_profile
 from ..imaging.sources import Source, source_picture, source_pictures
 from ..recipes.finding import METRICS
+from .conventions import OURS, in_convention
 from .given import GivenObjects
 from .measure import TRUTH, same_size
 from .meter import Meter, luma_of_picture, reference_meter
@@ -32,6 +33,7 @@ def evaluate(
     *,
     metrics: str | Sequence[str | Metric] | None = None,
     metric_options: Mapping[str, Mapping[str, Any]] | None = None,
+    convention: str = OURS,
     reference: Source | None = None,
     range: Sequence[str] = (),
     stretch: Sequence[int] = (),
@@ -50,6 +52,8 @@ def evaluate(
         recipe of the result names, else the preset ``infrared-visible``.
     metric_options
         Options by metric: ``{"qabf": {"orientation": "wrapped"}}``.
+    convention
+        The toolbox whose conventions the metrics follow: ``ours``, ``evaluator`` or ``vifb``.
     reference
         The ground truth, if it is known: adds ``truth-psnr`` and ``truth-ssim``, and metrics that
         compare with nothing else are then measured against it.
@@ -69,7 +73,7 @@ def evaluate(
     ImageError
         An image cannot be read, or they are not of one size.
     UsageError
-        There is no such metric, or a range is wrong.
+        There is no such metric or convention, or a range is wrong.
 
     Warns
     -----
@@ -103,7 +107,8 @@ def evaluate(
     shown = inside(fused, "fused")
     given = GivenObjects(registry)
     names = _names(metrics, fused, given, registry)
-    meter = Meter(names, given.registry, options=metric_options)
+    options = in_convention(convention, names, given.registry, metric_options)
+    meter = Meter(names, given.registry, options=options)
     against = None if reference is None else reference_meter(registry, also=meter)
     values, problems = measured(meter, [window.cut(one) for one in pictures])
     if reference is not None and against is not None:

@@ -27,10 +27,68 @@ class QabfOptions:
 
 @dataclass(frozen=True)
 class StretchOptions:
-    """Options of the ``qcv`` and ``qcb`` metrics."""
+    """Options of the ``qcv`` and ``qcb`` metrics, and of ``mi``."""
 
     stretch: bool = option(
         False, "Stretch each image to 0-255 first, as Liu's toolbox does; else as they are."
+    )
+
+
+@dataclass(frozen=True)
+class InformationOptions(StretchOptions):
+    """Options of the ``mi`` metric."""
+
+    logarithm: Literal["bits", "nats"] = option("bits", "Of base 2, or the natural one.")
+
+
+@dataclass(frozen=True)
+class SimilarityOptions:
+    """Options of the ``ssim`` metric."""
+
+    window: Literal["gaussian", "uniform"] = option(
+        "gaussian", "Gaussian 11 x 11, as published; or 7 x 7 alike, as scikit-image by default."
+    )
+    span: float = option(
+        255.0,
+        "The range of values that the constants are made for; 2 as scikit-image had.",
+        above=0,
+    )
+
+
+@dataclass(frozen=True)
+class ErrorOptions:
+    """Options of the ``rmse`` metric."""
+
+    error: Literal["mean-square", "root-sum"] = option(
+        "mean-square",
+        "Mean squared error; or the root of the sum by the number of pixels, as in VIFB.",
+    )
+
+
+@dataclass(frozen=True)
+class PeakOptions(ErrorOptions):
+    """Options of the ``psnr`` metric."""
+
+    peak: Literal["range", "fused"] = option(
+        "range", "255; or the largest value of the fused image."
+    )
+
+
+@dataclass(frozen=True)
+class FrequencyOptions:
+    """Options of the ``sf`` metric."""
+
+    divisor: Literal["differences", "pixels"] = option(
+        "differences", "What sums are divided by: how many differences there are, or all pixels."
+    )
+
+
+@dataclass(frozen=True)
+class GradientOptions:
+    """Options of the ``ag`` metric."""
+
+    divisor: Literal["pixels", "intervals"] = option(
+        "pixels", "What the sum is divided by: H W, or (H - 1) (W - 1), as in VIFB."
     )
 
 
@@ -105,10 +163,7 @@ def _built(module: str, name: str) -> Callable[[Any, BuildContext], Metric]:
 _PLAIN = (
     ("en", "entropy of the fused image, bits", "information", "Entropy"),
     ("sd", "standard deviation of the fused image", "statistics", "StandardDeviation"),
-    ("sf", "spatial frequency of the fused image", "statistics", "SpatialFrequency"),
-    ("ag", "average gradient of the fused image", "statistics", "AverageGradient"),
     ("ei", "edge intensity of the fused image, Sobel", "statistics", "EdgeIntensity"),
-    ("mi", "mutual information, bits, sum over sources", "information", "MutualInformation"),
     (
         "nmi",
         "normalised mutual information (Hossny), sum over sources",
@@ -123,8 +178,6 @@ _PLAIN = (
         "SumOfCorrelations",
     ),
     ("mse", "mean squared error, mean over sources", "statistics", "MeanSquaredError"),
-    ("psnr", "peak signal to noise, dB, of the mean error", "statistics", "PeakSignalToNoise"),
-    ("ssim", "structural similarity, sum over sources", "similarity", "StructuralSimilarity"),
     ("mef-ssim", "structural similarity for multi-exposure fusion", "mef", "MultiExposure"),
     ("vif", "visual information fidelity, pixels, sum over sources", "vif", "VisualInformation"),
     (
@@ -142,7 +195,6 @@ _PLAIN = (
     ("nabf", "artefacts: edges no source has (two sources)", "edges", "Artefacts"),
     ("qy", "Yang's similarity (two sources)", "similarity", "Yang"),
     ("qw", "Piella's quality, windows weighted by saliency", "similarity", "PiellaWeighted"),
-    ("rmse", "root mean squared error, mean over sources", "statistics", "RootMeanSquaredError"),
     ("qsf", "error of the spatial frequency (Zheng)", "statistics", "SpatialFrequencyError"),
     (
         "ms-ssim",
@@ -177,6 +229,48 @@ def fusionkit_metrics() -> Iterable[Component[Metric]]:
     ]
     return [
         *plain,
+        Component(
+            "sf",
+            "spatial frequency of the fused image",
+            _built("statistics", "SpatialFrequency"),
+            FrequencyOptions,
+            symmetric,
+        ),
+        Component(
+            "ag",
+            "average gradient of the fused image",
+            _built("statistics", "AverageGradient"),
+            GradientOptions,
+            symmetric,
+        ),
+        Component(
+            "mi",
+            "mutual information, sum over sources",
+            _built("information", "MutualInformation"),
+            InformationOptions,
+            symmetric,
+        ),
+        Component(
+            "psnr",
+            "peak signal to noise, dB, of the mean error",
+            _built("statistics", "PeakSignalToNoise"),
+            PeakOptions,
+            symmetric,
+        ),
+        Component(
+            "rmse",
+            "root mean squared error, mean over sources",
+            _built("statistics", "RootMeanSquaredError"),
+            ErrorOptions,
+            symmetric,
+        ),
+        Component(
+            "ssim",
+            "structural similarity, sum over sources",
+            _built("similarity", "StructuralSimilarity"),
+            SimilarityOptions,
+            symmetric,
+        ),
         Component(
             "qabf",
             "how the edges of the sources are kept (Xydeas-Petrovic)",

@@ -15,6 +15,13 @@ def levels(images: Tensor) -> Tensor:
     return images.round().clamp(0, LEVELS - 1).long().flatten(1)
 
 
+def stretched(images: Tensor) -> Tensor:
+    """Stretch each image to 0 ... 255, and round; a constant one becomes black."""
+    low = images.amin((-2, -1), keepdim=True)
+    span = images.amax((-2, -1), keepdim=True) - low
+    return ((images - low) * (255 / span.where(span > 0, 1.0))).round_()
+
+
 def entropy(grey: Tensor) -> Tensor:
     """Entropy H of the grey levels (N, P) of each image, (N,)."""
     return _bits(counts(grey, LEVELS), grey.shape[1])

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .histograms import LEVELS, counts, entropy, joint_entropy, levels
+from .histograms import LEVELS, counts, entropy, joint_entropy, levels, stretched
 from .measure import INFINITE, Pixelwise
 
 
@@ -31,17 +31,32 @@ class MutualInformation(Pixelwise):
     """MI = Σ_k I(k; F) with I(k; F) = H(k) + H(F) - H(k, F); 0 for constant images.
 
     Qu, Zhang and Yan (2002).
+
+    Parameters
+    ----------
+    logarithm
+        ``bits``, of base 2, or ``nats``, the natural one.
+    stretch
+        Stretch each image to 0-255 first and round it, as VIFB does.
     """
 
     name = "mi"
-    convention = "sum over sources, bits, 256 bins, luma rounded to the nearest integer"
     bounds = (0.0, INFINITE)
     reference = "Qu, Zhang, Yan, Electron. Lett. 38 (2002) 313-315"
     summed = True
 
+    def __init__(self, logarithm: str = "bits", stretch: bool = False) -> None:
+        self.unit = 1.0 if logarithm == "bits" else math.log(2)
+        self.stretch = stretch
+        grey = "each image stretched to 0-255 and rounded" if stretch else ""
+        grey = grey or "luma rounded to the nearest integer"
+        self.convention = f"sum over sources, {logarithm}, 256 bins, {grey}"
+
     def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
         """Return (B,)."""
-        return _entropies(fused, sources)[2].sum(0)
+        if self.stretch:
+            fused, sources = stretched(fused), stretched(sources)
+        return _entropies(fused, sources)[2].sum(0) * self.unit
 
 
 class NormalisedMutualInformation(Pixelwise):

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .filters import gaussian, gradients, pad_zero, smooth
+from .histograms import stretched
 from .measure import INFINITE, Measure, mean, weighted_mean
 
 _BLOCK = 16
@@ -56,7 +57,7 @@ class ChenVarshney(Measure):
     def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
         """Return (B,)."""
         if self.stretch:
-            fused, sources = _stretch(fused), _stretch(sources)
+            fused, sources = stretched(fused), stretched(sources)
         edges = torch.hypot(*gradients(sources, "replicate"))
         # Relative to the strongest edge: the fifth power of grey levels is large.
         edges = edges / edges.amax((0, -2, -1), keepdim=True).clamp_min(1e-6)
@@ -103,7 +104,7 @@ class ChenBlum(Measure):
         """Return (B,)."""
         images = torch.cat([fused[None], sources])
         if self.stretch:
-            images = _stretch(images)
+            images = stretched(images)
         seen = pad_zero(_filter(images, 15, _difference_of_gaussians), 15)
         fine = smooth(seen, gaussian(31, 2, normalised=False))
         coarse = smooth(seen, gaussian(31, 4, normalised=False))
@@ -118,13 +119,6 @@ class ChenBlum(Measure):
 
 def _stretched(stretch: bool) -> str:
     return "each image stretched to 0-255 and rounded" if stretch else "grey levels as they are"
-
-
-def _stretch(images: Tensor) -> Tensor:
-    """Stretch each image to 0 ... 255, and round; a constant one becomes black."""
-    low = images.amin((-2, -1), keepdim=True)
-    span = images.amax((-2, -1), keepdim=True) - low
-    return ((images - low) * (255 / span.where(span > 0, 1.0))).round_()
 
 
 def _mannos_sakrison(r: Tensor) -> Tensor:

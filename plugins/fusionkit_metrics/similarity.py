@@ -64,19 +64,37 @@ class StructuralSimilarity(Local):
     Wang, Bovik, Sheikh and Simoncelli (2004): Gaussian 11 x 11 windows of σ 1.5
     that lie inside the image, C1 = (0.01·255)², C2 = (0.03·255)². Equal images
     give 1 per source, constant or not.
+
+    Parameters
+    ----------
+    window
+        ``gaussian``: as above. ``uniform``: 7 x 7 pixels alike and the sample covariance, the
+        defaults of scikit-image.
+    span
+        Instead of 255 in C1 and C2: 2 is what scikit-image took for images of floats.
     """
 
     name = "ssim"
-    convention = "sum over sources, Gaussian 11 x 11 windows, sigma 1.5, valid part, range 255"
     reference = "Wang, Bovik, Sheikh, Simoncelli, IEEE Trans. Image Process. 13 (2004) 600-612"
     summed = True
     least_side = 11
 
+    def __init__(self, window: str = "gaussian", span: float = 255.0) -> None:
+        self.uniform, self.span = window == "uniform", span
+        shape = "Gaussian 11 x 11 windows, sigma 1.5"
+        if self.uniform:
+            shape = "uniform 7 x 7 windows, sample covariance"
+        self.convention = f"sum over sources, {shape}, valid part, range {span:g}"
+
     def measure(self, fused: Tensor, sources: Tensor, where: Tensor | None = None) -> Tensor:
         """Return (B,)."""
-        m = Moments(fused, sources, gaussian(11, 1.5))
+        m = Moments(fused, sources, box(7) if self.uniform else gaussian(11, 1.5))
         means = m.mean + MID, m.mean_fused + MID
-        similar = ssim_map(*means, m.variance, m.variance_fused, m.covariance, span=255)
+        second = m.variance, m.variance_fused, m.covariance
+        if self.uniform:
+            xx, yy, xy = (moment * (49 / 48) for moment in second)
+            second = xx, yy, xy
+        similar = ssim_map(*means, *second, span=self.span)
         return mean(similar, where).sum(0)
 
 

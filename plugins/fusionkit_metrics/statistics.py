@@ -13,6 +13,8 @@ from .measure import INFINITE, Local, Measure, Pixelwise, mean
 # A standard deviation below 1e-8 grey levels is rounding: the image is constant.
 _CONSTANT = 1e-16
 
+_ROOT_SUM = "root of the summed squared error by the number of pixels"
+
 
 class StandardDeviation(Pixelwise):
     """SD = √(mean (F - mean F)²). Rao (1997)."""
@@ -31,20 +33,36 @@ class SpatialFrequency(Local):
     """SF = √(mean (F[y, x+1] - F[y, x])² + mean (F[y+1, x] - F[y, x])²).
 
     Eskicioglu and Fisher (1995). The means are over the differences that there
-    are, H (W - 1) and (H - 1) W; toolboxes that divide by H W give less.
+    are, H (W - 1) and (H - 1) W.
+
+    Parameters
+    ----------
+    divisor
+        ``differences``: how many there are. ``pixels``: H W, as in VIFB, which gives less.
     """
 
     name = "sf"
-    convention = "root of the mean squared differences, means over the existing differences"
     bounds = (0.0, 255.0 * 2**0.5)
     reference = "Eskicioglu, Fisher, IEEE Trans. Commun. 43 (1995) 2959-2965"
+
+    def __init__(self, divisor: str = "differences") -> None:
+        self.divisor = divisor
+        over = "the existing differences" if divisor == "differences" else "all pixels"
+        self.convention = f"root of the mean squared differences, means over {over}"
 
     def measure(self, fused: Tensor, sources: Tensor, where: Tensor | None = None) -> Tensor:
         """Return (B,)."""
         across, down = fused.diff(dim=-1).square_(), fused.diff(dim=-2).square_()
         if where is None:
+            if self.divisor == "pixels":
+                height, width = fused.shape[-2:]
+                across, down = across * ((width - 1) / width), down * ((height - 1) / height)
             return (mean(across) + mean(down)).sqrt()
         both = where[..., 1:] & where[..., :-1], where[..., 1:, :] & where[..., :-1, :]
+        if self.divisor == "pixels":
+            pixels = where.sum((-2, -1), keepdim=True)
+            across = across * (both[0].sum((-2, -1), keepdim=True) / pixels)
+            down = down * (both[1].sum((-2, -1), keepdim=True) / pixels)
         return (mean(across, both[0]) + mean(down, both[1])).sqrt()
 
 
@@ -89,17 +107,30 @@ class AverageGradient(Local):
     """AG = mean √((g_x² + g_y²) / 2), gradients central, one-sided at the border.
 
     Cui and others (2015); the gradients are those of ``numpy.gradient``.
+
+    Parameters
+    ----------
+    divisor
+        ``pixels``: the mean. ``intervals``: the mean times H W / ((H - 1) (W - 1)), as in VIFB.
     """
 
     name = "ag"
-    convention = "mean of sqrt((gx^2 + gy^2) / 2), gradients as numpy.gradient"
-    bounds = (0.0, 255.0)
+    bounds = (0.0, 4 * 255.0)  # an image of 2 x 2 pixels has one interval
     reference = "Cui, Feng, Xu, Li, Chen, Opt. Commun. 341 (2015) 199-209"
+
+    def __init__(self, divisor: str = "pixels") -> None:
+        self.divisor = divisor
+        said = "" if divisor == "pixels" else ", times H W / ((H - 1) (W - 1))"
+        self.convention = f"mean of sqrt((gx^2 + gy^2) / 2), gradients as numpy.gradient{said}"
 
     def measure(self, fused: Tensor, sources: Tensor, where: Tensor | None = None) -> Tensor:
         """Return (B,)."""
         g_y, g_x = torch.gradient(fused, dim=(-2, -1))
-        return mean(g_x.square_().add_(g_y.square_()).mul_(0.5).sqrt_(), where)
+        found = mean(g_x.square_().add_(g_y.square_()).mul_(0.5).sqrt_(), where)
+        if self.divisor == "intervals":
+            height, width = fused.shape[-2:]
+            found = found * (height * width / ((height - 1) * (width - 1)))
+        return found
 
 
 class EdgeIntensity(Local):
@@ -177,16 +208,31 @@ class MeanSquaredError(Pixelwise):
 
 
 class RootMeanSquaredError(Pixelwise):
-    """RMSE = mean over sources of √(mean over pixels of (k - F)²)."""
+    """RMSE = mean over sources of √(mean over pixels of (k - F)²).
+
+    Parameters
+    ----------
+    error
+        ``mean-square``: as above. ``root-sum``: √(Σ (k - F)²) / (H W), as in VIFB, which depends
+        on the size of the image.
+    """
 
     name = "rmse"
     higher_is_better = False
-    convention = "mean over sources of the root of the mean squared error, grey levels, 0-255"
     bounds = (0.0, 255.0)
     reference = "Jagalingam, Hegde, Aquat. Procedia 4 (2015) 133-142"
 
+    def __init__(self, error: str = "mean-square") -> None:
+        self.error = error
+        said = (
+            "the root of the mean squared error" if error == "mean-square" else f"the {_ROOT_SUM}"
+        )
+        self.convention = f"mean over sources of {said}, grey levels, 0-255"
+
     def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
         """Return (B,)."""
+        if self.error == "root-sum":
+            return root_sum(fused, sources)
         return mean((sources - fused).square_()).sqrt().mean(0)
 
 
@@ -194,16 +240,39 @@ class PeakSignalToNoise(Pixelwise):
     """PSNR = 10 log10(255² / MSE), of the mean MSE over sources, and at most 100 dB.
 
     See :func:`fusionkit.ops.similarity.psnr` for why there is a cap.
+
+    Parameters
+    ----------
+    peak
+        ``range``: 255. ``fused``: the largest value of the fused image, 1 at least.
+    error
+        ``mean-square``: the MSE. ``root-sum``: √(Σ (k - F)²) / (H W) instead of it, as in VIFB.
     """
 
     name = "psnr"
-    convention = "dB, peak 255, of the mean MSE over sources; capped at 100 dB"
-    bounds = (0.0, MOST)
     reference = "Jagalingam, Hegde, Aquat. Procedia 4 (2015) 133-142"
+
+    def __init__(self, peak: str = "range", error: str = "mean-square") -> None:
+        self.peak, self.error = peak, error
+        top = "255" if peak == "range" else "the largest value of the fused image"
+        of = "MSE" if error == "mean-square" else _ROOT_SUM
+        self.convention = f"dB, peak {top}, of the mean {of} over sources; capped at 100 dB"
+        # A dark image has a peak below the error.
+        self.bounds = (0.0 if peak == "range" else -INFINITE, MOST)
 
     def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
         """Return (B,)."""
-        return psnr(squared_error(fused, sources), 255)
+        error = root_sum if self.error == "root-sum" else squared_error
+        found = error(fused, sources)
+        if self.peak == "fused":
+            found = found * (255 / fused.amax((-2, -1)).clamp_min(1.0)).square()
+        return psnr(found, 255)
+
+
+def root_sum(fused: Tensor, sources: Tensor) -> Tensor:
+    """Mean over sources of √(Σ (k - F)²) / (H W), (B,)."""
+    squares = (sources - fused).square_()
+    return squares.sum((-2, -1)).sqrt().mean(0) / (fused.shape[-2] * fused.shape[-1])
 
 
 def squared_error(fused: Tensor, sources: Tensor) -> Tensor:
