@@ -166,6 +166,17 @@ def test_in_uneven_light_the_masks_lead_to_the_truth(count, photograph):
     assert psnr(oracle(scene), scene.truth) > plain + 8
 
 
+@pytest.mark.parametrize("count", COUNTS)
+def test_a_thing_moves_and_the_truth_has_it_where_the_middle_frame_has(count, photograph):
+    scene = truth_scene("moving", photograph, count)
+    still = truth_scene("exposure", photograph, count)
+    middle = (count - 1) // 2
+    for k in range(count):
+        moved = np.abs(scene.sources[k] - still.sources[k]).max(-1) > 2 * STEP
+        assert moved.any() == (k != middle)
+        assert moved.mean() < 0.1
+
+
 # Noise
 
 

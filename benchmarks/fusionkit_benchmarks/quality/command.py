@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from .tables import Plan
 
 _KINDS = ("truth", "noise", "published")
-_FAMILIES = ("focus", "exposure", "lighting")
+_FAMILIES = ("focus", "exposure", "lighting", "moving")
+_OF_FAMILIES = f"of {', '.join(_FAMILIES)} (default: %(default)s)"
 _FITTING, _NONE = "fitting", "none"
 
 _EXAMPLES = """\
@@ -97,7 +98,7 @@ def _parser() -> Parser:
         metavar="DIR",
         help="photographs to make scenes of (default: those that scikit-image ships)",
     )
-    add("--families", default=",".join(_FAMILIES), metavar="A,B", help="default: %(default)s")
+    add("--families", default=",".join(_FAMILIES[:3]), metavar="A,B", help=_OF_FAMILIES)
     add(
         "--counts",
         default="2,3,4,5",

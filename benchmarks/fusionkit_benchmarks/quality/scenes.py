@@ -179,7 +179,7 @@ def _maker(
 
 def _made(scene: TruthScene, family: str) -> Made:
     # An evenly lit bracket has the truth in no source: masks alone do not lead to it.
-    chosen = None if family == "exposure" else stored(oracle(scene))
+    chosen = None if family in ("exposure", "moving") else stored(oracle(scene))
     truth = luma_of_pixels(255 * scene.truth)
     return Made(tuple(stored(source) for source in scene.sources), truth, chosen, scene.sigmas)
 

@@ -108,7 +108,7 @@ class Tables:
                 for count in self.plan.counts
             }
             methods = self._methods(family, FITTING[family], max(self.plan.counts))
-            if family != "exposure":
+            if family not in ("exposure", "moving"):
                 methods.append(Oracle())
             view = AgainstTruth(self.registry, fit=family != "focus")
             yield Table("truth", f"Truth, {family}", ABOUT[family], groups, methods, view)
@@ -241,7 +241,12 @@ def _parts(table: Table) -> Iterator[Table]:
             )
 
 
-FITTING = {"focus": "multi-focus", "exposure": "multi-exposure", "lighting": "multi-exposure"}
+FITTING = {
+    "focus": "multi-focus",
+    "exposure": "multi-exposure",
+    "lighting": "multi-exposure",
+    "moving": "multi-exposure",
+}
 """The recipe of fusionkit's own that suits a family of scenes."""
 
 ABOUT = {
@@ -249,5 +254,7 @@ ABOUT = {
     "exposure": "Brackets of an evenly lit scene, against the exposure halfway between two; "
     "psnr-fit after the best gain and offset.",
     "lighting": "Brackets of a scene in light and shade, against the photograph in even light.",
+    "moving": "Brackets of an evenly lit scene in which a thing moves, against the exposure "
+    "halfway between two, with the thing where the middle frame has it.",
 }
 """What is said about the scenes of a family."""

@@ -1,8 +1,9 @@
 """The fixed list of scenes with a known answer: families, numbers of sources, photographs, seeds.
 
 ``focus`` stacks (:mod:`.defocus`), ``exposure`` brackets of an evenly lit scene and ``lighting``
-brackets of one in light and shade (:mod:`.exposure`), each of 2 to 5 sources, each with or without
-noise (:mod:`.noise`). Every scene is a function of a photograph, its name and a seed.
+brackets of one in light and shade, and ``moving`` ones (:mod:`.exposure`), each of 2 to 5
+sources, each with or without noise (:mod:`.noise`). Every scene is a function of a photograph, its
+name and a seed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .defocus import Defocus, focus_scene
-from .exposure import exposure_scene, lighting_scene
+from .exposure import exposure_scene, lighting_scene, moving_scene
 from .noise import Noise, noisy, noisy_scene
 from .scene import TruthScene
 
@@ -27,13 +28,14 @@ __all__ = [
     "exposure_scene",
     "focus_scene",
     "lighting_scene",
+    "moving_scene",
     "noisy",
     "noisy_scene",
     "part_of",
     "truth_scene",
 ]
 
-FAMILIES = ("focus", "exposure", "lighting")
+FAMILIES = ("focus", "exposure", "lighting", "moving")
 COUNTS = (2, 3, 4, 5)
 NOISES: tuple[Noise, ...] = tuple(
     Noise(sigma, kind, where)
@@ -57,7 +59,7 @@ def truth_scene(
     Parameters
     ----------
     family
-        ``focus``, ``exposure`` or ``lighting``.
+        ``focus``, ``exposure``, ``lighting`` or ``moving``.
     photograph
         (H, W) or (H, W, 3), uint8 or floats in [0, 1].
     count
@@ -74,6 +76,8 @@ def truth_scene(
         return lighting_scene(photograph, count, name=name, seed=seed)
     if family == "exposure":
         return exposure_scene(photograph, count, name=name)
+    if family == "moving":
+        return moving_scene(photograph, count, name=name)
     raise ValueError(f"there is no family {family!r}: {', '.join(FAMILIES)}")
 
 

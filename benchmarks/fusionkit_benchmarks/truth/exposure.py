@@ -16,6 +16,8 @@ two senses.
   soft borders, as of a window seen from inside. The truth is the photograph, the scene evenly
   lit. On region k it is what source k shows, so that no convention is left, and to choose
   well at every place is all that is needed.
+- *Moving*: even light, and a thing that is elsewhere in each frame. The truth has it where the
+  frame in the middle has it, of two the shorter exposure.
 """
 
 from __future__ import annotations
@@ -41,6 +43,10 @@ STOPS = 2.0
 
 PENUMBRA = 0.03
 """Standard deviation of the borders of light and shade, in shorter sides of the image."""
+
+
+THING = 0.1
+"""Radius of what moves, in shorter sides of the image."""
 
 
 def to_linear(code: Array) -> Array:
@@ -124,3 +130,32 @@ def lighting_scene(
     light = to_linear(truth)
     sources = np.stack([exposed(light, stacked + value) for value in values])
     return TruthScene(name, sources, truth, masks, (0.0,) * count)
+
+
+def moving_scene(
+    photograph: NDArray[Any], count: int = 2, *, name: str = "moving", stops: float = STOPS
+) -> TruthScene:
+    """Make a bracket of an evenly lit scene in which a thing moves; arguments as for even light.
+
+    The thing is a disc of the photograph, of a radius of ``THING`` shorter sides, in its middle in
+    the frame in the middle, of two the shorter exposure, which the truth is. In frames beside that
+    the disc is two radii to the left and right, and so on around the image; where it was, they
+    show what lies two radii below.
+    """
+    truth = checked_photograph(photograph)
+    scene = exposure_scene(photograph, count, name=name, stops=stops)
+    height, width = scene.size
+    radius = max(2, round(THING * min(scene.size)))
+    rows, columns = np.ogrid[:height, :width]
+    disc = np.hypot(rows - height // 2, columns - width // 2) <= radius
+    behind = np.where(
+        disc[..., None] if truth.ndim == 3 else disc, np.roll(truth, -2 * radius, 0), truth
+    )
+    sources = []
+    for k, value in enumerate(even_bracket(count, stops)):
+        moved = 2 * radius * (k - (count - 1) // 2)
+        there = np.roll(disc, moved, 1)
+        shown = np.roll(truth, moved, 1)
+        frame = np.where(there[..., None] if truth.ndim == 3 else there, shown, behind)
+        sources.append(exposed(to_linear(frame), value))
+    return TruthScene(name, np.stack(sources), truth, scene.masks, scene.sigmas)
