@@ -22,6 +22,7 @@ from .arguments import (
     Parser,
     add_plugin_flags,
     add_range_flags,
+    jobs_of,
     load_plugins_from,
 )
 from .metrics import add_metric_flags, split_metric_options
@@ -144,6 +145,14 @@ def _parser() -> Parser:
     parser.add_argument(
         "--device", type=_device, default="cpu", help="where to compute (default: cpu)"
     )
+    parser.add_argument(
+        "--jobs",
+        type=jobs_of,
+        default=1,
+        metavar="N",
+        help="measure N scenes at a time, each in a process on one thread; values do not depend "
+        "on N (default: 1)",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print everything, for programs")
     form.add_argument("--csv", action="store_true", help="print a line per image")
@@ -236,7 +245,7 @@ def _measure(
         told,
         trivial_names,
     )
-    from ..evaluation.ranges import REFERENCE, Ranges, parse_ranges
+    from ..evaluation.ranges import REFERENCE, parse_ranges
 
     most = max(map(len, scenes.values()))
     rows = [*fused, *(trivial_names(most) if given.baselines else [])]
@@ -246,7 +255,7 @@ def _measure(
     if given.against is not None and given.against not in rows:
         raise UsageError(f"--against {given.against}: there are {', '.join(rows)}")
     names = [*fused, *([REFERENCE] if truth else [])]
-    ranges = Ranges(parse_ranges(given.range, most, names), given.stretch)
+    ranges = parse_ranges(given.range, most, names)
     recorded = recorded_metrics(path for found in fused.values() for path in found.values())
     wanted = chosen_metrics(given.metric, given.preset, registry, recorded)
     note = told(recorded, given.metric, given.preset)
@@ -255,23 +264,18 @@ def _measure(
     said = metric_options(options, wanted, registry)
     of_metrics = in_convention(given.convention, wanted, registry, said)
     # What is wrong with the words and the files has been said before torch is imported.
-    from ..evaluation.measure import evaluate
-    from ..evaluation.meter import Meter, reference_meter
+    from ..evaluation.sharing import Measurer, Measuring, in_processes
+    from ..evaluation.study import Loading
 
-    meter = Meter(wanted, registry, given.device, of_metrics)
-    against = reference_meter(registry, given.device, also=meter) if truth else None
+    measuring = Measuring(
+        wanted, of_metrics, given.device, ranges, given.stretch, given.baselines, given.foreground
+    )
     with counted(len(scenes), "scene", quiet=given.quiet) as advance:
-        return evaluate(
-            fused,
-            scenes,
-            meter,
-            ranges=ranges,
-            baselines=given.baselines,
-            foreground=given.foreground,
-            truth=truth,
-            truth_meter=against,
-            progress=advance,
-        )
+        if min(given.jobs, len(scenes)) == 1:
+            measurer = Measurer(measuring, registry, truth is not None)
+            return measurer.scenes(fused, scenes, truth, advance)
+        loading = Loading(tuple(given.no_plugin), tuple(given.plugin))
+        return in_processes(measuring, loading, given.jobs, fused, scenes, truth, advance)
 
 
 def _print(given: argparse.Namespace, scores: Scores) -> None:

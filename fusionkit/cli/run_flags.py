@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..contract.registry import Registry
 from ..errors import UsageError
 from ..host.pool import cores
-from .arguments import Parser, add_cache_flag, add_plugin_flags, add_threads_flag
+from .arguments import Parser, add_cache_flag, add_plugin_flags, add_threads_flag, jobs_of
 from .ray_address import LOCAL, address
 from .selection import Selection, select
 from .stacking import add_shard_flag, add_stacking_flags
@@ -110,7 +110,7 @@ def _add_own_flags(parser: Parser) -> None:
     )
     parser.add_argument(
         "--jobs",
-        type=_jobs,
+        type=jobs_of,
         metavar="N",
         help="fuse N scenes at a time, each in a process that loads the models once and computes "
         "with its share of the cores; a process that is killed fails its scene alone",
@@ -161,9 +161,3 @@ def _check_processes(given: argparse.Namespace) -> None:
             f"--jobs {given.jobs}{threads}: this takes {wanted} cores, of {cores()} that this "
             "process may use: give fewer"
         )
-
-
-def _jobs(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expects a number from 1, not {text!r}")
-    return int(text)

@@ -343,3 +343,21 @@ def test_a_whole_table_row_is_reproduced(name, capsys):
     found = json.loads(capsys.readouterr().out)["methods"]["fused"]["mean"]
     for metric, value in ROWS[name].items():
         assert found[metric] == pytest.approx(value, abs=1e-3 if metric == "qabf" else 5.1e-4)
+
+
+@pytest.mark.slow
+def test_values_do_not_depend_on_jobs(folders, capsys):
+    """Nor what is said of scenes: one that is broken, one that is missing."""
+    (folders["ours"] / "1.png").write_bytes(b"")
+    (folders["theirs"] / "3.png").unlink()
+    methods = [f"--method={name}={folders[name]}" for name in ("ours", "theirs")]
+    command = ["evaluate", *methods, *sources(folders), "--baselines", "--json", "--quiet"]
+    command += ["--metric", "qabf,mi,ssim,sd", "--reference", str(folders["vi"])]
+    found = {}
+    for jobs in ("1", "2"):
+        assert main([*command, "--jobs", jobs]) == 1
+        captured = capsys.readouterr()
+        found[jobs] = (json.loads(captured.out), captured.err)
+    assert found["1"] == found["2"]
+    assert found["1"][0]["methods"]["theirs"]["scenes"]["2"]["qabf"] is not None
+    assert len(found["1"][0]["problems"]) == 2
