@@ -131,9 +131,9 @@ def load_plugins(
     """
     strict = os.environ.get("FUSIONKIT_STRICT", "").lower() in _TRUE if strict is None else strict
     if entry_points is None:
-        candidates = [_OURS, *map(_from_entry_point, installed_plugins())]
+        candidates = [_OURS, *_from_entry_points(installed_plugins())]
     else:
-        candidates = list(map(_from_entry_point, entry_points))
+        candidates = _from_entry_points(entry_points)
     files = [_from_file(path) for path in dict.fromkeys(inline)]
     given = {file.info.name: file.info.origin for file in files}
     candidates += files
@@ -224,18 +224,18 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
-def _from_entry_point(point: importlib.metadata.EntryPoint) -> _Candidate:
-    distribution = point.dist
-    return _Candidate(
-        PluginInfo(
-            name=point.name,
-            status="loaded",
-            origin=point.value,
-            distribution=_said_by(distribution, "name"),
-            version=_said_by(distribution, "version"),
-        ),
-        point,
-    )
+def _from_entry_points(points: Iterable[importlib.metadata.EntryPoint]) -> list[_Candidate]:
+    said: dict[int, tuple[str | None, str | None]] = {}  # of packages, which are parsed each time
+    candidates = []
+    for point in points:
+        package = point.dist
+        if id(package) not in said:
+            said[id(package)] = _said_by(package, "name"), _said_by(package, "version")
+        name, version = said[id(package)]
+        candidates.append(
+            _Candidate(PluginInfo(point.name, "loaded", point.value, name, version), point)
+        )
+    return candidates
 
 
 def _from_file(path: str) -> _Candidate:

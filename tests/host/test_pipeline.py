@@ -704,11 +704,12 @@ def test_a_named_component_that_misbehaves_is_named_with_its_plugin() -> None:
 # The whole loop, everywhere
 
 
+_REGISTRY = load_plugins()
+
+
 def _first_party(kind: fusionkit.Kind) -> list[str]:
     return [
-        p.qualified
-        for p in load_plugins().all(kind)
-        if p.plugin.distribution == "fusionkit-imaging"
+        p.qualified for p in _REGISTRY.all(kind) if p.plugin.distribution == "fusionkit-imaging"
     ]
 
 
