@@ -21,7 +21,7 @@ class Group:
     Attributes
     ----------
     title
-        What kind: ``focus, K=2``.
+        What kind: ``focus K=2``.
     methods
         How many methods were ranked.
     photographs
@@ -43,7 +43,7 @@ def groups_of(outcome: Outcome, title: str, truth: str) -> list[Group]:
     """Return the groups of an outcome; ``truth`` is the column that tells how good a result is."""
     scores, view = outcome.scores, outcome.table.view
     return [
-        _group(scores, f"{title}, {label}", label, view.columns, truth)
+        _group(scores, f"{title} {label}", label, view.columns, truth)
         for label in outcome.table.groups
     ]
 
