@@ -263,8 +263,8 @@ def save_result(
     with part_of(path) as image, part_of(record_path_of(path)) as about:
         image.file.write(data)
         about.file.write(utf8(record_text(record)))
-        image.file.flush()
-        about.file.flush()
+        for part in (image, about):
+            part.settle()
         with locked(folder):
             if overwrite:
                 Path(about.target).unlink(missing_ok=True)

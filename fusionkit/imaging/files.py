@@ -79,6 +79,11 @@ class Part:
         self.temporary, descriptor = _make_temporary(os.path.dirname(self.target))
         self.file: BinaryIO = open(descriptor, "wb")  # noqa: SIM115 - closed by part_of
 
+    def settle(self) -> None:
+        """Have what was written on the disk, not only on its way there: for when the power goes."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+
     def take_name(self, *, overwrite: bool = False) -> None:
         """Rename what was written; raise UsageError if the name is taken and not to be replaced."""
         self.file.flush()
