@@ -108,15 +108,17 @@ def estimated(
     N = len(target)
     bends = np.zeros((KNOTS, KNOTS + P))
     bends[:, :KNOTS] = (np.eye(KNOTS + 1)[1:] - np.eye(KNOTS + 1)[:-1])[:, :-1] * KNOTS
-    known = np.zeros((P, KNOTS + P))
-    known[:, KNOTS:] = np.diag([0.0 if one is None else 1.0 for one in said])
-    given = np.array([one or 0.0 for one in said])
+    known = np.diag([*[0.0] * KNOTS, *(0.0 if one is None else 1.0 for one in said)])
+    known_stops = np.array([*[0.0] * KNOTS, *(one or 0.0 for one in said)])
     weights, found = np.ones(N), np.zeros(KNOTS + P)
     for _ in range(_ROUNDS):
-        normal = (matrix.T * weights) @ matrix / N + STIFF**2 * bends.T @ bends + known.T @ known
-        right = (matrix.T * weights) @ target / N + known.T @ given
+        # einsum adds in one order, whatever the number of threads, as a matrix product does not.
+        normal = np.einsum("ni,n,nj->ij", matrix, weights / N, matrix, optimize=False)
+        normal += STIFF**2 * np.einsum("ki,kj->ij", bends, bends) + known
+        right = np.einsum("ni,n->i", matrix, weights / N * target) + known_stops
         found = np.linalg.solve(normal, right)
-        weights = 1 / np.maximum(np.abs(matrix @ found - target), _NEAR)
+        weights = 1 / np.maximum(np.abs(np.einsum("ni,i->n", matrix, found) - target), _NEAR)
+    found = found.round(6)
     departure = tuple(float(one) for one in (*found[:KNOTS], 0.0))
     return Response(plain.gamma, departure), [float(one) for one in found[KNOTS:]]
 
