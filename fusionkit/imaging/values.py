@@ -27,8 +27,8 @@ ValueRange: TypeAlias = tuple[float, float] | Literal["own"]
 DEPTHS = ("auto", "8", "16", "float")
 """What ``--depth`` accepts."""
 
-BAND = 2**18
-"""About how many pixels are computed with at once, in float64: small beside a large image."""
+BAND = 2**16
+"""About how many pixels are computed with at once, in float64: they stay in the cache."""
 
 _FORCED = {"8": np.uint8, "16": np.uint16, "float": np.float32}
 _SHALLOW_TO_DEEP = ("uint8", "uint16", "float16", "float32", "float64")
