@@ -172,11 +172,13 @@ def build(results: Path, registry: Registry) -> Any:
             align: str | None,
             noise: str | None,
             match: str | None,
+            radiance: str | None,
             observe: str | None,
             request: gr.Request,
             progress: gr.Progress = gr.Progress(),  # noqa: B008  # as gradio finds it
         ) -> dict[Any, Any]:
-            said = (text or "" for text in (task, weighting, align, noise, match, observe))
+            asked = (task, weighting, align, noise, match, radiance, observe)
+            said = (text or "" for text in asked)
             paths = sorted(given or [], key=lambda path: Path(path).name)
             progress(0, desc="fusing")
             found = _told(
@@ -249,12 +251,15 @@ def _controls(weightings: Sequence[str]) -> list[gr.components.Component]:
         match = gr.Dropdown(
             [("as they are", ""), "auto"], value="", label="Match brightness and colour"
         )
+        radiance = gr.Dropdown(
+            [("as they are", ""), "auto"], value="", label="Fuse exposures by their light"
+        )
         observe = gr.Textbox(
             label="Restore, one source a line",
             placeholder="1:downsample\n2:mask=auto",
             lines=2,
         )
-    return [task, weighting, align, noise, match, observe]
+    return [task, weighting, align, noise, match, radiance, observe]
 
 
 def _told(do: Callable[[], Any], paths: Sequence[str] = ()) -> Any:

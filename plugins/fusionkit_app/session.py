@@ -45,7 +45,7 @@ class Asked:
     ----------
     task, weighting
         As of :func:`fusionkit.fuse`; a weighting of its own leaves the rest to the task.
-    align, noise, match, observe
+    align, noise, match, radiance, observe
         Values of the preparations of these names; several observations stand on lines of
         their own.
     """
@@ -55,6 +55,7 @@ class Asked:
     align: str = ""
     noise: str = ""
     match: str = ""
+    radiance: str = ""
     observe: str = ""
 
     @property
@@ -66,7 +67,7 @@ class Asked:
         """Return the keywords of :func:`fusionkit.fuse`."""
         said: dict[str, Any] = {
             name: value
-            for name in ("weighting", "align", "noise", "match")
+            for name in ("weighting", "align", "noise", "match", "radiance")
             if (value := getattr(self, name).strip())
         }
         if self.chains:

@@ -25,7 +25,7 @@ from tests.cli.test_jobs import results
 from tests.cli.test_run import fails
 from tests.cli.test_scenes import whole
 
-KILLS = int(os.environ.get("FUSIONKIT_KILLS", "10"))
+KILLS = int(os.environ.get("FUSIONKIT_KILLS", "22"))  # fifty in all tests together
 QUICK = ["--estimator", "gaussian", "--quiet"]
 
 pytestmark = [

@@ -64,10 +64,12 @@ def test_the_command_that_is_shown_makes_the_same_image(
 
 
 def test_every_control_is_an_argument_of_the_command() -> None:
-    asked = Asked("general", "dig", "auto", "auto", "auto", "1:blur=1,noise=2\n\n 2:mask=auto ")
+    controls = ("general", "dig", "auto", "auto", "auto", "auto")
+    asked = Asked(*controls, "1:blur=1,noise=2\n\n 2:mask=auto ")
     assert asked.command(["a b.png", "-c.png"], "fused.png") == (
         "fusionkit run 'a b.png' ./-c.png -o fused.png --task general --weighting dig "
-        "--align auto --noise auto --match auto --observe 1:blur=1,noise=2 --observe 2:mask=auto"
+        "--align auto --noise auto --match auto --radiance auto "
+        "--observe 1:blur=1,noise=2 --observe 2:mask=auto"
     )
     assert Asked().command(["a", "b"], "c.png") == "fusionkit run a b -o c.png --task auto"
 
