@@ -46,8 +46,9 @@ def fusionkit_weightings():
 
 
 def command(*arguments: object) -> list[str]:
-    program = (  # a job of a shell's background would ignore the signal
+    program = (  # a job of a shell's background would ignore the one, nohup the other
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL); "
         "from fusionkit.cli import main; sys.exit(main())"
     )
     return [sys.executable, "-c", program, "run", *map(str, arguments), *QUICK]
