@@ -69,7 +69,7 @@ class Measurer:
         progress: Progress | None = None,
     ) -> Scores:
         """Return the scores of scenes; arguments as those of :func:`.measure.evaluate`."""
-        with _one_thread():
+        with one_thread():
             return evaluate(
                 methods,
                 scenes,
@@ -137,7 +137,11 @@ def _joined(methods: Sequence[str], parts: Mapping[str, Scores | None]) -> Score
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: with more, sums are taken in another order, and may round elsewhere.
+
+    So results do not depend on how many processes share a machine.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -11,7 +11,7 @@ import pytest
 from fusionkit_benchmarks.peers import installed
 from fusionkit_benchmarks.peers.installed import Installed, Peer, Way, found
 from fusionkit_benchmarks.peers.rows import PeerRow, run_command
-from fusionkit_benchmarks.peers.tables import middle
+from fusionkit_benchmarks.photographs import middle_of
 from fusionkit_benchmarks.quality import tools
 from fusionkit_benchmarks.quality.scenes import Made
 from PIL import Image
@@ -192,5 +192,5 @@ def test_mistakes_are_named(flags, said, tmp_path, capsys):
 
 def test_the_middle_of_a_photograph():
     pixels = np.arange(60).reshape(6, 10)
-    assert np.array_equal(middle(lambda: pixels, 4), pixels[1:5, 3:7])
-    assert middle(lambda: pixels, 8).shape == (6, 8)
+    assert np.array_equal(middle_of(lambda: pixels, 4), pixels[1:5, 3:7])
+    assert middle_of(lambda: pixels, 8).shape == (6, 8)

@@ -12,7 +12,7 @@ from fusionkit.evaluation.presets import RANKINGS, trivial_names
 from fusionkit.host.parts import Part
 from fusionkit.recipes.finding import DEFAULT_TASK, Layer, task_recipe
 
-from ..photographs import Photograph, Pixels
+from ..photographs import Photograph, middle_of
 from ..quality.methods import Method, Oracle, Trivial
 from ..quality.published import PublishedSet, published_sets
 from ..quality.recipes import Recipe
@@ -120,12 +120,5 @@ class PeerTables:
         asked = self.asked
         chosen = dict(list(asked.photographs.items())[: asked.limit])
         if asked.size is not None:
-            chosen = {name: partial(middle, read, asked.size) for name, read in chosen.items()}
+            chosen = {name: partial(middle_of, read, asked.size) for name, read in chosen.items()}
         return truth_scenes(chosen, family, count, [asked.seed], defocus=blur)
-
-
-def middle(read: Photograph, size: int) -> Pixels:
-    """Return the middle of a photograph, ``size`` pixels or less on each side."""
-    pixels = read()
-    top, left = (max(0, (side - size) // 2) for side in pixels.shape[:2])
-    return pixels[top : top + size, left : left + size]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
 from fusionkit.errors import FusionkitError
 from fusionkit.evaluation.scores import Column, Scores
+from fusionkit.evaluation.sharing import one_thread
 from fusionkit.host.fingerprint import combined
 
 from ..photographs import Pixels, luma_of_pixels
@@ -221,20 +220,6 @@ def _outcome(
     costs = {m: [_mean_cost(spent.get((m, label), ())) for label in table.groups] for m in methods}
     parts = {scene.name: scene.part for scene in table.scenes}
     return Outcome(table, scores, costs, missing, parts)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: with more, sums are taken in another order, and may round elsewhere.
-
-    So results do not depend on how many processes share a machine.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def labelled(view: View, label: str) -> list[Column]:
