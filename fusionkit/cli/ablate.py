@@ -25,6 +25,7 @@ from .arguments import (
 from .jobs import check_apart
 from .metrics import add_metric_flags, split_metric_options
 from .preparations import taken_from_axes
+from .process_flags import add_process_flags, processes_of
 from .progress import counted
 from .rows import options_of
 from .stacking import add_stacking_flags, stacking
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
             study,
             folder,
             registry,
-            jobs=given.jobs,
+            processes=processes_of(given),
             loading=loading,
             built=built,
             cache=given.cache,
@@ -132,7 +133,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--against", metavar="LABEL", help="the row to take differences from (default: the first)"
     )
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
+    add_process_flags(parser, "run cells", "run N cells at a time, in processes (default: 1)")
     add_cache_flag(parser)
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_plugin_flags(parser)
@@ -172,8 +173,7 @@ def _study(
     from ..evaluation.planning import BASELINES, bases_of, metrics_of, plan
     from ..evaluation.presets import chosen_metrics, metric_options, told
 
-    if given.jobs < 1:
-        raise UsageError("--jobs must be at least 1")
+    processes_of(given)  # what is wrong with them is said before anything is read
     how = stacking(given)
     given.sources = expanded(given.sources)
     if not how.said and not holds_scenes(given.sources):

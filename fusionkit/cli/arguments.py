@@ -149,13 +149,6 @@ def add_threads_flag(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def jobs_of(text: str) -> int:
-    """Return the number of processes that ``--jobs`` says."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expects a number from 1, not {text!r}")
-    return int(text)
-
-
 def set_threads(count: int | None) -> None:
     """Compute with so many threads from now on; None leaves it to torch."""
     if count is not None:

@@ -22,10 +22,10 @@ from .arguments import (
     Parser,
     add_plugin_flags,
     add_range_flags,
-    jobs_of,
     load_plugins_from,
 )
 from .metrics import add_metric_flags, split_metric_options
+from .process_flags import add_process_flags, processes_of
 from .progress import counted
 from .rows import options_of
 from .stacking import add_stacking_flags, stacking
@@ -145,13 +145,11 @@ def _parser() -> Parser:
     parser.add_argument(
         "--device", type=_device, default="cpu", help="where to compute (default: cpu)"
     )
-    parser.add_argument(
-        "--jobs",
-        type=jobs_of,
-        default=1,
-        metavar="N",
-        help="measure N scenes at a time, each in a process on one thread; values do not depend "
-        "on N (default: 1)",
+    add_process_flags(
+        parser,
+        "measure",
+        "measure N scenes at a time, each in a process on one thread; values do not depend on N "
+        "(default: 1)",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print everything, for programs")
@@ -263,6 +261,7 @@ def _measure(
         say(note)
     said = metric_options(options, wanted, registry)
     of_metrics = in_convention(given.convention, wanted, registry, said)
+    processes = processes_of(given, threads=1)
     # What is wrong with the words and the files has been said before torch is imported.
     from ..evaluation.sharing import Measurer, Measuring, in_processes
     from ..evaluation.study import Loading
@@ -271,11 +270,11 @@ def _measure(
         wanted, of_metrics, given.device, ranges, given.stretch, given.baselines, given.foreground
     )
     with counted(len(scenes), "scene", quiet=given.quiet) as advance:
-        if min(given.jobs, len(scenes)) == 1:
+        if not processes.worth(len(scenes)):
             measurer = Measurer(measuring, registry, truth is not None)
             return measurer.scenes(fused, scenes, truth, advance)
         loading = Loading(tuple(given.no_plugin), tuple(given.plugin))
-        return in_processes(measuring, loading, given.jobs, fused, scenes, truth, advance)
+        return in_processes(measuring, loading, processes, fused, scenes, truth, advance)
 
 
 def _print(given: argparse.Namespace, scores: Scores) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from ..contract.registry import Registry
 from ..errors import UsageError
 from ..host.pool import cores
-from .arguments import Parser, add_cache_flag, add_plugin_flags, add_threads_flag, jobs_of
-from .ray_address import LOCAL, address
+from ..host.ray_pool import LOCAL
+from .arguments import Parser, add_cache_flag, add_plugin_flags, add_threads_flag
+from .process_flags import add_process_flags, processes_of
 from .selection import Selection, select
 from .stacking import add_shard_flag, add_stacking_flags
 
@@ -108,28 +109,11 @@ def _add_own_flags(parser: Parser) -> None:
         action="store_true",
         help="refuse an option that cannot change the result of this composition",
     )
-    parser.add_argument(
-        "--jobs",
-        type=jobs_of,
-        metavar="N",
-        help="fuse N scenes at a time, each in a process that loads the models once and computes "
-        "with its share of the cores; a process that is killed fails its scene alone",
-    )
-    parser.add_argument(
-        "--ray",
-        nargs="?",
-        const="auto",
-        type=address,
-        metavar="ADDRESS",
-        help="fuse on a Ray cluster instead, --jobs scenes at a time (default: as many as it has "
-        "cores): the one at ADDRESS, the one that is found, or with local one that is started here",
-    )
-    parser.add_argument(
-        "--ray-gpus",
-        type=float,
-        default=0.0,
-        metavar="N",
-        help="GPUs of each worker on Ray; shares such as 0.5, too (default: 0)",
+    add_process_flags(
+        parser,
+        "fuse",
+        "fuse N scenes at a time, each in a process that loads the models once and computes with "
+        "its share of the cores; a process that is killed fails its scene alone",
     )
     add_cache_flag(parser)
     add_threads_flag(parser)
@@ -146,13 +130,8 @@ def _add_own_flags(parser: Parser) -> None:
 
 
 def _check_processes(given: argparse.Namespace) -> None:
-    """Raise UsageError for GPUs of no worker, and for more threads than cores.
-
-    These would only be in each other's way.
-    """
-    if given.ray is None and given.ray_gpus:
-        raise UsageError("--ray-gpus is of workers on Ray: add --ray, or leave it out")
-    if given.ray not in (None, LOCAL):
+    """Raise UsageError for more threads than cores: they would only be in each other's way."""
+    if processes_of(given).ray not in (None, LOCAL):
         return
     wanted = (given.jobs or 1) * (given.threads or 1)
     if given.jobs is not None and wanted > cores():

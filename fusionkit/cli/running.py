@@ -10,10 +10,10 @@ from pathlib import Path
 from ..errors import UsageError
 from ..imaging.files import sweep
 from . import complain, say
-from .cluster import on_ray
 from .failures import failures_path, write_failures
 from .fusing import Fuser, Outcome, Watch
 from .jobs import Job, Order, check_kept
+from .process_flags import processes_of
 from .progress import Progress
 from .workers import in_processes
 
@@ -103,10 +103,9 @@ class Runner:
         """Fuse, in this process or in others, and yield what becomes of each job."""
         refused: list[Outcome] = []
         jobs = _allowed(todo, order, refused)
-        if self._given.ray is not None:
-            yield from on_ray(self._fuser.arguments, jobs, self._given)
-        elif self._given.jobs is not None:
-            yield from in_processes(self._fuser.arguments, jobs, self._given)
+        processes = processes_of(self._given, self._given.threads)
+        if processes.others:
+            yield from in_processes(self._fuser.arguments, jobs, processes)
         else:
             for job in jobs:
                 progress.begin(job.name)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from ..host.pool import LOST, Pool, cores
+from ..host.pool import LOST
+from ..host.processes import Processes
 from .fusing import Fuser, Outcome, Watch
 from .jobs import Job
 from .run_flags import parsed
@@ -28,11 +28,10 @@ class Worker:
 
 
 def in_processes(
-    arguments: Sequence[str], jobs: Iterable[Job], given: argparse.Namespace
+    arguments: Sequence[str], jobs: Iterable[Job], processes: Processes
 ) -> Iterator[Outcome]:
-    """Yield what becomes of jobs in ``--jobs`` processes, in the order in which they are done."""
-    threads = given.threads or max(1, cores() // given.jobs)
-    with Pool(given.jobs, _start, (tuple(arguments), threads), threads) as pool:
+    """Yield what becomes of jobs in other processes, in the order in which they are done."""
+    with processes.pool(_start, (tuple(arguments), processes.threads_each)) as pool:
         yield from pool.run(_attempt, ((job,) for job in jobs), _lost)
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..contract.registry import Registry
 from ..errors import FusionkitWarning, UsageError
-from ..host.pool import LOST, Pool, cores
+from ..host.pool import LOST
+from ..host.processes import Processes
 from .folder import held, is_there, prepare, read_results, sealed, valid_lines
 from .study import Cell, Loading, Study
 
@@ -23,7 +24,7 @@ def run_study(
     folder: Path,
     registry: Registry,
     *,
-    jobs: int = 1,
+    processes: Processes = Processes(),  # noqa: B008
     loading: Loading | None = None,
     built: dict[str, Part] | None = None,
     cache: str | None = None,
@@ -39,8 +40,8 @@ def run_study(
         Made if it is not there, and held against other processes while the study runs.
     registry
         Where components are found in this process.
-    jobs, loading
-        How many processes, and which plugins they load.
+    processes, loading
+        Who shares the work, and which plugins they load.
     built
         Components that this process has built already, to be used again.
     cache
@@ -81,7 +82,7 @@ def run_study(
 
         for said in idle_axes(study, registry, built):
             warnings.warn(said, FusionkitWarning, stacklevel=2)
-        work = _work(study, folder, todo, registry, jobs, loading or Loading(), built, cache)
+        work = _work(study, folder, todo, registry, processes, loading or Loading(), built, cache)
         try:
             with open(folder / "results.jsonl", "a", encoding="utf-8") as results:
                 for line in work:
@@ -111,20 +112,19 @@ def _work(
     folder: Path,
     todo: Sequence[tuple[Cell, str]],
     registry: Registry,
-    jobs: int,
+    processes: Processes,
     loading: Loading,
     built: dict[str, Part] | None,
     cache: str | None,
 ) -> Iterator[dict[str, Any]]:
     from .worker import Worker, start_worker, work_in_process
 
-    if jobs == 1 or len(todo) < 2:
+    if not processes.worth(len(todo)):
         worker = Worker(study, folder, registry, built, cache)
         for cell, scene in todo:
             yield worker.attempt(cell, scene)
         return
-    threads = max(1, cores() // jobs)
-    with Pool(jobs, start_worker, (study, folder, loading, cache), threads) as pool:
+    with processes.pool(start_worker, (study, folder, loading, cache)) as pool:
         yield from pool.run(work_in_process, todo, _lost)
 
 

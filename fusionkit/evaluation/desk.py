@@ -20,6 +20,7 @@ from ..contract.registry import Registry
 from ..errors import FusionkitWarning, UsageError
 from ..host.batch import find_scenes, holds_scenes
 from ..host.plugins import load_plugins
+from ..host.processes import Processes
 from ..imaging.files import atomic_write, explained
 from ..imaging.sources import Source, source_picture
 from ..recipes.finding import GIVEN, GROUPS, Layer, Said
@@ -167,7 +168,11 @@ def study(
             known=known,
         )
         problems += run_study(
-            planned, place, everything, jobs=jobs, cache=None if cache is None else str(cache)
+            planned,
+            place,
+            everything,
+            processes=Processes(jobs),
+            cache=None if cache is None else str(cache),
         )
     known.write(place)
     for problem in problems:

@@ -16,7 +16,8 @@ import torch
 from ..contract.reading import use_readers
 from ..contract.registry import Registry
 from ..host.plugins import load_plugins
-from ..host.pool import LOST, Pool
+from ..host.pool import LOST
+from ..host.processes import Processes
 from .measure import Progress, evaluate
 from .meter import Meter, reference_meter
 from .presets import trivial_names
@@ -86,19 +87,19 @@ class Measurer:
 def in_processes(
     measuring: Measuring,
     loading: Loading,
-    jobs: int,
+    processes: Processes,
     methods: Methods,
     scenes: Scenes,
     truth: Mapping[str, Path] | None,
     progress: Progress | None = None,
 ) -> Scores:
-    """Measure scenes in so many processes; the values are those of one.
+    """Measure scenes in other processes; the values are those of this one.
 
     A process that is ended from outside fails its scene alone.
     """
     parts: dict[str, Scores | None] = {}
     tasks = (_task(scene, methods, scenes, truth) for scene in scenes)
-    with Pool(min(jobs, len(scenes)), _start, (measuring, loading, truth is not None), 1) as pool:
+    with processes.pool(_start, (measuring, loading, truth is not None)) as pool:
         for scene, part in pool.run(_measure, tasks, _lost):
             parts[scene] = part
             if progress is not None:

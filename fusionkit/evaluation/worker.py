@@ -28,6 +28,7 @@ from .baselines import trivial_fusion
 from .measure import same_size
 from .meter import Meter, luma_of_picture
 from .ranges import Ranges, parse_ranges
+from .sharing import one_thread
 from .study import MAP_SIDE, Cell, Loading, Study
 from .window import shared_window
 
@@ -82,9 +83,10 @@ class Worker:
         inside = [window.cut(picture) for picture in pictures]
         luma = torch.stack([luma_of_picture(picture) for picture in inside])
         fused = window.cut(ranges.result("fused", path, pictures))
-        line["values"], line["problems"] = self.meter.measure(
-            luma_of_picture(fused), luma, colours=self.meter.colours(fused, inside)
-        )
+        with one_thread():
+            line["values"], line["problems"] = self.meter.measure(
+                luma_of_picture(fused), luma, colours=self.meter.colours(fused, inside)
+            )
         return line
 
     def _fuse(self, cell: Cell, scene: str, sources: Sequence[str], line: dict[str, Any]) -> Path:

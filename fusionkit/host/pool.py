@@ -120,7 +120,7 @@ class Pool:
                             "a worker process was ended from outside, perhaps for want of memory: "
                             "what is done is kept; go on with fewer --jobs"
                         )
-                    message = _Answer(lost(*task))
+                    message = Answer(lost(*task))
                 else:
                     self._idle.append(worker)
                 if message.error is not None:
@@ -156,7 +156,9 @@ _BEGUN = "begun"
 
 
 @dataclass(frozen=True)
-class _Answer:
+class Answer:
+    """What became of a task: a value, or what it raised."""
+
     value: Any = None
     error: Exception | None = None
 
@@ -201,24 +203,25 @@ def _serve(connection: Connection, start: Callable[..., None], arguments: tuple[
     threading.Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGTERM, _end)
     try:
-        failed = _outcome(start, arguments)
+        failed = outcome(start, arguments)
         with contextlib.suppress(EOFError, OSError):  # nobody is there any more
             connection.send(_BEGUN)
             while True:
                 function, task = connection.recv()
-                connection.send(failed if failed.error else _outcome(function, task))
+                connection.send(failed if failed.error else outcome(function, task))
     except Ended:
         os._exit(1)  # at once: what was being written has been taken back
     gc.freeze()  # or all that torch has made is looked through once more
 
 
-def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> _Answer:
+def outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Answer:
+    """Call a function; what it raises is its answer, too."""
     try:
-        return _Answer(function(*arguments))
+        return Answer(function(*arguments))
     except Exception as error:
         if os.environ.get("FUSIONKIT_DEBUG") == "1":
             error.add_note(traceback.format_exc())
-        return _Answer(error=error)
+        return Answer(error=error)
 
 
 def _end(number: int, frame: object) -> None:

@@ -1,4 +1,4 @@
-"""Kills at random moments, folders that take nothing, Ray: the bytes of an undisturbed run.
+"""Kills at random moments, folders that take nothing: the bytes of an undisturbed run.
 
 ``FUSIONKIT_KILLS=1000 python -m pytest tests/cli/test_kills.py`` is the campaign.
 """
@@ -204,21 +204,3 @@ def test_a_file_system_that_is_full_or_only_read(folders, tmp_path, capsys):
         assert "Read-only" in fails(capsys, 2, *elsewhere)
     finally:
         subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_ray_makes_the_same(folders, tmp_path, capsys):
-    pytest.importorskip("ray")
-    alone, out = tmp_path / "alone", tmp_path / "out"
-    assert main(["run", *folders, "-o", str(alone), *QUICK]) == 0
-    (tmp_path / "ir" / "5.png").write_bytes(b"no image")
-    flags = ["--ray", "local", "--jobs", "1"]
-    assert main(["run", *folders, "-o", str(out), *QUICK, *flags]) == 1
-    assert "5.png" in capsys.readouterr().err
-    expected = results(alone)
-    del expected["5.png"]
-    assert results(out) == expected
-    one, other = (json.loads((f / "1.png.json").read_text()) for f in (alone, out))
-    for record in (one, other):
-        del record["run"]["seconds"], record["environment"]["threads"]
-    assert one == other
-    assert "local" in fails(capsys, 2, "run", *folders, "-o", str(out), "--ray", "nowhere")
