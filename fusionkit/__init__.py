@@ -46,7 +46,7 @@ from .contract.preparation import (
     PriorAtHand,
     Sources,
 )
-from .contract.reader import READER, Reader
+from .contract.reader import READER, Reader, Writer
 from .contract.recipe import RECIPE, Recipe
 from .contract.registry import PluginInfo, Provided, Registry
 from .contract.run import Run, Step
@@ -234,6 +234,7 @@ __all__ = [
     "Traced",
     "UsageError",
     "Weighting",
+    "Writer",
     "__version__",
     "box_mean",
     "check_tensors",

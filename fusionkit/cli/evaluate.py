@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..contract.paths import refuse_url, split_part
+from ..contract.reading import stem_of
 from ..contract.registry import Registry
 from ..errors import UsageError
 from ..host.batch import doubled_stem, find_scenes, holds_scenes, images_by_stem
 from ..host.listing import expanded
-from ..imaging import FORMATS
+from ..imaging import is_written
 from ..recipes.settings import check_device_name
 from . import complain, say
 from .arguments import (
@@ -201,8 +202,8 @@ def _check_there(paths: Iterable[Path]) -> None:
 
 def _stem(place: str) -> str:
     """Return where a result is, without the extension of an image."""
-    stem, dot, extension = place.rpartition(".")
-    return stem if dot and f".{extension.lower()}" in FORMATS else place
+    folder, slash, name = place.rpartition("/")
+    return folder + slash + stem_of(name) if is_written(name) else place
 
 
 def _by_scene(folder: Path, places: Mapping[str, str], problems: list[str]) -> dict[str, Path]:

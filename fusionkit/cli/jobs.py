@@ -22,7 +22,7 @@ from ..host.saving import (
     record_path_of,
 )
 from ..host.weight_maps import check_maps, map_names
-from ..imaging import FORMATS
+from ..imaging import FORMATS, is_written, written
 from ..imaging.stacks import images_in
 from .stacking import Shard
 
@@ -217,8 +217,8 @@ def _check_row(row: Row, place: str, first: str) -> None:
         raise UsageError(f"{where}: {error}") from None
     if first != row.where:
         raise UsageError(f"{where}: {place} is where the result of {first} goes")
-    if row.output and _names_image(place) and Path(place).suffix.lower() not in FORMATS:
-        raise UsageError(f"{where}: {place}: results are {', '.join(FORMATS)}")
+    if row.output and _names_image(place) and not is_written(place):
+        raise UsageError(f"{where}: {place}: results are {', '.join(written())}")
 
 
 def check_apart(output: str, given: Iterable[str], sources: Iterable[Path]) -> None:
@@ -249,7 +249,7 @@ def _paths(sources: Sequence[str]) -> tuple[Path, ...]:
 def _names_image(output: str) -> bool:
     """Whether a name has an image's extension, be it of a format that is not written."""
     kind = mimetypes.guess_type(output)[0] or ""
-    return kind.startswith("image/") or Path(output).suffix.lower() in FORMATS
+    return kind.startswith("image/") or is_written(output)
 
 
 def _free_name(sources: Sequence[str]) -> str:

@@ -92,7 +92,8 @@ def _as_text(plugin: PluginInfo, found: list[Provided], with_options: bool) -> s
         if not with_options:
             continue
         if isinstance(component, Reader):
-            lines.append(f"        files: {', '.join(component.extensions)}")
+            also = "" if component.writer is None else " (written, too)"
+            lines.append(f"        files: {', '.join(component.extensions)}{also}")
         if not isinstance(component, Component):
             continue
         for spec in specs(component.options):
@@ -135,6 +136,7 @@ def _component_as_json(provided: Provided) -> dict[str, Any]:
     }
     if isinstance(component, Reader):
         said["extensions"] = list(component.extensions)
+        said["written"] = component.writer is not None
     if not isinstance(component, Component):
         return said
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from ..contract.reading import written_extensions
 from ..contract.registry import Registry
 from ..errors import UsageError
 from ..host.pool import cores
@@ -60,7 +61,8 @@ def _parser(selection: Selection) -> Parser:
         usage="fusionkit run SOURCE SOURCE [SOURCE ...] -o OUT [options]",
         taken=_flags(),
     )
-    _add_own_flags(parser)
+    of_plugins = (extension[1:] for extension in written_extensions())
+    _add_own_flags(parser, (*_FORMATS, *of_plugins))
     selection.add_flags(parser)
     add_plugin_flags(parser)
     return parser
@@ -74,7 +76,7 @@ def _flags() -> frozenset[str]:
     return parser.flags
 
 
-def _add_own_flags(parser: Parser) -> None:
+def _add_own_flags(parser: Parser, formats: Sequence[str] = _FORMATS) -> None:
     """Add the flags that are there whatever is selected."""
     parser.add_argument(
         "sources",
@@ -87,7 +89,7 @@ def _add_own_flags(parser: Parser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace what exists")
     parser.add_argument(
         "--format",
-        choices=_FORMATS,
+        choices=formats,
         help="format of the images in a folder (default: lossless, of the sources' kind)",
     )
     add_stacking_flags(parser)

@@ -1,4 +1,4 @@
-"""Readers: file formats of images beside those that are built in."""
+"""Readers: file formats of images beside those that are built in, which may be written too."""
 
 from __future__ import annotations
 
@@ -18,6 +18,37 @@ if TYPE_CHECKING:
 def accepts_any(head: bytes, name: str) -> bool:
     """Accept every file that has one of the extensions."""
     return True
+
+
+@dataclass(frozen=True)
+class Writer:
+    """How files of a reader's format are written, and what they can hold.
+
+    Attributes
+    ----------
+    encode
+        ``encode(image, name)`` returns the bytes of a file called ``name``, from which ``read``
+        makes ``image`` again, a :class:`fusionkit.Decoded` without notes. The same image gives the
+        same bytes: nothing of the time or the machine is in them.
+    dtypes
+        Types of values, as NumPy calls them.
+    colour, alpha
+        Whether RGB, and an alpha channel, can be held.
+    icc
+        Whether a colour profile can be.
+    metadata
+        The parts of :class:`fusionkit.imaging.Metadata` that are: ``resolution``, ``grid``, ...
+    longest_side
+        In pixels.
+    """
+
+    encode: Callable[[Decoded, str], bytes]
+    dtypes: tuple[str, ...] = ("uint8", "uint16")
+    colour: bool = True
+    alpha: bool = False
+    icc: bool = False
+    metadata: tuple[str, ...] = ()
+    longest_side: int = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -42,12 +73,15 @@ class Reader(Contribution):
         ``a slice, such as z80``. ``name`` then ends in ``#PART``, which
         :func:`fusionkit.split_part` splits off; with a part, a reader comes before what is
         built in, too.
+    writer
+        How its files are written; None where they are only read.
     """
 
     extensions: tuple[str, ...]
     read: Callable[[bytes, str], NDArray[Any] | Decoded]
     accepts: Callable[[bytes, str], bool] = accepts_any
     parts: str = ""
+    writer: Writer | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,6 +95,8 @@ class Reader(Contribution):
                 )
         if not callable(self.read) or not callable(self.accepts):
             raise TypeError(f"reader {self.name}: read and accepts are functions")
+        if self.writer is not None and not isinstance(self.writer, Writer):
+            raise TypeError(f"reader {self.name}: writer is a fusionkit.Writer, or None")
 
 
 READER = Kind(

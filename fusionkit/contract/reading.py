@@ -61,6 +61,17 @@ def readers_of(name: str) -> list[Provided]:
     return [each for each in readers() if file.endswith(each.component.extensions)]
 
 
+def writers_of(name: str) -> list[Provided]:
+    """Return the readers whose format files of this name are written in."""
+    return [each for each in readers_of(name) if each.component.writer is not None]
+
+
+def written_extensions() -> tuple[str, ...]:
+    """Return what names of files end in that readers' formats are written in."""
+    writing = [each.component for each in readers() if each.component.writer is not None]
+    return tuple(dict.fromkeys(end for component in writing for end in component.extensions))
+
+
 def stem_of(path: str | PurePath) -> str:
     """Return a file's name without its extension, which of a reader's may be ``.nii.gz``."""
     name = PurePath(path).name

@@ -50,6 +50,7 @@ class Result:
     icc: bytes | None
     sources: tuple[str, ...] = ()
     metadata: Metadata = NO_METADATA
+    no_data: float | None = None
     maps: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     weight_maps: WeightMaps | None = None
 
@@ -108,7 +109,10 @@ class Result:
         if self.in_bands:
             data = encode_planes(path, np.moveaxis(np.atleast_3d(self.pixels), -1, 0), metadata)
         else:
-            data = encode_picture(path, self.pixels, self.alpha, icc, quality, metadata)
+            low, high = self.record["output"]["range"]
+            data = encode_picture(
+                path, self.pixels, self.alpha, icc, quality, metadata, (low, high), self.no_data
+            )
         written = {name: encode_picture(name, image) for name, image in maps.items()}
         if written:
             self.record["output"]["maps"] = {

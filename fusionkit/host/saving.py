@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..contract.paths import refuse_url, split_part
+from ..contract.reading import stem_of
 from ..errors import UsageError
 from ..imaging.files import (
     Part,
@@ -40,7 +41,7 @@ def record_path_of(path: StrPath) -> str:
 
 def map_path_of(path: StrPath, name: str) -> str:
     """Return where a map of an output goes: ``out.png`` -> ``out.std.tif``."""
-    return f"{os.path.splitext(os.fspath(path))[0]}.{name}.tif"
+    return str(Path(path).with_name(f"{stem_of(Path(path))}.{name}.tif"))
 
 
 def save_map(path: StrPath, data: bytes, *, overwrite: bool = False) -> None:

@@ -20,7 +20,6 @@ from ..imaging import (
     Picture,
     check_fits,
     common_alpha,
-    held,
     in_one_profile,
     noise_note,
     on_one_grid,
@@ -32,13 +31,13 @@ from ..imaging import (
     seen_noise,
     shown_by,
 )
-from ..imaging.metadata import NO_METADATA
 from ..imaging.shift import seen_shift, shift_note
 from ..imaging.sources import Source, is_tensor, listed, source_pictures
 from ..imaging.storing import Storage
 from ..recipes.deciding import Decision, Hue, decide
 from ..recipes.preparing import RESTORES_SIZE
 from ..recipes.settings import Settings
+from .carrying import carried, lost_on
 from .result import Result
 from .saving import Kept, check_result, record_path_of
 
@@ -90,7 +89,7 @@ class Scene:
         alpha, opaque = common_alpha(pictures)
         shown = shown_by(pictures, opaque)
         plan = plan_colour(pictures, _chroma(settings), shown)
-        metadata = pictures[0].metadata if settings.metadata else NO_METADATA
+        metadata = carried(pictures[0], settings)
         format = output_format(pictures, settings.depth)
 
         def store(shown: NDArray[np.bool_] | None) -> Storage:
@@ -145,18 +144,7 @@ class Scene:
 
     def notes_on(self, path: str | os.PathLike[str]) -> tuple[str, ...]:
         """Say what an output of that name loses that changes what its pixels mean."""
-        storage, name = self.storage, os.fspath(path)
-        icc, metadata = held(path, self.plan.icc, self.plan.layout, storage.metadata)
-        described = {picture.name for picture in self.pictures if picture.icc is not None}
-        notes = []
-        if icc is None and described:
-            notes.append(f"{name}: it cannot hold the colour profile of {min(described)}")
-        declared = storage.metadata.declares_no_data and not metadata.declares_no_data
-        if storage.hidden is not None and declared:
-            notes.append(
-                f"{name}: it cannot declare the no-data value {storage.no_data:g}, which a TIFF can"
-            )
-        return tuple(notes)
+        return lost_on(path, self.pictures, self.plan, self.storage)
 
     def check_output(
         self, path: str | os.PathLike[str], overwrite: bool = False, resume: bool = False
@@ -166,7 +154,8 @@ class Scene:
         Under ``resume``, what an interrupted run left of it is no error.
         """
         Kept(self.paths).refuse(path, record_path_of(path))
-        check_fits(path, self.format.dtype, self.storage.alpha is not None, self.pictures[0].shape)
+        has_alpha, size = self.storage.alpha is not None, self.pictures[0].shape
+        check_fits(path, self.format.dtype, has_alpha, size, self.plan.layout)
         check_result(path, overwrite=overwrite, resume=resume)
 
     @cached_property
@@ -252,6 +241,7 @@ class Scene:
             self.plan.icc,
             self.paths,
             storage.metadata,
+            storage.no_data,
             beside,
             self._weight_maps(fused, after, pipeline) if maps else None,
         )

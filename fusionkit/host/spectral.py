@@ -15,7 +15,6 @@ from ..contract.preparation import Sources
 from ..errors import ImageError
 from ..imaging import Picture, check_same_size, output_format, plan_colour
 from ..imaging.masks import filled
-from ..imaging.metadata import NO_METADATA
 from ..imaging.sources import Source, is_tensor, listed
 from ..imaging.spectral import band_pictures
 from ..imaging.storing import Storage
@@ -23,6 +22,7 @@ from ..imaging.write import check_bands
 from ..recipes.deciding import Decision
 from ..recipes.finding import DEFAULT_TASK
 from ..recipes.settings import Settings
+from .carrying import carried
 from .scene import Scene
 
 
@@ -59,7 +59,7 @@ class SpectralScene(Scene):
         whole = np.ones(first[0].shape, np.bool_)
         masked = any(mask is not None for mask in seen)
         shown = np.stack([whole if mask is None else mask for mask in seen]) if masked else None
-        metadata = first[0].metadata if settings.metadata else NO_METADATA
+        metadata = carried(first[0], settings)
         format = output_format(every, settings.depth)
 
         def store(shown: NDArray[np.bool_] | None) -> Storage:

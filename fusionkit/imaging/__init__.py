@@ -6,6 +6,7 @@ from fusionkit.imaging.alpha import common_alpha
 from fusionkit.imaging.colour import CHROMA_RULES, ColourPlan, chroma_offset, luma_of, plan_colour
 from fusionkit.imaging.files import atomic_write, check_destination, write_text
 from fusionkit.imaging.geometry import check_same_size, on_one_grid, orientation_notes
+from fusionkit.imaging.grid import Grid, grid_of
 from fusionkit.imaging.making import picture_from_array
 from fusionkit.imaging.masks import filled, left_to_one, shown_by
 from fusionkit.imaging.metadata import NO_METADATA, Metadata, from_exif, resolution_of
@@ -25,7 +26,15 @@ from fusionkit.imaging.values import (
     parse_range,
     value_ranges,
 )
-from fusionkit.imaging.write import check_fits, check_output, encode_picture, held, write_picture
+from fusionkit.imaging.write import (
+    check_fits,
+    check_output,
+    encode_picture,
+    held,
+    is_written,
+    write_picture,
+    written,
+)
 
 __all__ = [
     "CHROMA_RULES",
@@ -37,6 +46,7 @@ __all__ = [
     "NO_METADATA",
     "SUPPORTED",
     "ColourPlan",
+    "Grid",
     "Metadata",
     "OutputFormat",
     "Picture",
@@ -54,8 +64,10 @@ __all__ = [
     "from_exif",
     "from_unit",
     "full_scale",
+    "grid_of",
     "held",
     "in_one_profile",
+    "is_written",
     "left_to_one",
     "luma_of",
     "noise_note",
@@ -75,4 +87,5 @@ __all__ = [
     "value_ranges",
     "write_picture",
     "write_text",
+    "written",
 ]

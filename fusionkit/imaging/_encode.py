@@ -29,11 +29,16 @@ _STAND_IN = 1  # tifffile writes no tag that points at a directory: one of the n
 
 @dataclass(frozen=True)
 class Beside:
-    """What is written beside the pixels: a colour profile that fits them, metadata, a quality."""
+    """What is written beside the pixels: a colour profile that fits them, metadata, a quality.
+
+    `stored_range` and `no_data` say what values mean, where a format can tell that.
+    """
 
     icc: bytes | None
     metadata: Metadata
     quality: int
+    stored_range: tuple[float, float] | None = None
+    no_data: float | None = None
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,8 @@ class FileFormat:
     """What a format can hold, and how it is written.
 
     `dtypes` is None where every dtype of a Picture fits, `metadata` names parts of Metadata,
-    `bands` says whether it can hold images of any number of bands. `encode` takes samples (H, W)
-    or (H, W, 2 to 4), and what is beside them.
+    `bands` says whether it can hold images of any number of bands, `colour` of three. `encode`
+    takes samples (H, W) or (H, W, 2 to 4), and what is beside them.
     """
 
     name: str
@@ -55,6 +60,7 @@ class FileFormat:
     longest_exif: int = 2**31
     resolutions: tuple[float, float] = (0.0, math.inf)  # the coarsest and the finest, an inch
     bands: bool = False
+    colour: bool = True
 
     def profile(self, icc: bytes | None, channels: int) -> bytes | None:
         """Return the profile if the format holds it, beside colour of so many channels.
@@ -79,13 +85,15 @@ def encode(
     icc: bytes | None = None,
     quality: int = QUALITY,
     metadata: Metadata = NO_METADATA,
+    stored_range: tuple[float, float] | None = None,
+    no_data: float | None = None,
 ) -> bytes:
     """Encode (H, W) or (H, W, 3) pixels with alpha, (H, W), beside them."""
     samples = pixels
     if alpha is not None:
         samples = np.concatenate([np.atleast_3d(pixels), alpha[..., np.newaxis]], axis=-1)
     profile = file_format.profile(icc, 1 if pixels.ndim == 2 else 3)
-    beside = Beside(profile, file_format.held(metadata), quality)
+    beside = Beside(profile, file_format.held(metadata), quality, stored_range, no_data)
     return file_format.encode(np.ascontiguousarray(samples), beside)
 
 
@@ -214,7 +222,7 @@ _BMP = FileFormat(
     metadata=("resolution",),
     resolutions=_BY_THE_METRE,
 )
-_TIFF = FileFormat("TIFF", None, True, 2**31 - 1, _tiff, metadata=PARTS, bands=True)
+_TIFF = FileFormat("TIFF", None, True, 2**31 - 1, _tiff, metadata=(*EXIF_PARTS, "geo"), bands=True)
 
 FORMATS = {
     ".png": _PNG,

@@ -15,6 +15,7 @@ from fusionkit.errors import ImageError
 from fusionkit.imaging._raw import Raw
 from fusionkit.imaging._tags import Tag, directory, offset, rational, short
 from fusionkit.imaging._tiff_file import Directory, first_directory
+from fusionkit.imaging.grid import Grid
 
 Tags = Mapping[int, Tag]
 
@@ -40,8 +41,13 @@ _OF_A_BAND = b"sample="  # what GDAL says of one band does not hold of the fused
 EXIF_PARTS = ("image", "exif", "gps", "resolution")
 """The parts of `Metadata` that an Exif block holds."""
 
-PARTS = (*EXIF_PARTS, "geo")
+PARTS = (*EXIF_PARTS, "geo", "grid", "patient")
 """All of them."""
+
+UNASKED = (*EXIF_PARTS, "geo", "grid")
+"""Those that are carried unless somebody says not to."""
+
+_GRID = "place in space"
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,11 @@ class Metadata:
         Pixels an inch or a centimetre.
     geo
         GeoTIFF's, which TIFF alone holds.
+    grid
+        Where the pixels of a scanner's image lie; None where that is not known.
+    patient
+        What DICOM says of patient and study, by keyword: carried to DICOM alone, and only where
+        that is asked for.
     left_out
         Names of what the file has beside these.
     orientation
@@ -69,19 +80,22 @@ class Metadata:
     gps: Tags = field(default_factory=dict)
     resolution: Tags = field(default_factory=dict)
     geo: Tags = field(default_factory=dict)
+    grid: Grid | None = None
+    patient: Mapping[str, str] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
     orientation: int | None = 1
     flaw: str | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of the tags, as Exif and GeoTIFF call them."""
+        """The names of the tags, as Exif, GeoTIFF and DICOM call them."""
         from PIL.ExifTags import GPSTAGS, TAGS
 
         of_image = {**self.image, **self.exif, **self.resolution}
         named = [TAGS.get(code, f"tag {code}") for code in of_image]
         named += [GPSTAGS.get(code, f"GPS tag {code}") for code in self.gps]
-        return (*named, *(_GEO[code] for code in self.geo))
+        named += [_GEO[code] for code in self.geo]
+        return (*named, *([] if self.grid is None else [_GRID]), *self.patient)
 
     def per_inch(self) -> tuple[float, float] | None:
         """Return the resolution along x and y, pixels an inch; None if it is not known."""
@@ -93,7 +107,7 @@ class Metadata:
     def only(self, parts: Container[str]) -> Metadata:
         """Return it with these parts alone; the tags of the others count as left out."""
         dropped: dict[str, Any] = {p: getattr(self, p) for p in PARTS if p not in parts}
-        nothing: dict[str, Any] = {part: {} for part in dropped}
+        nothing: dict[str, Any] = {part: getattr(NO_METADATA, part) for part in dropped}
         return replace(self, left_out=(*self.left_out, *Metadata(**dropped).names), **nothing)
 
     @property

@@ -1,18 +1,21 @@
-"""Formats that plugins read: which reader takes a file, and what it makes of it."""
+"""Formats that plugins read and write: which reader takes a file, and what it makes of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fusionkit.contract.reader import accepts_any
-from fusionkit.contract.reading import readers, readers_of
+from fusionkit.contract.reading import readers, readers_of, writers_of
 from fusionkit.contract.registry import Provided
 from fusionkit.contract.stray import prints_on_stderr
 from fusionkit.errors import ImageError
+from fusionkit.imaging._encode import Beside, FileFormat
 from fusionkit.imaging._raw import Raw
 from fusionkit.imaging.decoded import Decoded
 from fusionkit.imaging.making import split_alpha
@@ -40,6 +43,55 @@ def decoder_by_content(name: str, head: bytes) -> Decoder | None:
         with suppress(ImageError):  # one that fails at a file of another name does not read it
             asked += [each] if _accepts(each, name, head) else []
     return _only(name, asked)
+
+
+def format_by_name(name: str) -> FileFormat | None:
+    """Return the format of a reader that files of this name are written in; None if there is none.
+
+    Raises
+    ------
+    ImageError
+        There are several.
+    """
+    found = writers_of(name)
+    if not found:
+        return None
+    if len(found) > 1:
+        listed = " and ".join(each.qualified for each in found)
+        raise ImageError(f"{name}: {listed} both write such files: leave one out, --no-plugin NAME")
+    writer = found[0].component.writer
+    return FileFormat(
+        found[0].component.name,
+        writer.dtypes,
+        writer.alpha,
+        writer.longest_side,
+        _encode_by(found[0], name),
+        icc=writer.icc,
+        metadata=writer.metadata,
+        colour=writer.colour,
+    )
+
+
+def _encode_by(provided: Provided, name: str) -> Callable[[NDArray[Any], Beside], bytes]:
+    def encode(samples: NDArray[Any], beside: Beside) -> bytes:
+        pixels, alpha = split_alpha(samples)
+        image = Decoded(
+            pixels,
+            alpha,
+            beside.icc,
+            stored_range=beside.stored_range,
+            metadata=beside.metadata,
+            no_data=beside.no_data,
+        )
+        try:
+            with prints_on_stderr(f"plugin {provided.plugin.name}"):
+                return bytes(provided.component.writer.encode(image, name))
+        except MemoryError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise ImageError(f"{name}: {provided.label} cannot write it: {_said(error)}") from error
+
+    return encode
 
 
 def _only(name: str, found: Sequence[Provided]) -> Decoder | None:

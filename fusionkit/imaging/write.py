@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fusionkit.contract.reading import writers_of, written_extensions
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging._encode import FORMATS, QUALITY, FileFormat, encode, encode_bands
 from fusionkit.imaging.files import atomic_write, check_destination
 from fusionkit.imaging.metadata import NO_METADATA, Metadata
+from fusionkit.imaging.plugged import format_by_name
+
+_DEPTHS = {"8": "uint8", "16": "uint16", "float": "float32"}
 
 
 def check_output(
@@ -21,6 +25,7 @@ def check_output(
     has_alpha: bool = False,
     *,
     size: tuple[int, int] | None = None,
+    channels: int = 1,
     overwrite: bool = False,
 ) -> None:
     """Check, before anything is computed, that an image can be written there.
@@ -29,7 +34,7 @@ def check_output(
     ----------
     path : path
         Its extension, in any case, names the format: .png, .jpg, .jpeg, .bmp, .tif, .tiff,
-        .webp or .npy.
+        .webp or .npy, or one that a plugin writes.
     dtype : dtype
         Depth of the values. PNG holds uint8 and uint16, JPEG, BMP and WebP uint8, TIFF and
         NPY everything.
@@ -37,6 +42,8 @@ def check_output(
         Whether there is an alpha channel, which JPEG and BMP do not hold.
     size : (int, int), optional
         Height and width, for the formats with a limit.
+    channels : int
+        1, or 3 for colour, which some formats of plugins do not hold.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -48,7 +55,7 @@ def check_output(
         If the extension is unknown, the folder is missing or not writable, the path is a
         folder, or the file exists and `overwrite` is false.
     """
-    check_fits(path, dtype, has_alpha, size)
+    check_fits(path, dtype, has_alpha, size, channels)
     check_destination(path, overwrite=overwrite)
 
 
@@ -57,9 +64,10 @@ def check_fits(
     dtype: DTypeLike,
     has_alpha: bool = False,
     size: tuple[int, int] | None = None,
+    channels: int = 1,
 ) -> None:
     """Check what `check_output` does of the format alone, wherever the file is to be."""
-    _fitting_format(path, np.dtype(dtype), has_alpha, size)
+    _fitting_format(path, np.dtype(dtype), has_alpha, size, channels)
 
 
 def write_picture(
@@ -98,6 +106,8 @@ def encode_picture(
     icc: bytes | None = None,
     quality: int = QUALITY,
     metadata: Metadata = NO_METADATA,
+    stored_range: tuple[float, float] | None = None,
+    no_data: float | None = None,
 ) -> bytes:
     """Return the bytes of an image in the format that the extension names.
 
@@ -120,6 +130,10 @@ def encode_picture(
         Of JPEG, from 1 to 100.
     metadata : Metadata
         Written as far as the format holds it; see `held`.
+    stored_range : (float, float), optional
+        The values that stand for 0 and 1, for formats that can say so.
+    no_data : float, optional
+        The value that means that there is none, for formats that can say so beside metadata.
 
     Raises
     ------
@@ -133,8 +147,9 @@ def encode_picture(
     if alpha is not None and (alpha.shape, alpha.dtype) != (pixels.shape[:2], pixels.dtype):
         raise ValueError(f"alpha {alpha.dtype} {alpha.shape} does not fit the pixels")
     height, width = pixels.shape[:2]
-    file_format = _fitting_format(path, pixels.dtype, alpha is not None, (height, width))
-    return encode(file_format, pixels, alpha, icc, quality, metadata)
+    channels = 1 if pixels.ndim == 2 else 3
+    file_format = _fitting_format(path, pixels.dtype, alpha is not None, (height, width), channels)
+    return encode(file_format, pixels, alpha, icc, quality, metadata, stored_range, no_data)
 
 
 def encode_planes(
@@ -172,14 +187,20 @@ def _fitting_format(
     dtype: np.dtype[Any],
     has_alpha: bool,
     size: tuple[int, int] | None,
+    channels: int,
 ) -> FileFormat:
     name, file_format = os.fspath(path), _format(path)
     if file_format.dtypes is not None and dtype.name not in file_format.dtypes:
-        depths = " or ".join(name.removeprefix("uint") for name in file_format.dtypes)
+        depths = " or ".join(flag for flag, kept in _DEPTHS.items() if kept in file_format.dtypes)
         others = _extensions(dtype, has_alpha)
         raise ImageError(
             f"{name}: {file_format.name} cannot hold {dtype.name} values: "
             f"give --depth {depths}, or use {others}"
+        )
+    if channels > 1 and not file_format.colour:
+        raise ImageError(
+            f"{name}: {file_format.name} holds grey values alone: give --chroma none, or use "
+            f"{_extensions(dtype, has_alpha)}"
         )
     if has_alpha and not file_format.alpha:
         raise ImageError(
@@ -194,14 +215,27 @@ def _fitting_format(
     return file_format
 
 
+def is_written(path: str | os.PathLike[str]) -> bool:
+    """Whether a name's extension is that of a format that can be written."""
+    return Path(path).suffix.lower() in FORMATS or bool(writers_of(os.fspath(path)))
+
+
+def written() -> tuple[str, ...]:
+    """Return the extensions of the formats that can be written, those of plugins too."""
+    return (*FORMATS, *written_extensions())
+
+
 def _format(path: str | os.PathLike[str]) -> FileFormat:
     extension = Path(path).suffix.lower()
-    if extension not in FORMATS:
+    found = FORMATS.get(extension)
+    if found is None:
+        found = format_by_name(os.fspath(path))
+    if found is None:
         raise UsageError(
             f"{os.fspath(path)}: the extension {extension or '(none)'} names no format that can "
-            f"be written: use {', '.join(FORMATS)}"
+            f"be written: use {', '.join(written())}"
         )
-    return FORMATS[extension]
+    return found
 
 
 def _extensions(dtype: np.dtype[Any], has_alpha: bool) -> str:

@@ -75,8 +75,14 @@ class Settings:
     quality: int = option(95, "Quality of a JPEG, 1 to 100.", minimum=1, maximum=100)
     metadata: bool = option(
         True,
-        "Carry the first source's Exif (camera, time, position), resolution and GeoTIFF tags to "
-        "the output.",
+        "Carry the first source's Exif (camera, time, position), resolution, GeoTIFF tags and "
+        "place in space to the output.",
+    )
+    keep_patient: bool = option(
+        False,
+        "Carry to a DICOM output what the first source, a DICOM file, says of patient and study; "
+        "nothing else does.",
+        only_with={"metadata": (True,)},
     )
 
     def __post_init__(self) -> None:
@@ -118,6 +124,7 @@ class SettingsDict(TypedDict, total=False):
     depth: Literal["auto", "8", "16", "float"]
     quality: int
     metadata: bool
+    keep_patient: bool
     noise: str | Sequence[str] | Mapping[int, float] | bool
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from fusionkit import Reader, hookimpl, split_part
+from fusionkit import Reader, Writer, hookimpl, split_part
 
 if TYPE_CHECKING:
     from fusionkit import Decoded
@@ -66,6 +66,34 @@ def _apart(kind: str, data: bytes, name: str) -> Decoded:
     return decode_apart(kind, data, split_part(name)[1])
 
 
+def _encode_dicom(image: Decoded, name: str) -> bytes:
+    from .dicom_writing import encode
+
+    return encode(image, name)
+
+
+def _encode_nifti(image: Decoded, name: str) -> bytes:
+    from .nifti_writing import encode
+
+    return encode(image, name)
+
+
+NIFTI_WRITER = Writer(
+    _encode_nifti,
+    ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"),
+    colour=False,
+    metadata=("resolution", "grid"),
+    longest_side=32767,
+)
+
+DICOM_WRITER = Writer(
+    _encode_dicom,
+    ("uint8", "uint16", "int16", "float16", "float32", "float64"),  # floats as 16 bits and a scale
+    metadata=("resolution", "grid", "patient"),
+    longest_side=65535,
+)
+
+
 def _by(kind: str) -> Callable[[bytes, str], Decoded]:
     return partial(_apart, kind)
 
@@ -81,12 +109,13 @@ def fusionkit_readers() -> Iterable[Reader]:
         "rawpy": Reader("camera-raw", "raw files of cameras", CAMERA_RAW, _by("camera_raw")),
         "pydicom": Reader(
             "dicom", "slices of CT, MRI, ...", (".dcm",), _by("dicom"), is_dicom,
-            "a frame, from 1",
+            "a frame, from 1", DICOM_WRITER,
         ),
         "OpenEXR": Reader("exr", "linear floats (OpenEXR)", (".exr",), _by("exr"), is_exr),
         "nibabel": Reader(
             "nifti", "slices of volumes (NIfTI)", (".nii", ".nii.gz"), _by("nifti"), is_nifti,
             "a slice along x, y or z, such as z80",
+            NIFTI_WRITER,
         ),
         "netpbmfile": Reader(
             "netpbm", "PBM, PGM, PPM, PAM", (".pbm", ".pgm", ".ppm", ".pnm", ".pam"),

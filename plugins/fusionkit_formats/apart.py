@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit import Decoded
-from fusionkit.imaging import from_exif
+from fusionkit.imaging import Grid, from_exif
 
 SECONDS = 120
 """After which decoding is given up."""
@@ -82,7 +82,12 @@ def _packed(decoded: Decoded) -> bytes:
     metadata = decoded.metadata
     said = {
         "notes": decoded.notes,
-        "metadata": {"left_out": metadata.left_out, "flaw": metadata.flaw},
+        "metadata": {
+            "left_out": metadata.left_out,
+            "flaw": metadata.flaw,
+            "patient": dict(metadata.patient),
+        },
+        "grid": None if metadata.grid is None else asdict(metadata.grid),
         "stored_range": decoded.stored_range,
         "no_data": decoded.no_data,
     }
@@ -102,16 +107,27 @@ def _unpacked(packed: bytes) -> Decoded:
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
         said = json.loads(arrays["said"].tobytes())
         stored, metadata = said["stored_range"], from_exif(arrays["exif"].tobytes())
-        left_out, flaw = tuple(said["metadata"]["left_out"]), said["metadata"]["flaw"]
+        about, grid = said["metadata"], said["grid"]
+        metadata = replace(
+            metadata,
+            left_out=tuple(about["left_out"]),
+            flaw=about["flaw"] or metadata.flaw,
+            patient=about["patient"],
+            grid=None if grid is None else Grid(**{k: _vector(v) for k, v in grid.items()}),
+        )
         return Decoded(
             arrays["pixels"],
             arrays.get("alpha"),
             arrays["icc"].tobytes() if "icc" in arrays else None,
             tuple(said["notes"]),
             None if stored is None else (stored[0], stored[1]),
-            replace(metadata, left_out=left_out, flaw=flaw or metadata.flaw),
+            metadata,
             no_data=said["no_data"],
         )
+
+
+def _vector(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _limit_memory() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -12,11 +15,17 @@ from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 
 from fusionkit import Decoded
-from fusionkit.imaging import NO_METADATA, Metadata
+from fusionkit.imaging import NO_METADATA, Grid, Metadata, grid_of
 
 from .spacing import by_spacing
 
-NOTE = "what DICOM says of the patient and the scanner is not carried to results"
+NOTE = "what DICOM says of patient and scanner is not carried to results, but by --keep-patient"
+PATIENT = (
+    "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "PatientAge",
+    "StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber",
+    "ReferringPhysicianName", "FrameOfReferenceUID",
+)  # fmt: skip
+"""What is carried where that is asked for: results are filed with the patient, and the study."""
 
 
 def decode(data: bytes, part: str) -> Decoded:
@@ -36,7 +45,7 @@ def decode(data: bytes, part: str) -> Decoded:
     if frames > 1 and not part:
         raise ValueError(f"it holds {frames} frames: say which is to be fused, such as #1")
     pixels: NDArray[Any] = pixel_array(slice_, index=int(part) - 1 if frames > 1 else None)
-    metadata = _spacing(slice_)
+    metadata = _metadata(slice_, int(part or 1) - 1)
     if pixels.ndim == 3:
         return Decoded(pixels, notes=(NOTE,), metadata=metadata)
     values = apply_modality_lut(pixels, slice_)
@@ -55,6 +64,69 @@ def decode(data: bytes, part: str) -> Decoded:
     )
 
 
+def _metadata(slice_: Any, frame: int) -> Metadata:
+    """Return spacing, place in space, and what is said of the patient, which goes nowhere unasked.
+
+    Elements that are empty are left out.
+    """
+    patient = {name: str(slice_.get(name) or "") for name in PATIENT}
+    return replace(
+        _spacing(slice_),
+        grid=_grid(slice_, frame),
+        patient={name: said for name, said in patient.items() if said},
+    )
+
+
+def _grid(slice_: Any, frame: int) -> Grid | None:
+    """Return where a frame lies (PS3.3, C.7.6.2.1.1); None where the file does not say."""
+    said = [slice_, *_of_frame(slice_, frame)]
+    position, turned, spacing = (
+        _numbers(said, name, count)
+        for name, count in (
+            ("ImagePositionPatient", 3),
+            ("ImageOrientationPatient", 6),
+            ("PixelSpacing", 2),
+        )
+    )
+    if position is None or turned is None or spacing is None:
+        return None
+    thick = _numbers(said, "SpacingBetweenSlices", 1) or _numbers(said, "SliceThickness", 1)
+    along, down = turned[:3], turned[3:]
+    matrix = np.eye(4)
+    matrix[:3, 0], matrix[:3, 1] = along * spacing[1], down * spacing[0]  # rows first
+    matrix[:3, 2] = np.cross(along, down) * (1.0 if thick is None else abs(thick[0]) or 1.0)
+    matrix[:3, 3] = position
+    try:
+        return grid_of(
+            matrix,
+            frame=_digest(slice_, "FrameOfReferenceUID"),
+            series=_digest(slice_, "SeriesInstanceUID"),
+        )
+    except ValueError:
+        return None
+
+
+def _of_frame(slice_: Any, frame: int) -> list[Any]:
+    """Return what enhanced DICOM says of one of its frames, and of all (PS3.3, C.7.6.16)."""
+    groups = list(slice_.get("SharedFunctionalGroupsSequence") or [])
+    groups += list(slice_.get("PerFrameFunctionalGroupsSequence") or [])[frame : frame + 1]
+    names = ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
+    return [item for group in groups for name in names for item in group.get(name) or []]
+
+
+def _numbers(said: Sequence[Any], name: str, count: int) -> NDArray[np.float64] | None:
+    """Return the last so many numbers of this name, or None."""
+    found = [each.get(name) for each in said if each.get(name) not in (None, "")]
+    numbers = np.atleast_1d(np.array(found[-1], np.float64)) if found else np.empty(0)
+    return numbers if numbers.shape == (count,) else None
+
+
+def _digest(slice_: Any, name: str) -> str:
+    """Return what is the same where a UID is, and does not tell it."""
+    uid = str(slice_.get(name) or "")
+    return hashlib.sha256(uid.encode()).hexdigest() if uid else ""
+
+
 def _spacing(slice_: Any) -> Metadata:
     """Return how far pixels are apart; of an X-ray, on the detector."""
     said = slice_.get("PixelSpacing") or slice_.get("ImagerPixelSpacing")
@@ -67,6 +139,10 @@ def _spacing(slice_: Any) -> Metadata:
 def _window(slice_: Any) -> tuple[float, float, str]:
     """Return what is black and what is white, and where that is from (PS3.3, C.11.2.1.2)."""
     center, width = (_first(slice_.get(name)) for name in ("WindowCenter", "WindowWidth"))
+    exact = str(slice_.get("VOILUTFunction") or "") == "LINEAR_EXACT"
+    if exact and center is not None and width is not None and width > 0:
+        low, high = center - width / 2, center + width / 2
+        return low, high, f"window of the file: {center:g}, {width:g} wide"
     if center is not None and width is not None and width > 1:
         low = center - 0.5 - (width - 1) / 2
         return low, low + width - 1, f"window of the file: {center:g}, {width:g} wide"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import re
+from dataclasses import replace
 from typing import Any
 
 import nibabel
@@ -11,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit import Decoded
-from fusionkit.imaging import NO_METADATA
+from fusionkit.imaging import NO_METADATA, Grid, grid_of
 
 from .spacing import by_spacing
 
 AXES = "xyz"
-NOTE = "what NIfTI says beside pixels, range and spacing is not carried to results"
+MILLIMETRES = {"unknown": 1.0, "mm": 1.0, "meter": 1e3, "micron": 1e-3}
+NOTE = "what NIfTI says beside pixels, range and place in space is not carried to results"
 _PART = re.compile(r"([xyz])(\d{1,6})(?:,(\d{1,6}))?")
 
 
@@ -25,8 +28,8 @@ def decode(data: bytes, part: str) -> Decoded:
 
     ``part`` is an axis of the patient (x from left to right, y from back to front, z from feet to
     head), the number of the slice from 0, and that of the volume, if there are several. Without
-    one, it is the middle slice along z. Black and white are ``cal_min`` and ``cal_max`` of the
-    header, or the least and the greatest value of the volume.
+    one, it is the middle slice along z, or the only slice of the file. Black and white are
+    ``cal_min`` and ``cal_max`` of the header, or the least and the greatest value of the volume.
     """
     if data[:2] == b"\x1f\x8b":
         data = gzip.decompress(data)
@@ -46,16 +49,45 @@ def decode(data: bytes, part: str) -> Decoded:
     across, down = (
         float(size) for n, size in enumerate(volume.header.get_zooms()[:3]) if n != axis
     )
+    metadata = by_spacing(across, down) if _unit(volume.header) == "mm" else NO_METADATA
+    space, series = _space(read.header), hashlib.sha256(data).hexdigest()
+    grid = _grid(volume, axis, number, space, series) if space else None
     notes = [f"slice {AXES[axis]}{number} of {values.shape[axis]}", note, NOTE]
     if abs(across - down) > 0.01 * max(across, down):
         notes.append(f"its pixels are not square: {across:.3g} by {down:.3g}")
-    in_mm = volume.header.get_xyzt_units()[0] == "mm"
     return Decoded(
         np.ascontiguousarray(slice_),
         notes=tuple(notes),
         stored_range=(low, high),
-        metadata=by_spacing(across, down) if in_mm else NO_METADATA,
+        metadata=replace(metadata, grid=grid),
     )
+
+
+def _grid(volume: Any, axis: int, number: int, space: str, series: str) -> Grid | None:
+    """Return where a slice lies, as it is shown; None where what the file says is no place."""
+    rows = [n for n in range(3) if n != axis]
+    shown = np.zeros((4, 4))  # from (column, row, slice) to the volume's indices
+    shown[axis, 2:] = 1, number
+    for at, n in enumerate(rows):  # the last first: the patient's right, or front, at the left
+        shown[n, at], shown[n, 3] = -1, volume.shape[n] - 1
+    shown[3, 3] = 1
+    unit = _unit(volume.header)
+    to_mm = np.diag([*[-MILLIMETRES[unit]] * 2, MILLIMETRES[unit], 1])  # x and y to left and back
+    try:
+        return grid_of(to_mm @ volume.affine @ shown, unit=unit, space=space, series=series)
+    except ValueError:
+        return None
+
+
+def _space(header: Any) -> str:
+    """Return what the file's coordinates are; empty where it has none."""
+    codes = [code for code in ("sform_code", "qform_code") if header[code]]
+    return str(header.get_value_label(codes[0])) if codes else ""
+
+
+def _unit(header: Any) -> str:
+    """Return what lengths are counted in."""
+    return str(header.get_xyzt_units()[0])
 
 
 def _asked(part: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -63,7 +95,9 @@ def _asked(part: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
     if len(shape) < 3:
         raise ValueError(f"it is no volume: its shape is {shape}")
     volumes = int(np.prod(shape[3:]))
-    found = _PART.fullmatch(part) if part else _PART.fullmatch(f"z{shape[2] // 2}")
+    thin = AXES[shape.index(1)] if 1 in shape[:3] else "z"  # a file of one slice
+    middle = f"{thin}{shape[AXES.index(thin)] // 2}"
+    found = _PART.fullmatch(part or middle)
     if found is None:
         raise ValueError(f"there is no part {part}: give x, y or z and a slice, such as #z80")
     axis, number, which = AXES.index(found[1]), int(found[2]), found[3]

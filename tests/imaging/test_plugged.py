@@ -14,18 +14,25 @@ import pytest
 from PIL import Image
 
 import fusionkit
-from fusionkit import Decoded, ImageError, Reader, load_plugins
+from fusionkit import Decoded, ImageError, Reader, UsageError, load_plugins
 from fusionkit.cli import main
 from fusionkit.contract import reading
 from fusionkit.host.batch import find_scenes
 from fusionkit.host.listing import images_of
-from fusionkit.imaging import read_picture
+from fusionkit.imaging import read_picture, write_picture
 from fusionkit.imaging.making import picture_from_decoded
 from fusionkit.imaging.sources import source_picture
 
 PLUGIN = '''
 import numpy as np
-from fusionkit import Decoded, Reader, hookimpl
+from fusionkit import Decoded, Reader, Writer, hookimpl
+
+def write_raw(image, name):
+    print("writing", name[-5:], image.stored_range)
+    if image.pixels.max() > 200:
+        raise OSError("too bright\\nfor it")
+    height, width = image.pixels.shape
+    return b"XYZ" + bytes([width, height]) + image.pixels.tobytes()
 
 def read_raw(data, name):
     """XYZ, width, height, then bytes."""
@@ -45,7 +52,8 @@ def pick(head, name):
 
 @hookimpl
 def fusionkit_readers():
-    yield Reader("xyz", "a toy", (".xyz", ".xyz.gz"), read_raw, lambda head, name: head[:1] == b"X")
+    yield Reader("xyz", "a toy", (".xyz", ".xyz.gz"), read_raw, lambda head, name: head[:1] == b"X",
+                 writer=Writer(write_raw, ("uint8",), colour=False))
     yield Reader("text", "numbers", (".asc",), lambda data, name: np.array(
         [line.split() for line in data.decode().splitlines()], float))
     yield Reader("rgba", "a constant", (".rgba",), lambda data, name: np.full((4, 5, 4), 9, "u1"))
@@ -233,10 +241,35 @@ def test_the_stem_ends_before_the_whole_extension(
 
 def test_plugins_tells_what_they_read(plugin: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugins", "mine", "--plugin", plugin]) == 0
-    assert re.search(r"reader +xyz +a toy\n +files: \.xyz, \.xyz\.gz\n", capsys.readouterr().out)
+    listed = capsys.readouterr().out
+    assert re.search(r"reader +xyz +a toy\n +files: \.xyz, \.xyz\.gz \(written, too\)\n", listed)
+    assert re.search(r"reader +text +numbers\n +files: \.asc\n", listed)
     assert main(["plugins", "mine", "--plugin", plugin, "--json"]) == 0
     (listed,) = json.loads(capsys.readouterr().out)
     assert listed["components"][-1]["extensions"] == [".xyz", ".xyz.gz"]
+    assert listed["components"][-1]["written"] is True
+
+
+def test_a_format_is_written_by_its_plugin(
+    plugin: str, pixels: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "made.XYZ.gz"
+    write_picture(out, pixels)
+    np.testing.assert_array_equal(read_picture(out).pixels, pixels)
+    assert capsys.readouterr().err.startswith("plugin mine: writing YZ.gz None\n")
+    with pytest.raises(UsageError, match="exists"):
+        write_picture(out, pixels)
+    for wrong, says in {
+        "uint16": "xyz cannot hold uint16 values: give --depth 8, or use .png",
+        "uint8": r"reader xyz .*cannot write it: OSError: too bright for it",
+    }.items():
+        with pytest.raises(ImageError, match=rf"\A.*made\.XYZ\.gz: {says}"):
+            write_picture(out, np.full((4, 5), 201, wrong), overwrite=True)
+    with pytest.raises(ImageError, match="holds grey values alone: give --chroma none"):
+        write_picture(out, np.zeros((4, 5, 3), np.uint8), overwrite=True)
+    with pytest.raises(UsageError, match=r"names no format that can be written: .*\.npy, \.xyz"):
+        write_picture(tmp_path / "a.asc", pixels)
+    np.testing.assert_array_equal(read_picture(out).pixels, pixels)
 
 
 def test_a_folder_lists_them(plugin: str, pixels: np.ndarray, tmp_path: Path) -> None:
