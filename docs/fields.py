@@ -52,7 +52,7 @@ def bracket(folder: Path) -> None:
 
 
 def volumes(folder: Path) -> None:
-    """Write two volumes of a head phantom: bone in one, tissue in the other; millimetres."""
+    """Write volumes of a head phantom: bone, tissue, and a coarser one of what is warm; mm."""
     head = resize(data.shepp_logan_phantom(), (128, 128))
     grow = np.sqrt(np.clip(1 - np.linspace(-0.9, 0.9, 16) ** 2, 0, 1))
     for name, seen in {"ct": head > 0.9, "mr": np.where(head > 0.9, 0, head)}.items():
@@ -60,6 +60,11 @@ def volumes(folder: Path) -> None:
         volume = nibabel.Nifti1Image((1000 * slices).astype(np.int16), np.diag([1.5, 1.5, 4, 1]))
         volume.header.set_xyzt_units("mm")
         nibabel.save(volume, folder / f"{name}.nii.gz")
+    warm = gaussian_filter(((head > 0.1) & (head < 0.9)).astype(float), 3)[::2, ::2]
+    slices = np.stack([warm * share for share in grow[::2]], -1)[::-1].transpose(1, 0, 2)
+    pet = nibabel.Nifti1Image(np.rint(1000 * slices).astype(np.int16), np.diag([3, 3, 8, 1]))
+    pet.header.set_xyzt_units("mm")
+    nibabel.save(pet, folder / "pet.nii.gz")
 
 
 def rasters(folder: Path) -> None:

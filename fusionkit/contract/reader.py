@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..imaging.decoded import Decoded
+    from ..imaging.grid import Grid
 
 
 def accepts_any(head: bytes, name: str) -> bool:
@@ -73,6 +74,10 @@ class Reader(Contribution):
         ``a slice, such as z80``. ``name`` then ends in ``#PART``, which
         :func:`fusionkit.split_part` splits off; with a part, a reader comes before what is
         built in, too.
+    read_on
+        ``read_on(data, name, grid, size)`` decodes what a volume shows on a
+        :class:`fusionkit.imaging.Grid` of so many rows and columns; None where files are no
+        volumes that lie in space.
     writer
         How its files are written; None where they are only read.
     """
@@ -82,6 +87,7 @@ class Reader(Contribution):
     accepts: Callable[[bytes, str], bool] = accepts_any
     parts: str = ""
     writer: Writer | None = None
+    read_on: Callable[[bytes, str, Grid, tuple[int, int]], Decoded] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

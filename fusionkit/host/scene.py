@@ -84,7 +84,9 @@ class Scene:
         ``made``, the preparations of the run, have ``noise`` or ``align``.
         """
         sources = listed(sources)
-        pictures = source_pictures(sources, settings.range, settings.stretch)
+        pictures = source_pictures(
+            sources, settings.range, settings.stretch, settings.grid == "first"
+        )
         pictures = on_one_grid(in_one_profile(pictures))
         alpha, opaque = common_alpha(pictures)
         shown = shown_by(pictures, opaque)

@@ -6,7 +6,7 @@ from fusionkit.imaging.alpha import common_alpha
 from fusionkit.imaging.colour import CHROMA_RULES, ColourPlan, chroma_offset, luma_of, plan_colour
 from fusionkit.imaging.files import atomic_write, check_destination, write_text
 from fusionkit.imaging.geometry import check_same_size, on_one_grid, orientation_notes
-from fusionkit.imaging.grid import Grid, grid_of
+from fusionkit.imaging.grid import Grid, check_comparable, grid_of, sampled
 from fusionkit.imaging.making import picture_from_array
 from fusionkit.imaging.masks import filled, left_to_one, shown_by
 from fusionkit.imaging.metadata import NO_METADATA, Metadata, from_exif, resolution_of
@@ -52,6 +52,7 @@ __all__ = [
     "Picture",
     "atomic_write",
     "bands",
+    "check_comparable",
     "check_destination",
     "check_fits",
     "check_output",
@@ -82,6 +83,7 @@ __all__ = [
     "planes_of",
     "read_picture",
     "resolution_of",
+    "sampled",
     "seen_noise",
     "shown_by",
     "value_ranges",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.imaging.metadata import NO_METADATA, Metadata
@@ -30,6 +31,8 @@ class Decoded:
         What else the file says, such as its orientation.
     no_data : float or None
         The value that means that there is none.
+    mask : array of bool, (H, W), or None
+        True where there are values; None for everywhere.
     reader : str or None
         What decoded it, if a plugin did; the host says so.
     """
@@ -41,4 +44,5 @@ class Decoded:
     stored_range: tuple[float, float] | None = None
     metadata: Metadata = NO_METADATA
     no_data: float | None = None
+    mask: NDArray[np.bool_] | None = None
     reader: str | None = None

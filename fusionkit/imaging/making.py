@@ -90,6 +90,7 @@ def picture_from_decoded(
         index=index,
         masks=masks,
         no_data=decoded.no_data,
+        mask=decoded.mask,
         notes=decoded.notes,
         icc=decoded.icc,
         metadata=decoded.metadata,
@@ -117,6 +118,7 @@ def checked_picture(
     index: int | str | None = None,
     masks: bool = False,
     no_data: float | None = None,
+    mask: NDArray[np.bool_] | None = None,
     notes: tuple[str, ...] = (),
     icc: bytes | None = None,
     metadata: Metadata = NO_METADATA,
@@ -128,7 +130,7 @@ def checked_picture(
     `stored_range` is the range that the file itself declares, such as 0..4095 for packed
     12-bit samples; `value_range` is the user's and wins. `notes` come without the name. The
     arrays are as they are stored, and turned upright here, as the metadata say. Pixels that
-    are NaN, or `no_data`, are masked where `masks`, and refused otherwise.
+    are NaN, or `no_data`, or where `mask` is false, are masked where `masks`, otherwise refused.
     """
     which = index + 1 if isinstance(index, int) else index or "K"
     option = f"--range {which}:LO,HI"
@@ -142,7 +144,7 @@ def checked_picture(
         raise ImageError(f"{name}: {width}x{height} pixels are too few: at least 2x2 are needed")
     said = list(notes)
     no_data = _as_stored(no_data, dtype)
-    mask, what = _seen(pixels, no_data)
+    mask, what = _seen(pixels, no_data, mask)
     if mask is not None:
         _check_hidden(name, mask, what, masks)
         said.append(f"{mask.size - mask.sum()} pixels {what}: they do not count")
@@ -207,7 +209,9 @@ def _as_stored(no_data: float | None, dtype: np.dtype[Any]) -> float | None:
     return no_data if no_data.is_integer() and info.min <= no_data <= info.max else None
 
 
-def _seen(pixels: NDArray[Any], no_data: float | None) -> tuple[NDArray[np.bool_] | None, str]:
+def _seen(
+    pixels: NDArray[Any], no_data: float | None, given: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.bool_] | None, str]:
     """Return where there are values, (H, W), None for everywhere, and what there is elsewhere."""
     planes = pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
     what = "are NaN or infinite"
@@ -218,6 +222,8 @@ def _seen(pixels: NDArray[Any], no_data: float | None) -> tuple[NDArray[np.bool_
         declared = (planes == no_data).all(axis=-1)
         if (seen & declared).any():
             seen, what = seen & ~declared, f"hold the declared no-data value {no_data:g}"
+    if given is not None and not given.all():
+        seen, what = seen & given, "are not shown by it"
     return (None, what) if seen.all() else (seen, what)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.contract.reader import accepts_any
+from fusionkit.contract.reader import Reader, accepts_any
 from fusionkit.contract.reading import readers, readers_of, writers_of
 from fusionkit.contract.registry import Provided
 from fusionkit.contract.stray import prints_on_stderr
@@ -18,10 +18,20 @@ from fusionkit.errors import ImageError
 from fusionkit.imaging._encode import Beside, FileFormat
 from fusionkit.imaging._raw import Raw
 from fusionkit.imaging.decoded import Decoded
+from fusionkit.imaging.grid import Grid
 from fusionkit.imaging.making import split_alpha
 
 Decoder = tuple[str, Callable[[Raw], Decoded]]
 """The name of a format, and what decodes it."""
+
+
+def decoder_on(name: str, head: bytes, grid: Grid, size: tuple[int, int]) -> Decoder | None:
+    """Return what decodes the part of a volume that lies on a grid in space."""
+    found = [each for each in readers_of(name) if each.component.read_on is not None]
+    accepting = [each for each in found if _accepts(each, name, head)]
+    return _only(
+        name, accepting, lambda reader, raw: reader.read_on(raw.data, raw.name, grid, size)
+    )
 
 
 def decoder_by_name(name: str, head: bytes) -> Decoder | None:
@@ -94,13 +104,19 @@ def _encode_by(provided: Provided, name: str) -> Callable[[NDArray[Any], Beside]
     return encode
 
 
-def _only(name: str, found: Sequence[Provided]) -> Decoder | None:
+def _read(reader: Reader, raw: Raw) -> Any:
+    return reader.read(raw.data, raw.name)
+
+
+def _only(
+    name: str, found: Sequence[Provided], read: Callable[[Any, Raw], Any] = _read
+) -> Decoder | None:
     """Return the decoder of the only reader that accepts a file; None if none does."""
     if len(found) > 1:
         listed = " and ".join(each.qualified for each in found)
         plugins = " or ".join(f"--no-plugin {each.plugin.name}" for each in found)
         raise ImageError(f"{name}: {listed} both read this file: leave one out, {plugins}")
-    return (found[0].component.name, _decode_by(found[0])) if found else None
+    return (found[0].component.name, _decode_by(found[0], read)) if found else None
 
 
 def _accepts(provided: Provided, name: str, head: bytes) -> bool:
@@ -111,11 +127,11 @@ def _accepts(provided: Provided, name: str, head: bytes) -> bool:
         raise ImageError(f"{name}: {provided.label} cannot look at it: {_said(error)}") from error
 
 
-def _decode_by(provided: Provided) -> Callable[[Raw], Decoded]:
+def _decode_by(provided: Provided, read: Callable[[Any, Raw], Any]) -> Callable[[Raw], Decoded]:
     def decode(raw: Raw) -> Decoded:
         try:
             with prints_on_stderr(f"plugin {provided.plugin.name}"):
-                found = provided.component.read(raw.data, raw.name)
+                found = read(provided.component, raw)
                 decoded = found if isinstance(found, Decoded) else _from_array(found)
         except MemoryError:
             raise

@@ -15,6 +15,7 @@ from fusionkit.imaging.making import checked_picture, picture_from_array, split_
 from fusionkit.imaging.metadata import Metadata, Tags, from_exif, resolution_of
 from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.read import picture_from_bytes, read_picture
+from fusionkit.imaging.slicing import pictures_on_first
 from fusionkit.imaging.stacks import read_stack
 from fusionkit.imaging.values import ValueRange, value_ranges
 
@@ -57,7 +58,10 @@ def listed(sources: Any) -> list[Source]:
 
 
 def source_pictures(
-    sources: Sequence[Source], ranges: Sequence[str] = (), stretch: Sequence[int] = ()
+    sources: Sequence[Source],
+    ranges: Sequence[str] = (),
+    stretch: Sequence[int] = (),
+    on_first: bool = False,
 ) -> tuple[Picture, ...]:
     """Read the sources of one scene: two or more, or one file that is a stack of them.
 
@@ -67,6 +71,8 @@ def source_pictures(
         See :data:`Source`.
     ranges, stretch
         The settings ``range`` and ``stretch``.
+    on_first
+        Whether the others are interpolated on the grid of the first.
 
     Raises
     ------
@@ -75,6 +81,8 @@ def source_pictures(
     UsageError
         There is one only, and no stack; a source is none of the kinds; a range is wrong.
     """
+    if len(sources) == 1 and on_first:
+        raise UsageError("--grid first is of two files or more, each with its place in space")
     if len(sources) == 1 and isinstance(sources[0], (str, os.PathLike)):
         path = os.fspath(sources[0])
         if os.path.exists(path):
@@ -83,6 +91,8 @@ def source_pictures(
     if len(sources) < 2:
         raise UsageError("one source only: fusion needs at least two images of one scene")
     given = value_ranges(ranges, stretch, len(sources))
+    if on_first:
+        return pictures_on_first(sources, given, source_picture)
     return tuple(source_picture(source, k, given.get(k)) for k, source in enumerate(sources))
 
 

@@ -69,6 +69,12 @@ class Settings:
         minimum=0,
         switch=0,
     )
+    grid: Literal["own", "first"] = option(
+        "own",
+        "first: interpolate the other sources on the first one's grid, by where NIfTI and DICOM "
+        "files say that they lie in space.",
+        only_with={"colour": ("luma", "rgb")},
+    )
     depth: Literal["auto", "8", "16", "float"] = option(
         "auto", "Depth of the output; auto is the deepest of the sources."
     )
@@ -121,6 +127,7 @@ class SettingsDict(TypedDict, total=False):
     chroma: str
     range: Sequence[str] | Mapping[int, tuple[float, float]]
     stretch: bool | Sequence[int]
+    grid: Literal["own", "first"]
     depth: Literal["auto", "8", "16", "float"]
     quality: int
     metadata: bool

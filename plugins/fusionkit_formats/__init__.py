@@ -14,6 +14,7 @@ from fusionkit import Reader, Writer, hookimpl, split_part
 
 if TYPE_CHECKING:
     from fusionkit import Decoded
+    from fusionkit.imaging import Grid
 
 CAMERA_RAW = (
     ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc",
@@ -94,6 +95,12 @@ DICOM_WRITER = Writer(
 )
 
 
+def _nifti_on(data: bytes, name: str, grid: Grid, size: tuple[int, int]) -> Decoded:
+    from .apart import decode_apart
+
+    return decode_apart("nifti", data, split_part(name)[1], grid, size)
+
+
 def _by(kind: str) -> Callable[[bytes, str], Decoded]:
     return partial(_apart, kind)
 
@@ -115,7 +122,7 @@ def fusionkit_readers() -> Iterable[Reader]:
         "nibabel": Reader(
             "nifti", "slices of volumes (NIfTI)", (".nii", ".nii.gz"), _by("nifti"), is_nifti,
             "a slice along x, y or z, such as z80",
-            NIFTI_WRITER,
+            NIFTI_WRITER, _nifti_on,
         ),
         "netpbmfile": Reader(
             "netpbm", "PBM, PGM, PPM, PAM", (".pbm", ".pgm", ".ppm", ".pnm", ".pam"),

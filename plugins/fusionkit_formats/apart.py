@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from fusionkit import Decoded
 from fusionkit.imaging import Grid, from_exif
 
+Size = tuple[int, int]
+
 SECONDS = 120
 """After which decoding is given up."""
 
@@ -37,16 +39,27 @@ class Decoder(Protocol):
         """Decode the bytes of a file, or of a part of it."""
         ...
 
+    @staticmethod
+    def decode_on(data: bytes, part: str, grid: Grid, size: Size) -> Decoded:
+        """Decode what a volume shows on a grid in space; not every format has this."""
+        ...
 
-def decode_apart(kind: str, data: bytes, part: str = "") -> Decoded:
+
+def decode_apart(
+    kind: str, data: bytes, part: str = "", grid: Grid | None = None, size: Size = (0, 0)
+) -> Decoded:
     """Decode the bytes of a file of one of :data:`KINDS`, or a part, in another process.
+
+    With a grid, of so many rows and columns, it is what a volume shows there.
 
     Raises
     ------
     ValueError
         It is damaged, or holds what is not read; the message says what.
     """
-    program = [sys.executable, "-c", f"from {__name__} import main; main({kind!r}, {part!r})"]
+    place = "" if grid is None else json.dumps([asdict(grid), size])
+    called = f"main({kind!r}, {part!r}, {place!r})"
+    program = [sys.executable, "-c", f"from {__name__} import main; {called}"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
         done = subprocess.run(
@@ -62,14 +75,19 @@ def decode_apart(kind: str, data: bytes, part: str = "") -> Decoded:
     raise ValueError(f"its decoder crashed ({done.returncode}): get it anew")
 
 
-def main(kind: str, part: str) -> None:
+def main(kind: str, part: str, place: str = "") -> None:
     """Decode what is on stdin, and write what it is to stdout: the other process."""
     _limit_memory()
     output = os.dup(1)
     os.dup2(2, 1)  # libraries print
     decoder: Decoder = import_module(f".{kind}", __package__)  # type: ignore[assignment]
     try:
-        packed = _packed(decoder.decode(sys.stdin.buffer.read(), part))
+        data = sys.stdin.buffer.read()
+        if place:
+            grid, size = json.loads(place)
+            packed = _packed(decoder.decode_on(data, part, _grid(grid), tuple(size)))
+        else:
+            packed = _packed(decoder.decode(data, part))
     except MemoryError:
         sys.exit(f"decoding takes more than {MEMORY >> 30} GiB: get it anew")
     except Exception as error:
@@ -94,6 +112,8 @@ def _packed(decoded: Decoded) -> bytes:
     arrays: dict[str, NDArray[Any]] = {"pixels": decoded.pixels}
     if decoded.alpha is not None:
         arrays["alpha"] = decoded.alpha
+    if decoded.mask is not None:
+        arrays["mask"] = decoded.mask
     if decoded.icc:
         arrays["icc"] = np.frombuffer(decoded.icc, np.uint8)
     arrays["exif"] = np.frombuffer(metadata.block(), np.uint8)
@@ -113,7 +133,7 @@ def _unpacked(packed: bytes) -> Decoded:
             left_out=tuple(about["left_out"]),
             flaw=about["flaw"] or metadata.flaw,
             patient=about["patient"],
-            grid=None if grid is None else Grid(**{k: _vector(v) for k, v in grid.items()}),
+            grid=None if grid is None else _grid(grid),
         )
         return Decoded(
             arrays["pixels"],
@@ -123,11 +143,13 @@ def _unpacked(packed: bytes) -> Decoded:
             None if stored is None else (stored[0], stored[1]),
             metadata,
             no_data=said["no_data"],
+            mask=arrays.get("mask"),
         )
 
 
-def _vector(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _grid(said: dict[str, Any]) -> Grid:
+    vectors = {name: tuple(value) for name, value in said.items() if isinstance(value, list)}
+    return Grid(**{**said, **vectors})
 
 
 def _limit_memory() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit import Decoded
-from fusionkit.imaging import NO_METADATA, Grid, grid_of
+from fusionkit.imaging import NO_METADATA, Grid, check_comparable, grid_of, sampled
 
 from .spacing import by_spacing
 
@@ -31,15 +31,10 @@ def decode(data: bytes, part: str) -> Decoded:
     one, it is the middle slice along z, or the only slice of the file. Black and white are
     ``cal_min`` and ``cal_max`` of the header, or the least and the greatest value of the volume.
     """
-    if data[:2] == b"\x1f\x8b":
-        data = gzip.decompress(data)
-    version = nibabel.Nifti2Image if data[4:7] == b"n+2" else nibabel.Nifti1Image
-    read: Any = version.from_bytes(data)
+    read = _opened(data)
     volume: Any = nibabel.as_closest_canonical(read)  # type: ignore[no-untyped-call]
     axis, number, which = _asked(part, volume.shape)
-    values: NDArray[Any] = np.asanyarray(volume.dataobj)
-    if values.dtype.kind not in "iuf":
-        raise ValueError(f"its values are {values.dtype}: save it as grey values")
+    values = _values(volume)
     if values.ndim > 3:
         values = values.reshape(*values.shape[:3], -1)[..., which]
     low, high, note = _range(volume.header, values)
@@ -63,6 +58,60 @@ def decode(data: bytes, part: str) -> Decoded:
     )
 
 
+def decode_on(data: bytes, part: str, grid: Grid, size: tuple[int, int]) -> Decoded:
+    """Decode what the volume shows on a grid of so many rows and columns, interpolated.
+
+    Raises
+    ------
+    ValueError
+        It holds several volumes, or nothing that lies there.
+    """
+    read = _opened(data)
+    values, space = _values(read), _space(read.header)
+    if not space:
+        raise ValueError("it does not say where it lies in space")
+    if values.ndim < 3 or values.size != np.prod(values.shape[:3]):
+        raise ValueError(f"its shape is {values.shape}: save the one volume you mean")
+    check_comparable(grid, space)
+    volume = values.reshape(1, *values.shape[:3])
+    low, high, note = _range(read.header, values)
+    to_index = np.linalg.inv(_to_mm(read.header) @ read.affine) @ grid.matrix()
+    if volume.dtype.kind == "f" or volume.dtype.itemsize > 2:
+        volume = volume.astype(np.float32)
+    (found,), inside = sampled(volume, to_index, size)
+    if not inside.any():
+        raise ValueError("it shows nothing where the first source lies")
+    notes = ("interpolated on the grid of the first source", note, NOTE)
+    return Decoded(
+        found,
+        notes=notes,
+        stored_range=(low, high),
+        metadata=replace(NO_METADATA, grid=grid),
+        mask=None if inside.all() else inside,
+    )
+
+
+def _opened(data: bytes) -> Any:
+    if data[:2] == b"\x1f\x8b":
+        data = gzip.decompress(data)
+    version = nibabel.Nifti2Image if data[4:7] == b"n+2" else nibabel.Nifti1Image
+    return version.from_bytes(data)
+
+
+def _values(volume: Any) -> NDArray[Any]:
+    values: NDArray[Any] = np.asanyarray(volume.dataobj)
+    if values.dtype.kind not in "iuf":
+        raise ValueError(f"its values are {values.dtype}: save it as grey values")
+    return values
+
+
+def _to_mm(header: Any) -> NDArray[np.float64]:
+    """Return what makes the file's coordinates those of DICOM: x and y to the left and back."""
+    scale = MILLIMETRES[_unit(header)]
+    made: NDArray[np.float64] = np.diag([-scale, -scale, scale, 1])
+    return made
+
+
 def _grid(volume: Any, axis: int, number: int, space: str, series: str) -> Grid | None:
     """Return where a slice lies, as it is shown; None where what the file says is no place."""
     rows = [n for n in range(3) if n != axis]
@@ -71,8 +120,7 @@ def _grid(volume: Any, axis: int, number: int, space: str, series: str) -> Grid 
     for at, n in enumerate(rows):  # the last first: the patient's right, or front, at the left
         shown[n, at], shown[n, 3] = -1, volume.shape[n] - 1
     shown[3, 3] = 1
-    unit = _unit(volume.header)
-    to_mm = np.diag([*[-MILLIMETRES[unit]] * 2, MILLIMETRES[unit], 1])  # x and y to left and back
+    unit, to_mm = _unit(volume.header), _to_mm(volume.header)
     try:
         return grid_of(to_mm @ volume.affine @ shown, unit=unit, space=space, series=series)
     except ValueError:

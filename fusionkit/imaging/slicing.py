@@ -1,0 +1,117 @@
+"""Sources on the grid of the first one, by where their files say that they lie in space."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionkit.contract.paths import split_part
+from fusionkit.contract.reading import readers_of
+from fusionkit.errors import ImageError
+from fusionkit.imaging.grid import Grid, check_comparable, sampled
+from fusionkit.imaging.metadata import NO_METADATA
+from fusionkit.imaging.picture import Picture
+from fusionkit.imaging.read import read_picture
+from fusionkit.imaging.values import ValueRange
+
+if TYPE_CHECKING:
+    from fusionkit.imaging.sources import Source
+
+
+def pictures_on_first(
+    sources: Sequence[Source],
+    given: Mapping[int, ValueRange],
+    read: Callable[[Source, int, ValueRange | None], Picture],
+) -> tuple[Picture, ...]:
+    """Read sources, by ``read`` what is no volume; the others as they show what the first one does.
+
+    A file that is a volume is cut where the first source lies; any other source is a slice,
+    which shows what lies within its thickness. What is not shown is masked.
+
+    Raises
+    ------
+    ImageError
+        One does not say where it lies, or shows nothing of where the first one does.
+    """
+    first = read(sources[0], 0, given.get(0))
+    grid = _grid_of(first)
+    found = [first]
+    for k, source in enumerate(sources[1:], 1):
+        if _is_volume(source):
+            assert isinstance(source, (str, os.PathLike))
+            found.append(read_picture(source, given.get(k), k, masks=True, on=(grid, first.shape)))
+        else:
+            found.append(_on(first, grid, read(source, k, given.get(k))))
+    return tuple(found)
+
+
+def _is_volume(source: Source) -> bool:
+    """Whether it is a file, no part of it, of a format whose volumes can be cut."""
+    if not isinstance(source, (str, os.PathLike)) or split_part(source)[1]:
+        return False
+    return any(each.component.read_on is not None for each in readers_of(os.fspath(source)))
+
+
+def _grid_of(picture: Picture) -> Grid:
+    if picture.metadata.grid is None:
+        raise ImageError(
+            f"{picture.name}: it does not say where it lies in space, as --grid first asks: NIfTI "
+            "and DICOM can"
+        )
+    return picture.metadata.grid
+
+
+def _on(first: Picture, grid: Grid, picture: Picture) -> Picture:
+    """Return a slice as the first source's grid shows it."""
+    own = _grid_of(picture)
+    try:
+        check_comparable(grid, own.space, own.frame)
+    except ValueError as error:
+        raise ImageError(f"{picture.name}: {error}") from None
+    to_index = np.linalg.inv(own.matrix()) @ grid.matrix()
+    planes = np.atleast_3d(picture.pixels)
+    values, inside = sampled(_maps(planes), to_index, first.shape)
+    if picture.mask is not None:
+        shares, _ = sampled(_maps(picture.mask[..., None].astype(float)), to_index, first.shape)
+        inside &= shares[0] > 1 - 1e-6
+    if not inside.any():
+        raise _elsewhere(first, picture, own, to_index)
+    alpha = None
+    if picture.alpha is not None:
+        alpha = sampled(_maps(picture.alpha[..., None]), to_index, first.shape)[0][0]
+    pixels = values[0] if picture.channels == 1 else np.moveaxis(values, 0, -1)
+    shown = f"{picture.name}: interpolated on the grid of {first.name}"
+    part = "" if inside.all() else f", of which it shows {inside.mean():.0%}"
+    pixels = np.ascontiguousarray(pixels)
+    pixels.flags.writeable = False
+    return replace(
+        picture,
+        pixels=pixels,
+        alpha=alpha,
+        mask=None if inside.all() else inside,
+        notes=(*picture.notes, shown + part),
+        metadata=replace(NO_METADATA, grid=grid),
+    )
+
+
+def _maps(planes: NDArray[Any]) -> NDArray[Any]:
+    """Return (H, W, C) as C volumes of one slice, (C, W, H, 1)."""
+    return planes.transpose(2, 1, 0)[..., np.newaxis]
+
+
+def _elsewhere(
+    first: Picture, picture: Picture, own: Grid, to_index: NDArray[np.float64]
+) -> ImageError:
+    height, width = first.shape
+    away = abs((to_index @ [(width - 1) / 2, (height - 1) / 2, 0, 1])[2])
+    thick = float(np.linalg.norm(own.through))
+    return ImageError(
+        f"{picture.name}: it shows nothing where {first.name} lies, whose middle is "
+        f"{away * thick:.3g} mm from its plane, and it is {thick:.3g} mm thick: give the slice "
+        "that lies there, or a NIfTI volume without a part, which is cut there"
+    )
