@@ -16,8 +16,7 @@ _ROUNDING = 1e-6
 def preservation(of_sources: Tensor, of_fused: Tensor) -> Tensor:
     """Ratio of edge strengths, the smaller to the larger; 1 where they are equal, also both 0."""
     larger = torch.maximum(of_sources, of_fused)
-    ratio = torch.minimum(of_sources, of_fused) / larger.where(larger > 0, 1.0)
-    return ratio.where(larger > 0, 1.0)
+    return torch.minimum(of_sources, of_fused).div_(larger).masked_fill_(larger == 0, 1)
 
 
 def sobel(images: Tensor, border: str) -> tuple[Tensor, Tensor]:
@@ -29,15 +28,14 @@ def sobel(images: Tensor, border: str) -> tuple[Tensor, Tensor]:
     pixel differs from its grey level in the last bit, which would decide between
     π/2 and -π/2 and move Qabf in the fourth decimal.
     """
-    across, down = (s.where(s.abs() > _ROUNDING, 0.0) for s in gradients(images, border))
-    vertical = across == 0
-    slope = torch.atan(down / across.where(~vertical, 1.0)).neg_()
-    return torch.hypot(across, down), slope.masked_fill_(vertical, math.pi / 2)
+    across, down = (s.mul_(s.abs() > _ROUNDING) for s in gradients(images, border))
+    slope = (down / across).atan_().neg_().masked_fill_(across == 0, math.pi / 2)
+    return (across.square_().add_(down.square_())).sqrt_(), slope
 
 
 def sigmoid(values: Tensor, gain: float, slope: float, centre: float) -> Tensor:
     """Γ / (1 + exp(-slope (values - centre)))."""
-    return torch.sigmoid(slope * (values - centre)).mul_(gain)
+    return (values - centre).mul_(slope).sigmoid_().mul_(gain)
 
 
 class EdgeTransfer(Local):
@@ -121,7 +119,7 @@ class Artefacts(Local):
         strength, direction = sobel(fused / 8, "reflect")
         of_sources, directions = sobel(sources / 8, "reflect")
         ratio = preservation(of_sources, strength)
-        ratio = ratio.where(torch.minimum(of_sources, strength) > 0, 0.0)
+        ratio *= torch.minimum(of_sources, strength) > 0
         turned = (directions - direction).abs_()
         aligned = (turned - math.pi / 2).abs_() * (2 / math.pi)
         kept = (sigmoid(ratio, 0.9999, 19, 0.5) * sigmoid(aligned, 0.9995, 22, 0.5)).sqrt_()

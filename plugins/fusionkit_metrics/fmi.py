@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import pairwise
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .filters import extend, filter_columns, filter_rows
 from .measure import Measure
 
 _SIDE = 3
-# Windows at a time in what needs up to 100 numbers for each: they stay in the cache, and below
-# the 32768 from which torch shares an operation out to threads, which costs more than it gives.
-_CHUNK = 256
+# Windows at a time, each of which needs some hundreds of numbers: they stay in the cache.
+_BAND = 8192
+_TINY = 1e-37  # the logarithm of which a float32 has, too
 # Features that differ by less than this, in grey levels, are equal.
 _ROUNDING = 1e-6
 _REACH = 30
@@ -56,12 +58,11 @@ class FeatureMutualInformation(Measure):
         """Return (B,)."""
         maps = torch.cat([fused[None], sources])
         total, windows = fused.new_zeros(fused.shape[0]), 0
-        for band in self.features(maps):
-            within = _windows(band)
-            windows += within.shape[-1]
+        for features in self.features(maps):
+            windows += (features.shape[-2] - _SIDE + 1) * (features.shape[-1] - _SIDE + 1)
             for b in range(fused.shape[0]):
-                f, *others = within[:, b]
-                total[b] += torch.stack([_shared(s, f).sum() for s in others]).mean()
+                for band in _bands(features[:, b]):
+                    total[b] += _shared(band).mean(0).sum()
         return total / windows
 
     def features(self, maps: Tensor) -> Iterable[Tensor]:
@@ -88,60 +89,127 @@ class WaveletMutualInformation(FeatureMutualInformation):
         return meyer_bands(maps)
 
 
-def _windows(maps: Tensor) -> Tensor:
-    """All 3 x 3 windows of (N, B, H, W), column by column: (N, B, 9, windows)."""
-    views = maps.unfold(-2, _SIDE, 1).unfold(-2, _SIDE, 1)  # (..., h, w, rows, columns)
-    return views.permute(0, 1, 5, 4, 2, 3).flatten(4).flatten(2, 3)
+def _bands(maps: Tensor) -> Iterator[Tensor]:
+    """Cut (N, h, w) into bands of rows, each with all the windows that begin in some rows."""
+    height, width = maps.shape[-2:]
+    rows = max(1, _BAND // width)
+    for top in range(0, height - _SIDE + 1, rows):
+        yield maps[:, top : top + rows + _SIDE - 1]
 
 
-def _shared(first: Tensor, second: Tensor) -> Tensor:
-    """2 I / (H + H) of two sets of windows (9, P), (P,)."""
-    p, q = _distribution(first), _distribution(second)
-    wanted = _correlation(p, q) * (_variance(p) * _variance(q)).sqrt_()
-    chunks = zip(*(torch.split(x, _CHUNK, -1) for x in (p, q, wanted)), strict=True)
-    together = torch.cat([_nats(_joint(*chunk).flatten(0, 1)) for chunk in chunks])
-    apart = _nats(p) + _nats(q)
+def _shared(maps: Tensor) -> Tensor:
+    """2 I / (H + H) of every window of F, the first of (N, h, w), and of each other: (N - 1, P)."""
+    windows = _windows(maps)
+    equal = (windows[:, 1:] - windows[:, :1]).abs_().amax(0) <= _ROUNDING
+    p, flat = _distributions(windows)
+    apart = _nats(p)
+    apart = apart[1:] + apart[0]
+    covariance = _covariance(p, flat)
+    # Where p and q fall together, what is largest of one comes with what is smallest of the
+    # other: that is the bound of p and of q read from its end.
+    first = p[:, :1].where(covariance >= 0, p[:, :1].flip(0))
+    together = _joint_nats(p[:, 1:], first, covariance.abs(), apart)
     ratio = 2 * (apart - together) / apart.clamp_min(_ROUNDING)
-    equal = ((first - second).abs() <= _ROUNDING).all(0)
-    return ratio.clamp(0, 1).masked_fill_(equal, 1)
+    return ratio.clamp_(0, 1).masked_fill_(equal, 1)
 
 
-def _distribution(windows: Tensor) -> Tensor:
-    low, high = windows.aminmax(dim=0)
-    above = (windows - low).where(high - low > _ROUNDING, 1.0)
-    return above / above.sum(0)
+def _windows(maps: Tensor) -> Tensor:
+    """All 3 x 3 windows of (N, h, w), column by column: (9, N, P)."""
+    height, width = (side - _SIDE + 1 for side in maps.shape[-2:])
+    places = [(row, column) for column in range(_SIDE) for row in range(_SIDE)]
+    return torch.stack([maps[:, r : r + height, c : c + width] for r, c in places]).flatten(2)
+
+
+def _distributions(windows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return p (9, N, P) of the windows, and which of them are flat, (N, P)."""
+    low, high = windows.amin(0), windows.amax(0)
+    flat = high - low <= _ROUNDING
+    above = (windows - low).mul_((~flat).to(low)).add_(flat.to(low))
+    return above.div_(above.sum(0)), flat
 
 
 def _nats(p: Tensor) -> Tensor:
-    nats: Tensor = torch.special.entr(p).sum(0)
+    """Entropy over the first dimension: -Σ p ln p."""
+    nats: Tensor = (p * p.clamp_min(_TINY).log_()).sum(0).neg_()
     return nats
 
 
-def _correlation(p: Tensor, q: Tensor) -> Tensor:
-    """Pearson's correlation of the nine probabilities; 0 where one is uniform."""
-    x, y = p - p.mean(0), q - q.mean(0)
-    squares = x.square().sum(0) * y.square().sum(0)
-    r = (x * y).sum(0) / squares.where(squares > 1e-24, 1.0).sqrt()
-    return r.where(squares > 1e-24, 0.0)
+def _covariance(p: Tensor, flat: Tensor) -> Tensor:
+    """Return the covariance (N - 1, P) of places that is wanted of each joint distribution with F.
+
+    Pearson's correlation of the nine probabilities times the deviations of the places under p and
+    q; 0 where one of them is uniform.
+    """
+    x = p - 1 / len(p)
+    squares = x.square().sum(0)
+    products = (x[:, 1:] * x[:, :1]).sum(0)
+    places = torch.arange(1, len(p) + 1, dtype=p.dtype, device=p.device)
+    moments = torch.stack([places, places.square()]) @ p.flatten(1)
+    mean, square = moments.view(2, *p.shape[1:])
+    variances = (square - mean.square()).clamp_min_(0)
+    spread = (variances / squares.where(~flat, 1.0)).where(~flat, 0.0).sqrt_()
+    wanted: Tensor = products * spread[1:] * spread[0]
+    return wanted
 
 
-def _variance(p: Tensor) -> Tensor:
-    """Variance of the place 1 ... 9 under p (9, P)."""
-    places = torch.arange(1, len(p) + 1, dtype=p.dtype, device=p.device)[:, None]
-    variance = (places.square() * p).sum(0) - (places * p).sum(0).square()
-    return variance.clamp_min_(0)
+def _joint_nats(p: Tensor, q: Tensor, wanted: Tensor, apart: Tensor) -> Tensor:
+    """Entropy (K, P) of Nelsen's joint distribution of p (9, K, P) and q, likewise.
+
+    ``wanted`` is its covariance, >= 0, and ``apart`` the sum H(p) + H(q).
+
+    The bound b is 0 but for a staircase of 17 cells. Elsewhere p_ij = (1 - φ) p_i q_j, whose
+    entropy over all cells has a closed form: logarithms are taken on the stairs alone.
+    """
+    shape = wanted.shape
+    p, q, wanted, apart = p.flatten(1), q.flatten(1), wanted.flatten(), apart.flatten()
+    P, Q = _cumulated(p), _cumulated(q)
+    masses, j = _staircase(P[:-1], Q[:-1])
+    i = torch.arange(len(j), dtype=j.dtype, device=j.device)[:, None] - j
+    # E[ij] - E[i] E[j], of places from 0 on, so that E[i] = Σ (1 - P_i).
+    bound = (i * j).to(masses).mul_(masses).sum(0) - (1 - P).sum(0) * (1 - Q).sum(0)
+    defined = bound > 1e-12
+    share = (wanted / bound.where(defined, 1.0)).where(defined, 0.0).clamp_(0, 1)
+    rest = 1 - share
+    # Nothing is subtracted from here on: 32 bits are enough for the many logarithms.
+    product = _chosen(p.float(), i).mul_(_chosen(q.float(), j)).mul_(rest.float())
+    stairs = _nats(torch.addcmul(product, masses.float(), share.float())) - _nats(product)
+    return (rest * (apart - rest.clamp_min(_TINY).log_()) + stairs).view(shape)
 
 
-def _joint(p: Tensor, q: Tensor, wanted: Tensor) -> Tensor:
-    """Nelsen's joint distribution (9, 9, P) of p and q (9, P) with the covariance wanted (P,)."""
-    P, Q = p.cumsum(0)[:, None], q.cumsum(0)[None]
-    bound = torch.where(wanted >= 0, torch.minimum(P, Q), (P + Q - 1).clamp_min_(0))
-    # Hoeffding: the covariance is the sum of the joint less the independent distribution.
-    covariance = (bound - P * Q).sum((0, 1))
-    defined = covariance.abs() > 1e-12
-    share = (wanted / covariance.where(defined, 1.0)).where(defined, 0.0).clamp_(0, 1)
-    mixed = torch.nn.functional.pad(bound, (0, 0, 1, 0, 1, 0)).diff(dim=0).diff(dim=1)
-    return (share * mixed + (1 - share) * p[:, None] * q).clamp_min_(0)
+def _cumulated(p: Tensor) -> Tensor:
+    sums = p.clone()
+    for before, row in pairwise(sums.unbind()):  # cumsum takes several times as long
+        row += before
+    return sums
+
+
+def _staircase(P: Tensor, Q: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the masses (17, n) of the cells of min(P, Q) and their columns, given (8, n) of each.
+
+    From the first cell on, a stair leads down where P ends next, and across where Q does: the
+    sums of both in ascending order, merged by a bitonic network. In their last bit they say whose
+    they are; 1 is added, so that this bit stands for 2e-16 in all of them.
+    """
+    sums = torch.cat([(1 + P).view(torch.int64) & -2, (1 + Q).view(torch.int64).flip(0) | 1])
+    sums, merged = sums.view(P.dtype), torch.empty_like(P).repeat(2, 1)
+    half = len(P)
+    while half:
+        pairs, sorted_ = (x.view(-1, 2, half, x.shape[-1]) for x in (sums, merged))
+        torch.minimum(pairs[:, 0], pairs[:, 1], out=sorted_[:, 0])
+        torch.maximum(pairs[:, 0], pairs[:, 1], out=sorted_[:, 1])
+        sums, merged = merged, sums
+        half //= 2
+    edge = torch.ones_like(sums[:1])
+    masses = torch.cat([edge, sums, 2 * edge]).diff(dim=0)
+    across = (sums.view(torch.int64) & 1).int()
+    return masses, _cumulated(functional.pad(across, (0, 0, 1, 0)))
+
+
+def _chosen(p: Tensor, places: Tensor) -> Tensor:
+    """Return p[places[s, n], n], (17, n), of p (9, n)."""
+    columns = p.shape[1]
+    index = torch.arange(columns, dtype=places.dtype, device=p.device).add(places, alpha=columns)
+    return p.flatten().index_select(0, index.flatten()).view(places.shape)
 
 
 def meyer_bands(maps: Tensor) -> Iterator[Tensor]:
