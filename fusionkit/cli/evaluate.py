@@ -211,6 +211,7 @@ def _by_scene(folder: Path, places: Mapping[str, str], problems: list[str]) -> d
 
     ``places`` says which scene an image is of, by its stem below the folder.
     """
+    refuse_url(folder)
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder, as the sources are")
     found = {}

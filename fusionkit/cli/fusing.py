@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..contract.paths import split_part
 from ..contract.stray import prints_on_stderr
@@ -72,10 +72,13 @@ class Watch:
         Is given a note, and whether it is of all scenes, so that once is enough.
     pixels
         Returns what to call with the pixels that the estimator has evaluated, if anything.
+    told
+        Returns what the record of a result says of a run, before it is written.
     """
 
     note: Callable[[str, bool], None]
     pixels: Callable[[Scene, Pipeline, str], Callable[[float], None] | None]
+    told: Callable[[dict[str, Any]], dict[str, Any]] = lambda record: record
 
 
 @dataclass(frozen=True)
@@ -241,6 +244,7 @@ class Fuser:
             trace.save(job.trace, overwrite=self._replaces(job)[0])
         if result.weight_maps is not None and job.maps is not None:
             result.weight_maps.save(job.maps, overwrite=self._replaces(job)[1])
+        result.record.update(watch.told(result.record))
         result.save(read.output, overwrite=overwrite)
         height, width = scene.pictures[0].shape
         count, seconds = len(scene.pictures), time.perf_counter() - began

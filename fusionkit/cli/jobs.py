@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -119,6 +119,7 @@ def order_of(
     maps: str | None = None,
     overwrite: bool = False,
     options: Collection[str] = (),
+    elsewhere: Callable[[str], Path | None] = lambda cell: None,
 ) -> Order:
     """Find what there is to fuse, and check where it goes.
 
@@ -138,6 +139,8 @@ def order_of(
         Whether what is there may be replaced.
     options
         What columns of a manifest may be called that are options.
+    elsewhere
+        Returns where a source is that a manifest names by a URL; None for others.
 
     Raises
     ------
@@ -151,7 +154,9 @@ def order_of(
             if many
             else f"say where the fused image goes: -o OUT, for example -o {_free_name(sources)}"
         )
-    scenes = find_scenes(sources, how, options) if many else Scenes({"": _paths(sources)}, {})
+    scenes = (
+        find_scenes(sources, how, options, elsewhere) if many else Scenes({"": _paths(sources)}, {})
+    )
     kept = Kept([*scenes.sources, *sources])
     names_image = _names_image(output) and not os.path.isdir(output)
     if not many or (names_image and len(scenes.found) == 1 and not scenes.problems):

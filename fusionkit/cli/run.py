@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..contract.paths import refuse_url
 from ..errors import UsageError
 from ..host.listing import expanded
+from ..host.mirror import mirrored
+from ..host.remote import local_name
 from ..imaging import FORMATS
 from ..recipes.finding import GIVEN
-from .fusing import Fuser
 from .jobs import Job, Order, order_of
+from .remote_jobs import RemoteFuser, at_urls
 from .rows import options_of, with_words
 from .run_flags import parsed
 from .running import Runner
@@ -21,23 +24,28 @@ from .stacking import stacking
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code."""
     selection, given = parsed(arguments)
-    sources = expanded(given.sources)
-    if not sources:
+    if not given.sources:
         raise UsageError("say what to fuse: two images or more, folders, or a manifest")
-    fuser = Fuser(arguments, selection, given)
-    order = order_of(
-        sources,
-        given.output,
-        stacking(given),
-        form=given.format,
-        trace=given.trace,
-        maps=given.maps,
-        overwrite=given.overwrite,
-        options=options_of(fuser.registry),
-    )
-    _check_quality(selection, order)
-    order = order if given.shard is None else order.share(given.shard)
-    return Runner(fuser, given).run(with_words(order, fuser))
+    fuser = RemoteFuser(arguments, selection, given)
+    for folder in (given.trace, given.maps):
+        refuse_url(folder or "")
+    with mirrored() as mirror:
+        given.output = given.output and local_name(given.output)
+        order = order_of(
+            expanded(mirror.sources(given.sources)),
+            given.output and mirror.output(given.output),
+            stacking(given),
+            form=given.format,
+            trace=given.trace,
+            maps=given.maps,
+            overwrite=given.overwrite,
+            options=options_of(fuser.registry),
+            elsewhere=mirror.cell,
+        )
+        _check_quality(selection, order)
+        order = order if given.shard is None else order.share(given.shard)
+        order = at_urls(with_words(order, fuser), mirror)
+    return Runner(fuser, given).run(order)
 
 
 def _jpeg(job: Job) -> bool:

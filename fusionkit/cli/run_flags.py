@@ -83,9 +83,11 @@ def _add_own_flags(parser: Parser, formats: Sequence[str] = _FORMATS) -> None:
         nargs="*",
         metavar="SOURCE",
         help="two or more images of one size, a file that is a stack of them, folders, or a "
-        "manifest",
+        "manifest; URLs such as s3:// too",
     )
-    parser.add_argument("-o", "--output", metavar="OUT", help="the fused image, or a folder")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", help="the fused image, or a folder; a URL, too"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace what exists")
     parser.add_argument(
         "--format",

@@ -8,13 +8,14 @@ from contextlib import closing
 from pathlib import Path
 
 from ..errors import UsageError
-from ..imaging.files import sweep
+from ..host.remote import is_url
+from ..imaging.files import sweep, sweep_private
 from . import complain, say
-from .failures import failures_path, write_failures
 from .fusing import Fuser, Outcome, Watch
 from .jobs import Job, Order, check_kept
 from .process_flags import processes_of
 from .progress import Progress
+from .remote_jobs import is_remote, list_failures
 from .workers import in_processes
 
 
@@ -33,16 +34,15 @@ class Runner:
         """
         for note in order.notes:
             self._inform(f"warning: {note}")
-        folders = {Path(job.output).parent for job in order.jobs}
-        for folder in folders:
-            sweep(folder)
+        folders = {Path(job.output).parent for job in order.jobs if not is_url(job.output)}
+        away = any(map(is_remote, order.jobs))
+        _sweep(folders, away)
         try:
             if order.jobs and not order.jobs[0].name:
                 return self._one(order)
             return self._many(order)
         finally:
-            for folder in folders:  # of processes that were ended
-                sweep(folder)
+            _sweep(folders, away)  # of processes that were ended
 
     def _one(self, order: Order) -> int:
         (job,) = order.jobs
@@ -73,8 +73,7 @@ class Runner:
                     order.kept.add(outcome.output, f"result of scene {outcome.name},")
                 progress.end(outcome)
         total = len(order.jobs) + len(order.problems)
-        listed = failures_path(self._given.output, self._given.shard)
-        written = write_failures(listed, problems)
+        listed, written = list_failures(self._given.output, self._given.shard, problems)
         if problems:
             where = f": {listed}" if written else f"; {listed} is another file, and was left alone"
             say(f"{total - len(problems)} of {total} fused, {len(problems)} failed{where}")
@@ -126,6 +125,14 @@ class Runner:
     def _inform(self, message: str) -> None:
         if not self._given.quiet:
             say(message)
+
+
+def _sweep(folders: Iterable[Path], away: bool) -> None:
+    """Remove what processes left that were killed, ``away`` also of what they fetched."""
+    for folder in folders:
+        sweep(folder)
+    if away:
+        sweep_private()
 
 
 def _allowed(todo: Iterable[Job], order: Order, refused: list[Outcome]) -> Iterator[Job]:

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from ..host.pool import LOST
 from ..host.processes import Processes
-from .fusing import Fuser, Outcome, Watch
+from .fusing import Outcome, Watch
 from .jobs import Job
+from .remote_jobs import RemoteFuser
 from .run_flags import parsed
 
 
@@ -18,7 +19,7 @@ class Worker:
     def __init__(self, arguments: Sequence[str], threads: int) -> None:
         selection, given = parsed(arguments)
         given.threads = threads
-        self._fuser = Fuser(arguments, selection, given)
+        self._fuser = RemoteFuser(arguments, selection, given)
 
     def attempt(self, job: Job) -> Outcome:
         """Fuse a job, and return what became of it and what there is to be said."""

@@ -42,7 +42,7 @@ def refuse_url(path: str | os.PathLike[str]) -> None:
     # As a Path has it, there is one slash.
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", name) and not os.path.lexists(name):
         raise UsageError(
-            f"{name}: this is a URL, and files are read and written on this machine alone: "
+            f"{name}: this is a URL, as only sources and results of fusionkit run may be: "
             "download it first, or upload afterwards"
         )
 

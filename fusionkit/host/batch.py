@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -99,6 +99,7 @@ def find_scenes(
     sources: Sequence[str | Path],
     how: Stacking = Stacking(),  # noqa: B008
     options: Collection[str] = (),
+    elsewhere: Callable[[str], Path | None] = lambda cell: None,
 ) -> Scenes:
     """Find the scenes of folders, of a manifest, or of files that are to be grouped.
 
@@ -108,7 +109,7 @@ def find_scenes(
     (``07_ir.png``, ``07_vi.png``), or one stack; see :func:`fusionkit.host.grouping.group`. A
     manifest names scenes and sources; see :func:`fusionkit.host.manifest.read_manifest`.
     What fusionkit made is no source in a folder. ``options`` are names that columns of a manifest
-    may have which hold no sources.
+    may have which hold no sources; ``elsewhere`` says where those are that it names by URLs.
 
     Raises
     ------
@@ -129,7 +130,7 @@ def find_scenes(
     elif paths[0].is_dir():
         groups = _of_folder(paths[0], how, problems, notes)
     else:
-        rows, problems = read_manifest(paths[0], options)
+        rows, problems = read_manifest(paths[0], options, elsewhere)
         groups = {name: row.sources for name, row in rows.items()}
     found: Groups = {}
     for name in sorted(groups):

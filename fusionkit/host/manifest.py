@@ -6,14 +6,16 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..contract.options import suggest
 from ..errors import UsageError
 from .listing import composed
+from .remote import is_url
 
 PARQUET = ".parquet"
 SUFFIXES = (".csv", ".tsv", PARQUET)
@@ -62,7 +64,9 @@ class Cells:
 
 
 def read_manifest(
-    manifest: Path, options: Collection[str] = ()
+    manifest: Path,
+    options: Collection[str] = (),
+    elsewhere: Callable[[str], Path | None] = lambda cell: None,
 ) -> tuple[dict[str, Row], dict[str, str]]:
     """Read a manifest: under a header line, a scene's name and its sources, one scene a line.
 
@@ -78,6 +82,8 @@ def read_manifest(
     options
         What a column besides ``output`` may be called that holds no sources. A column of such a
         name whose first cell is a file, such as ``depth``, is one of sources nevertheless.
+    elsewhere
+        Returns where a source is that a cell names by a URL; None for any other cell.
 
     Returns
     -------
@@ -98,19 +104,20 @@ def read_manifest(
             f"manifest {manifest}: expected a header line first, of columns separated by commas, "
             "semicolons or tabs: scene,first,second"
         )
-    if any(_source(manifest, cell).is_file() for cell in header[1:] if cell):
+    place_of = partial(_source, manifest, elsewhere)
+    if any(_names_file(place_of, cell) for cell in header[1:] if cell):
         raise UsageError(
             f"manifest {manifest}: the first line names files, and is to be a header: put one "
             "above it, for example scene,first,second"
         )
     if len(lines) == 1:
         raise UsageError(f"manifest {manifest}: there is no scene under its header line")
-    kinds = _kinds(manifest, header, lines[1:], options)
+    kinds = _kinds(manifest, header, lines[1:], options, place_of)
     rows: dict[str, Row] = {}
     problems: dict[str, str] = {}
     for line in lines[1:]:
         name = composed(str(line.cells[0]))
-        row = _row(manifest, line, header, kinds)
+        row = _row(manifest, line, header, kinds, place_of)
         if name in rows or name in problems:
             problems[name] = f"{row.where}: this scene is named twice"
         elif not name or not row.sources:
@@ -121,14 +128,18 @@ def read_manifest(
 
 
 def _kinds(
-    manifest: Path, header: Sequence[str], lines: Sequence[Cells], options: Collection[str]
+    manifest: Path,
+    header: Sequence[str],
+    lines: Sequence[Cells],
+    options: Collection[str],
+    place_of: Callable[[str], Path],
 ) -> list[str]:
     """Return what each column holds after the first: ``sources``, ``output`` or ``option``."""
     groups = {option.partition(".")[0] for option in options if "." in option}
 
     def holds_file(place: int, most: int | None = None) -> bool:
         cells = (text for line in lines[:most] for text in _texts(line, place))
-        return any(_source(manifest, text).is_file() for text in cells)
+        return any(_names_file(place_of, text) for text in cells)
 
     kinds: list[str] = []
     named: set[str] = set()
@@ -152,21 +163,27 @@ def _kinds(
     return kinds
 
 
-def _row(manifest: Path, line: Cells, header: Sequence[str], kinds: Sequence[str]) -> Row:
+def _row(
+    manifest: Path,
+    line: Cells,
+    header: Sequence[str],
+    kinds: Sequence[str],
+    place_of: Callable[[str], Path],
+) -> Row:
     sources: list[Path] = []
     said: dict[str, str] = {}
     output = ""
     for place, kind in enumerate(kinds, 1):
         texts = _texts(line, place)
         if kind == "sources":
-            sources += [_source(manifest, text) for text in texts]
+            sources += [place_of(text) for text in texts]
         elif kind == OUTPUT:
             output = composed("".join(texts[:1]).replace("\\", "/"))
         elif texts:
             said[header[place]] = ",".join(texts)
     # Cells beyond the header are sources, too: a stack may be longer than its title says.
     for place in range(len(header), len(line.cells)):
-        sources += [_source(manifest, text) for text in _texts(line, place)]
+        sources += [place_of(text) for text in _texts(line, place)]
     return Row(f"manifest {manifest}, {line.place}", tuple(sources), output, said, manifest.parent)
 
 
@@ -244,8 +261,14 @@ def _rows(manifest: Path) -> list[Cells]:
         raise UsageError(f"manifest {manifest} cannot be read: {error or 'it is empty'}") from None
 
 
-def _source(manifest: Path, cell: str) -> Path:
+def _names_file(place_of: Callable[[str], Path], cell: str) -> bool:
+    return is_url(cell) or place_of(cell).is_file()
+
+
+def _source(manifest: Path, elsewhere: Callable[[str], Path | None], cell: str) -> Path:
     """Return where a source is; backslashes separate folders if no file is called so."""
+    if (place := elsewhere(cell)) is not None:
+        return place
     path = manifest.parent / cell
     if "\\" in cell and not path.exists():
         return manifest.parent / cell.replace("\\", "/")

@@ -24,6 +24,7 @@ from ..imaging.files import (
     sweep,
     utf8,
 )
+from .remote import is_url, shown
 
 StrPath = str | os.PathLike[str]
 
@@ -129,7 +130,7 @@ class Kept:
     """Files that no output may replace, under whatever name it reaches them."""
 
     def __init__(self, sources: Iterable[StrPath]) -> None:
-        self._names: dict[tuple[int, int], str] = {}
+        self._names: dict[object, str] = {}
         for path in sources:
             self.add(split_part(path)[0], "source")
 
@@ -307,11 +308,15 @@ def _json_of_ours(path: StrPath) -> dict[str, Any] | None:
     return content if isinstance(content, dict) and "fusionkit" in content else None
 
 
-def _file_id(path: StrPath) -> tuple[int, int] | None:
+def _file_id(path: StrPath) -> object:
     """Return what tells a file from all others, whatever it is called; None if there is none.
+
+    A file at a URL is told by that.
 
     Of the path that is written to: ``missing/../a.png`` cannot be opened, yet becomes ``a.png``.
     """
+    if is_url(path):
+        return shown(os.fspath(path))
     try:
         found = os.stat(os.path.realpath(path))
     except (OSError, ValueError):  # ValueError: a NUL in the name

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +19,7 @@ except ImportError:  # Windows has none: there, nothing is locked, and nothing s
 from fusionkit.errors import UsageError
 
 _PREFIX, _SUFFIX = ".fusionkit-", ".part"
+_PRIVATE = "fusionkit-remote-"
 
 
 def check_destination(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -149,6 +152,41 @@ def sweep(folder: str | os.PathLike[str]) -> None:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(left)
+            finally:
+                os.close(descriptor)
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """Make a folder of temporary files for this user alone, which is gone at the end.
+
+    It is locked as long: one without a lock was left by a process that was killed.
+    """
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PRIVATE))
+        descriptor = None if fcntl is None else os.open(folder, os.O_RDONLY)
+        if descriptor is not None:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if folder.exists():  # or it was swept before it was locked
+            break
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def sweep_private() -> None:
+    """Remove the private folders that killed processes left."""
+    if fcntl is None:
+        return
+    for left in Path(tempfile.gettempdir()).glob(f"{_PRIVATE}*"):
+        with contextlib.suppress(OSError):  # somebody else's, or in use, or gone already
+            descriptor = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
             finally:
                 os.close(descriptor)
 

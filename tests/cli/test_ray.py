@@ -108,15 +108,19 @@ def test_workers_and_drivers_that_are_killed(folders, tmp_path):
     assert main(["run", *folders, "-o", str(alone), *QUICK]) == 0
     flags = ["-o", str(out), *QUICK, *RAY, "--progress", "json"]
     program = [sys.executable, "-m", "fusionkit", "run", *folders, *flags]
-    chance = random.Random(0)
+    chance, lasts = random.Random(0), 0.0
     workers = drivers = 0
     while workers + drivers < KILLS:
         for path in out.glob("*"):
             path.unlink()
         with open(events, "w") as stdout:
             run = subprocess.Popen(program, stdout=stdout)
-        worker = _worker_of(run)
-        time.sleep(chance.uniform(0, 2))
+        worker, began = _worker_of(run), time.monotonic()
+        if not lasts:  # the first is left alone
+            assert run.wait() == 0
+            lasts = time.monotonic() - began
+            continue
+        time.sleep(chance.uniform(0, lasts))
         if workers > drivers:
             workers_of_it = [pid for pid, words in _below(run.pid).items() if _ACTOR in words]
             drivers += run.poll() is None
@@ -126,7 +130,7 @@ def test_workers_and_drivers_that_are_killed(folders, tmp_path):
             _gone(workers_of_it)
             assert subprocess.run(program, check=False, stdout=subprocess.DEVNULL).returncode == 0
         else:
-            workers += worker is not None and _killed(worker)
+            workers += run.poll() is None and worker is not None and _killed(worker)
             assert run.wait() == 0  # nothing is lost
             told = [json.loads(line) for line in events.read_text().splitlines()]
             assert (told[-1]["event"], told[-1]["done"]) == ("end", 6)

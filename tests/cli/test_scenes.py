@@ -79,11 +79,8 @@ def test_a_name_is_offered(pair, folders, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     "words",
     [
-        ["run", "LEFT", "RIGHT", "-o", "s3://bucket/o.png"],
-        ["run", "s3://bucket/a.png", "RIGHT", "-o", "o.png"],
         ["run", "LEFT", "RIGHT", "-o", "o.png", "--trace", "s3://bucket/why"],
         ["run", "LEFT", "RIGHT", "-o", "o.png", "--cache", "s3://bucket/kept"],
-        ["run", "ir", "vi", "-o", "s3://bucket/out"],
         ["compare", "LEFT", "RIGHT", "-o", "s3://bucket/o.png"],
         ["compare", "LEFT", "https://bucket.org/a.png", "-o", "o.png"],
         ["evaluate", "https://bucket.org/a.png", "--sources", "LEFT", "RIGHT"],
