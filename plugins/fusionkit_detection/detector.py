@@ -1,0 +1,144 @@
+"""A detector from an ONNX file, as the YOLO family exports it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fusionkit import FusionkitError, UsageError
+
+from .boxes import Boxes, overlaps
+
+INSTALL = "pip install 'fusionkit-imaging[detect]'"
+
+_LEAST_SCORE = 0.001
+_SAME = 0.7  # boxes of one class that overlap by more are one thing
+_MOST = 300
+_GREY = 114
+
+
+class Detector:
+    """Finds things in images; runs on the CPU, on one thread.
+
+    An ONNX file is data: it holds a graph of known operators, and no code of its own.
+
+    Parameters
+    ----------
+    file
+        One input, (1, 3, H, W) float32 RGB in [0, 1]; one output, (1, 4 + classes, N): centre x
+        and y, width and height in pixels of the input, and a score in [0, 1] for each class.
+    size
+        H and W, where the file leaves them open.
+
+    Raises
+    ------
+    UsageError
+        onnxruntime is not installed, or the file holds no such detector.
+    """
+
+    def __init__(self, file: Path, size: int) -> None:
+        try:
+            import onnxruntime
+        except ModuleNotFoundError:
+            raise UsageError(f"detectors need onnxruntime: {INSTALL}") from None
+        if not file.is_file():
+            raise UsageError(f"--detector {file}: there is no such file")
+        how = onnxruntime.SessionOptions()
+        how.intra_op_num_threads = how.inter_op_num_threads = 1
+        how.log_severity_level = 4  # what fails is told once, by us
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(file), how, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # each kind of failure has a class of its own
+            raise UsageError(f"--detector {file}: {_one_line(error)}") from None
+        self._file = file
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        shape = inputs[0].shape if len(inputs) == 1 else []
+        if len(shape) != 4 or shape[1] not in (3, "3") or inputs[0].type != "tensor(float)":
+            raise UsageError(
+                f"--detector {file}: its input is no float image of three channels: export it "
+                "with one input (1, 3, H, W), float32"
+            )
+        if len(outputs) != 1:
+            raise UsageError(f"--detector {file}: it has {len(outputs)} outputs, not one")
+        self._name = inputs[0].name
+        self._size = tuple(n if isinstance(n, int) else size for n in shape[2:])
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Boxes:
+        """Find things in an image, (H, W, 3) RGB.
+
+        Returns
+        -------
+        Boxes
+            In pixels of the image, the surest first; at most 300, of a score of 0.001 or more,
+            less those that overlap a surer one of their class by more than 0.7.
+
+        Raises
+        ------
+        FusionkitError
+            The file cannot be run, or its output is not what it should be.
+        """
+        batch, scale, left, top = _letterboxed(pixels, *self._size)
+        try:
+            output = self._session.run(None, {self._name: batch})[0]
+        except Exception as error:
+            raise FusionkitError(f"{self._file.name}: {_one_line(error)}") from None
+        if output.ndim != 3 or len(output) != 1 or output.shape[1] < 5:
+            raise FusionkitError(
+                f"{self._file.name}: its output is {output.shape}, not (1, 4 + classes, N): export "
+                "it without suppression of overlaps (nms=False)"
+            )
+        found = output[0].astype(np.float64)
+        if not np.isfinite(found).all():
+            raise FusionkitError(f"{self._file.name}: its output is not finite")
+        if found[4:].size and not 0 <= found[4:].min() <= found[4:].max() <= 1.001:
+            raise FusionkitError(f"{self._file.name}: its scores are not within 0 and 1")
+        centre, half = found[:2].T, found[2:4].T / 2
+        corners = np.concatenate([centre - half, centre + half], 1)
+        corners = (corners - [left, top, left, top]) / scale
+        height, width = pixels.shape[:2]
+        corners = corners.clip(0, [width, height, width, height])
+        scores = found[4:].max(0)
+        boxes = Boxes(corners, found[4:].argmax(0), scores)
+        seen = (corners[:, 2:] > corners[:, :2]).all(1)  # not in the border that was added
+        return _separate(boxes.where(seen & (scores >= _LEAST_SCORE)))
+
+
+def _letterboxed(
+    pixels: NDArray[np.uint8], height: int, width: int
+) -> tuple[NDArray[np.float32], float, int, int]:
+    """Fit an image into (1, 3, height, width), and tell its scale, left and top."""
+    scale = min(height / pixels.shape[0], width / pixels.shape[1])
+    size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
+    resized = Image.fromarray(pixels)
+    if size != resized.size:
+        resized = resized.resize(size, Image.Resampling.BILINEAR)
+    left, top = (width - size[0]) // 2, (height - size[1]) // 2
+    whole = np.full((height, width, 3), _GREY, np.uint8)
+    whole[top : top + size[1], left : left + size[0]] = np.asarray(resized)
+    batch = np.ascontiguousarray(whole.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+    return batch, scale, left, top
+
+
+def _separate(boxes: Boxes) -> Boxes:
+    """Keep the surest of boxes of one class that overlap."""
+    boxes = boxes.where(np.argsort(-boxes.scores, kind="stable"))
+    kept: list[int] = []
+    for place in range(len(boxes.scores)):
+        same = [k for k in kept if boxes.classes[k] == boxes.classes[place]]
+        if not same or (
+            overlaps(boxes.corners[place : place + 1], boxes.corners[same]).max() <= _SAME
+        ):
+            kept.append(place)
+        if len(kept) == _MOST:
+            break
+    return boxes.where(np.array(kept, np.int64))
+
+
+def _one_line(error: Any) -> str:
+    return " ".join(str(error).split())[:200]
