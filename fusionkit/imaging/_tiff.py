@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fusionkit.contract.paths import split_part
 from fusionkit.imaging._raw import Raw
+from fusionkit.imaging._tiff_axes import asked_pages
 from fusionkit.imaging._tiff_file import Directory
 from fusionkit.imaging._tiff_jpeg import jpeg_decoder
 from fusionkit.imaging._tiff_layout import JPEG, Layout, read_layout
@@ -38,18 +40,18 @@ def decode_tiff(raw: Raw) -> Decoded:
     return _decode(only_page(raw))
 
 
-def decode_tiff_page(raw: Raw, number: int) -> Decoded:
-    """Decode one of the images of a TIFF, counted from 1."""
+def decode_tiff_page(raw: Raw) -> Decoded:
+    """Decode the image of a TIFF that its name asks for, ``FILE#PART``."""
     pages = full_size_pages(raw)
-    if not 1 <= number <= len(pages):
-        raise raw.error(f"its pages are 1 to {len(pages)}")
-    return _decode(pages[number - 1], alone=len(pages) == 1)
+    asked = asked_pages(raw, pages, split_part(raw.name)[1])
+    if len(asked) > 1:
+        raise raw.error(f"these are {len(asked)} images: give them alone, as a stack of sources")
+    return _decode(asked[0], alone=len(pages) == 1)
 
 
 def decode_tiff_stack(raw: Raw) -> list[Decoded]:
-    """Decode all images of a TIFF."""
-    pages = full_size_pages(raw)
-    refuse_several_axes(raw, pages)
+    """Decode all images of a TIFF, or those that its name asks for."""
+    pages = _stacked_pages(raw)
     if sum(sum(read_layout(page).sizes) for page in pages) > len(raw.data):
         raise raw.damaged("TIFF", "its pages overlap")
     return [_decode(page, alone=len(pages) == 1) for page in pages]
@@ -57,11 +59,19 @@ def decode_tiff_stack(raw: Raw) -> list[Decoded]:
 
 def decode_tiff_bands(raw: Raw) -> list[Decoded]:
     """Decode the bands of a TIFF: its pages, and all samples of each, alpha or not."""
-    pages = full_size_pages(raw)
-    refuse_several_axes(raw, pages)
+    pages = _stacked_pages(raw)
     if sum(sum(read_layout(page).sizes) for page in pages) > len(raw.data):
         raise raw.damaged("TIFF", "its pages overlap")
     return [band for page in pages for band in _bands_of(page, alone=len(pages) == 1)]
+
+
+def _stacked_pages(raw: Raw) -> list[Directory]:
+    """Return the pages of a stack: all, which differ in one way, or those that are asked for."""
+    pages, part = full_size_pages(raw), split_part(raw.name)[1]
+    if part:
+        return asked_pages(raw, pages, part)
+    refuse_several_axes(raw, pages)
+    return pages
 
 
 def _bands_of(page: Directory, alone: bool) -> list[Decoded]:
@@ -84,8 +94,10 @@ def _bands_of(page: Directory, alone: bool) -> list[Decoded]:
 
 
 def tiff_images(raw: Raw) -> int:
-    """Count the images of a TIFF without decoding any; those of several sizes are no stack."""
-    pages = full_size_pages(raw)
+    """Count the images of a TIFF, or those asked for, decoding none; of several sizes, it is 1."""
+    pages, part = full_size_pages(raw), split_part(raw.name)[1]
+    if part:
+        return len(asked_pages(raw, pages, part))
     sizes = {(page.integer(256), page.integer(257)) for page in pages}  # width and length
     return len(pages) if len(sizes) == 1 else 1
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from fusionkit.imaging._raw import Raw
 from fusionkit.imaging._sniff import raw_by_extension, raw_refusal
+from fusionkit.imaging._tiff_axes import axes_of
 from fusionkit.imaging._tiff_file import Directory, read_directories
 from fusionkit.imaging._tiff_layout import NONE, Layout
 
@@ -15,7 +16,8 @@ _SUBFILE, _OLD_SUBFILE, _PHOTOMETRIC, _DESCRIPTION = 254, 255, 262, 270
 _SUB_DIRECTORIES, _DNG_VERSION = 330, 50706
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _MOSAIC, _LINEAR_RAW = 32803, 34892  # values of PhotometricInterpretation
-_SEVERAL = "this TIFF holds several images: save the one you mean"
+_SEVERAL = "this TIFF holds several images: save the one you mean, or name it, such as #1"
+_HIDDEN = "this TIFF holds several images: save the one you mean"  # without pages of their own
 
 # ImageJ and OME say how many channels, slices and times their pages are.
 _AXES = (rb"^(?:channels|slices|frames)=(\d{1,9})\s*$", rb"\bSize[CZT]=\"(\d{1,9})\"")
@@ -57,9 +59,14 @@ def refuse_several_axes(raw: Raw, pages: Sequence[Directory]) -> None:
     if not (description.startswith(b"ImageJ=") or b"<OME" in description):
         return
     counts = [re.findall(pattern, description, re.MULTILINE) for pattern in _AXES]
-    if sum(int(count) > 1 for found in counts for count in found) > 1:
+    if sum(int(count) > 1 for found in counts for count in found) < 2:
+        return
+    axes = axes_of(raw, pages)
+    if axes is None or len(axes.several) > 1:
+        named = "" if axes is None else f", or name it: {axes.example(stack=True)}, of {axes}"
         raise raw.error(
             "its pages are of several channels, slices or times at once: save one stack of them"
+            + named
         )
 
 
@@ -71,7 +78,7 @@ def refuse_hidden_stack(page: Directory, layout: Layout) -> None:
     description = page.octets(_DESCRIPTION) or b""
     stack = re.search(rb"^images=(\d{1,9})\s*$", description, re.MULTILINE)
     if description.startswith(b"ImageJ=") and stack and int(stack[1]) > 1:
-        raise page.raw.error(_SEVERAL)
+        raise page.raw.error(_HIDDEN)
     shape = re.match(rb'\{[^{}\[]*"shape": \[([\d, ]{1,99})\]', description)
     if shape and layout.compression == NONE:
         # The description may be left from another image, so the others must be there.
@@ -79,7 +86,7 @@ def refuse_hidden_stack(page: Directory, layout: Layout) -> None:
         images, rest = divmod(samples, layout.width * layout.height * layout.samples)
         end = layout.offsets[0] + samples * layout.bits // 8
         if images > 1 and rest == 0 and end <= len(page.raw.data):
-            raise page.raw.error(_SEVERAL)
+            raise page.raw.error(_HIDDEN)
 
 
 def _kind(page: Directory) -> int:

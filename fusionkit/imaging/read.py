@@ -7,7 +7,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from functools import partial
 
 from fusionkit.contract.paths import refuse_url, split_part
 from fusionkit.contract.reading import readers
@@ -69,7 +68,8 @@ def read_picture(
     ----------
     path : path
         The file; messages name it as given here. ``FILE#PART`` means a part of it: the page of
-        a TIFF, counted from 1, or what a plugin's reader calls so.
+        a TIFF, counted from 1, or its place along axes, ``z=3,c=1``; or what a plugin's reader
+        calls so.
     value_range : (float, float) or "own", optional
         The stored values that stand for 0 and 1, or those that it spans itself. By default
         that is the full scale of uint8 and uint16, 0 to 1 for floats, and 0 to 2**bits - 1 for
@@ -216,6 +216,4 @@ def _decoder_of_part(name: str, part: str, head: bytes) -> tuple[str, Callable[[
     if not head.startswith(TIFF_SIGNATURES):
         whole = name[: -len(part) - 1]
         raise ImageError(f"{name}: parts of such a file cannot be asked for: give {whole}")
-    if not part.isdecimal():
-        raise ImageError(f"{name}: a part of a TIFF is a page, counted from 1, such as #2")
-    return "TIFF", partial(decode_tiff_page, number=int(part))
+    return "TIFF", decode_tiff_page

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.contract.paths import split_part
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging.making import checked_picture, picture_from_array, split_alpha
 from fusionkit.imaging.metadata import Metadata, Tags, from_exif, resolution_of
@@ -85,7 +86,7 @@ def source_pictures(
         raise UsageError("--grid first is of two files or more, each with its place in space")
     if len(sources) == 1 and isinstance(sources[0], (str, os.PathLike)):
         path = os.fspath(sources[0])
-        if os.path.exists(path):
+        if os.path.exists(split_part(path)[0]):
             return read_stack(path, ranges, stretch)
         raise UsageError(f"{path}: there is no such file, and fusion needs at least two images")
     if len(sources) < 2:

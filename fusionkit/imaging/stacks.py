@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fusionkit.contract.paths import split_part
 from fusionkit.errors import ImageError
 from fusionkit.imaging import _npy
 from fusionkit.imaging._npy import decode_npy_stack, npy_images
@@ -38,7 +39,11 @@ def images_in(path: str | os.PathLike[str]) -> int:
         1 also where the file cannot be read: whoever reads it says why.
     """
     try:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        place = split_part(path)[0]
+        with (
+            open(place, "rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
             content: Any = data  # as good as bytes: its slices are
             raw = Raw(os.fspath(path), content, default_max_pixels())
             for signatures, name, count, _ in _FORMATS:
@@ -58,7 +63,8 @@ def read_stack(
     Parameters
     ----------
     path
-        Of a TIFF with pages, or an NPY array (K, H, W) or (K, H, W, C).
+        Of a TIFF with pages, or an NPY array (K, H, W) or (K, H, W, C). ``FILE#z=all,c=1`` is a
+        stack along one axis of a TIFF.
     ranges, stretch
         The settings ``range`` and ``stretch``, whose K counts the images.
 
