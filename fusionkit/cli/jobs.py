@@ -120,6 +120,7 @@ def order_of(
     overwrite: bool = False,
     options: Collection[str] = (),
     elsewhere: Callable[[str], Path | None] = lambda cell: None,
+    flags: Collection[str] = (),
 ) -> Order:
     """Find what there is to fuse, and check where it goes.
 
@@ -141,6 +142,8 @@ def order_of(
         What columns of a manifest may be called that are options.
     elsewhere
         Returns where a source is that a manifest names by a URL; None for others.
+    flags
+        What columns of a manifest may not be called: flags that are not of one scene.
 
     Raises
     ------
@@ -155,7 +158,9 @@ def order_of(
             else f"say where the fused image goes: -o OUT, for example -o {_free_name(sources)}"
         )
     scenes = (
-        find_scenes(sources, how, options, elsewhere) if many else Scenes({"": _paths(sources)}, {})
+        find_scenes(sources, how, options, elsewhere, flags)
+        if many
+        else Scenes({"": _paths(sources)}, {})
     )
     kept = Kept([*scenes.sources, *sources])
     names_image = _names_image(output) and not os.path.isdir(output)

@@ -66,7 +66,7 @@ def _words(row: Row, count: int, fuser: Fuser) -> tuple[str, ...]:
     for name, text in row.options.items():
         words += _words_of(name, text, row, options_of(fuser.registry)[name])
     try:
-        fuser.recipes(tuple(words))
+        fuser.recipes(tuple(words)).default.check_for(count)
         value_ranges(row.options.get("range", "").split(), (), count)
     except UsageError as error:
         said = str(error).partition(" (see ")[0]

@@ -15,7 +15,7 @@ from ..recipes.finding import GIVEN
 from .jobs import Job, Order, order_of
 from .remote_jobs import RemoteFuser, at_urls
 from .rows import options_of, with_words
-from .run_flags import parsed
+from .run_flags import own_flags, parsed
 from .running import Runner
 from .selection import Selection
 from .stacking import stacking
@@ -41,6 +41,7 @@ def main(arguments: Sequence[str]) -> int:
             overwrite=given.overwrite,
             options=options_of(fuser.registry),
             elsewhere=mirror.cell,
+            flags={flag.removeprefix("--") for flag in own_flags()},
         )
         _check_quality(selection, order)
         order = order if given.shard is None else order.share(given.shard)

@@ -44,7 +44,7 @@ def parsed(
 
     ``registry`` is that of the same command line, if its plugins have been loaded already.
     """
-    selection = select(arguments, PROGRAM, may_decide=True, registry=registry, taken=_flags())
+    selection = select(arguments, PROGRAM, may_decide=True, registry=registry, taken=own_flags())
     given = _parser(selection).parse_args(arguments)
     for name in _PATHS:
         if getattr(given, name) == "":
@@ -59,7 +59,7 @@ def _parser(selection: Selection) -> Parser:
         description="Fuse registered images of one scene, or folders of them paired by name.",
         epilog=_EXAMPLES,
         usage="fusionkit run SOURCE SOURCE [SOURCE ...] -o OUT [options]",
-        taken=_flags(),
+        taken=own_flags(),
     )
     of_plugins = (extension[1:] for extension in written_extensions())
     _add_own_flags(parser, (*_FORMATS, *of_plugins))
@@ -68,7 +68,7 @@ def _parser(selection: Selection) -> Parser:
     return parser
 
 
-def _flags() -> frozenset[str]:
+def own_flags() -> frozenset[str]:
     """Return the flags of the command itself, whatever is selected."""
     parser = Parser(add_help=False)
     _add_own_flags(parser)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..contract.options import specs, suggest
 from ..contract.registry import Provided, Registry
+from ..contract.sampler import SAMPLER
 from ..errors import UsageError
 from ..recipes.finding import (
     AUTO,
@@ -21,7 +22,7 @@ from ..recipes.finding import (
     leaves_task,
     tasks,
 )
-from ..recipes.layers import Merged, merged
+from ..recipes.layers import WITHOUT_TRAJECTORY, Merged, merged
 from .arguments import (
     Parser,
     add_component_flags,
@@ -184,6 +185,8 @@ def _add_names(parser: argparse.ArgumentParser, selection: Selection | None = No
     )
     for kind in RECIPE_KINDS:
         here = "" if selection is None else _said_of_name(selection, kind.group)
+        if kind is SAMPLER:
+            here += f"; where nothing reads a trajectory, {WITHOUT_TRAJECTORY} runs instead"
         group.add_argument(
             f"--{kind.group}", metavar="NAME", help=f"the {kind.title}; see fusionkit plugins{here}"
         )

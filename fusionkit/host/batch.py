@@ -100,6 +100,7 @@ def find_scenes(
     how: Stacking = Stacking(),  # noqa: B008
     options: Collection[str] = (),
     elsewhere: Callable[[str], Path | None] = lambda cell: None,
+    flags: Collection[str] = (),
 ) -> Scenes:
     """Find the scenes of folders, of a manifest, or of files that are to be grouped.
 
@@ -109,7 +110,8 @@ def find_scenes(
     (``07_ir.png``, ``07_vi.png``), or one stack; see :func:`fusionkit.host.grouping.group`. A
     manifest names scenes and sources; see :func:`fusionkit.host.manifest.read_manifest`.
     What fusionkit made is no source in a folder. ``options`` are names that columns of a manifest
-    may have which hold no sources; ``elsewhere`` says where those are that it names by URLs.
+    may have which hold no sources; ``elsewhere`` says where those are that it names by URLs,
+    and ``flags`` are names that columns may not have.
 
     Raises
     ------
@@ -130,7 +132,7 @@ def find_scenes(
     elif paths[0].is_dir():
         groups = _of_folder(paths[0], how, problems, notes)
     else:
-        rows, problems = read_manifest(paths[0], options, elsewhere)
+        rows, problems = read_manifest(paths[0], options, elsewhere, flags)
         groups = {name: row.sources for name, row in rows.items()}
     found: Groups = {}
     for name in sorted(groups):

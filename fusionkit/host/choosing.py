@@ -53,7 +53,8 @@ class Choosing:
                 task = None
             pipeline = self._composed(task)
             with reading_with(self._registry):
-                return load_scene(sources, pipeline.settings, pipeline.preparations), pipeline
+                tables = {name: part.table for name, part in pipeline.preparations.items()}
+                return load_scene(sources, pipeline.settings, tables), pipeline
         settings, made = self._undecided
         with reading_with(self._registry):
             scene = load_scene(sources, settings, made)

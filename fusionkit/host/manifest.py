@@ -67,6 +67,7 @@ def read_manifest(
     manifest: Path,
     options: Collection[str] = (),
     elsewhere: Callable[[str], Path | None] = lambda cell: None,
+    flags: Collection[str] = (),
 ) -> tuple[dict[str, Row], dict[str, str]]:
     """Read a manifest: under a header line, a scene's name and its sources, one scene a line.
 
@@ -84,6 +85,8 @@ def read_manifest(
         name whose first cell is a file, such as ``depth``, is one of sources nevertheless.
     elsewhere
         Returns where a source is that a cell names by a URL; None for any other cell.
+    flags
+        What no column may be called unless it holds files: flags that are not of one scene.
 
     Returns
     -------
@@ -94,7 +97,7 @@ def read_manifest(
     ------
     UsageError
         It cannot be read, has no header line of two columns or more, or nothing under it; or a
-        column is called nearly as an option, and holds no file.
+        column is called nearly as an option, or as a flag, and holds no file.
     """
     parquet = manifest.suffix.lower() == PARQUET
     lines = [line for line in (_parquet if parquet else _rows)(manifest) if any(line.cells)]
@@ -112,7 +115,7 @@ def read_manifest(
         )
     if len(lines) == 1:
         raise UsageError(f"manifest {manifest}: there is no scene under its header line")
-    kinds = _kinds(manifest, header, lines[1:], options, place_of)
+    kinds = _kinds(manifest, header, lines[1:], options, flags, place_of)
     rows: dict[str, Row] = {}
     problems: dict[str, str] = {}
     for line in lines[1:]:
@@ -132,6 +135,7 @@ def _kinds(
     header: Sequence[str],
     lines: Sequence[Cells],
     options: Collection[str],
+    flags: Collection[str],
     place_of: Callable[[str], Path],
 ) -> list[str]:
     """Return what each column holds after the first: ``sources``, ``output`` or ``option``."""
@@ -149,6 +153,11 @@ def _kinds(
         elif title in options and (title == "recipe" or "." in title or not holds_file(place, 1)):
             kinds.append("option")
         else:
+            if title in flags and not holds_file(place):
+                raise UsageError(
+                    f"manifest {manifest}, column {title}: this is no option of a scene, and it "
+                    f"holds no file: give --{title} to the command, and leave the column out"
+                )
             near = suggest(title, options) if title else ""
             if (near or title.partition(".")[0] in groups) and not holds_file(place):
                 raise UsageError(

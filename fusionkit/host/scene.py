@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -35,7 +35,7 @@ from ..imaging.shift import seen_shift, shift_note
 from ..imaging.sources import Source, is_tensor, listed, source_pictures
 from ..imaging.storing import Storage
 from ..recipes.deciding import Decision, Hue, decide
-from ..recipes.preparing import RESTORES_SIZE
+from ..recipes.preparing import NOTHING_MADE, RESTORES_SIZE, Made, described
 from ..recipes.settings import Settings
 from .carrying import carried, lost_on
 from .result import Result
@@ -76,12 +76,13 @@ class Scene:
 
     @classmethod
     def load(
-        cls, sources: Sequence[Source], settings: Settings, made: Collection[str] = ()
+        cls, sources: Sequence[Source], settings: Settings, made: Made = NOTHING_MADE
     ) -> Scene:
         """Read and check the sources; raise ImageError naming the one that cannot be used.
 
         What looks noisy, or clearly lies elsewhere than the first source, is told of, unless
-        ``made``, the preparations of the run, have ``noise`` or ``align``.
+        ``made``, the preparations of the run by what they are called, have ``noise`` or ``align``,
+        or say themselves that this source is noisy or has dead pixels, which look like noise.
         """
         sources = listed(sources)
         pictures = source_pictures(
@@ -292,12 +293,13 @@ class Scene:
         return torch.from_numpy(np.moveaxis(image, -1, 0).copy() if image.ndim == 3 else image)
 
 
-def _faults(
-    pictures: Sequence[Picture], plan: ColourPlan, made: Collection[str]
-) -> tuple[str, ...]:
+def _faults(pictures: Sequence[Picture], plan: ColourPlan, made: Made) -> tuple[str, ...]:
     """Say which sources look noisy or clearly lie elsewhere, where nothing is made of that."""
     notes = []
+    known = described(made)
     for source, picture in enumerate(pictures) if "noise" not in made else ():
+        if source in known:
+            continue
         shown = None if plan.shown is None else plan.shown[source]
         if seen := seen_noise(picture, plan.luma[source], shown):
             notes.append(noise_note(picture.name, seen))

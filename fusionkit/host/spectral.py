@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -21,12 +21,13 @@ from ..imaging.storing import Storage
 from ..imaging.write import check_bands
 from ..recipes.deciding import Decision
 from ..recipes.finding import DEFAULT_TASK
+from ..recipes.preparing import NOTHING_MADE, Made
 from ..recipes.settings import Settings
 from .carrying import carried
 from .scene import Scene
 
 
-def load_scene(sources: Sequence[Source], settings: Settings, made: Collection[str] = ()) -> Scene:
+def load_scene(sources: Sequence[Source], settings: Settings, made: Made = NOTHING_MADE) -> Scene:
     """Read a scene in colour, as :meth:`Scene.load`, or in bands, as the settings say."""
     if settings.colour == "bands":
         return SpectralScene.load(sources, settings, made)
@@ -44,7 +45,7 @@ class SpectralScene(Scene):
 
     @classmethod
     def load(
-        cls, sources: Sequence[Source], settings: Settings, made: Collection[str] = ()
+        cls, sources: Sequence[Source], settings: Settings, made: Made = NOTHING_MADE
     ) -> SpectralScene:
         """Read and check the sources; raise ImageError naming the one that cannot be used.
 

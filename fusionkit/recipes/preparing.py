@@ -6,8 +6,9 @@ its defaults, or false to leave out what an earlier layer asks for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..contract.options import OptionSpec, specs
 from ..contract.preparation import PREPARATION
@@ -21,14 +22,31 @@ PREPARATIONS = "preparations"
 RESTORES_SIZE = "restoration:observe"
 """What makes of a source of fewer pixels one of the common grid, where nothing else is asked."""
 
+Made: TypeAlias = Mapping[str, Mapping[str, Any]]
+"""The tables of the preparations of a run, by what they are called."""
+
+NOTHING_MADE: Made = {}
+
 MATCHES = "preparations:match"
 """What makes frames equally bright: they are no exposures to be fused, then."""
 
 
-def matches(tables: Mapping[str, Mapping[str, Any]]) -> bool:
+def matches(tables: Made) -> bool:
     """Whether preparations, by what they are called, make frames equally bright."""
     made = [table for table in tables.values() if table["name"] == MATCHES]
     return any(table.get("mode") != "none" for table in made)
+
+
+def described(tables: Made) -> frozenset[int]:
+    """Return the sources, from 0, of which is said that they are noisy or have holes."""
+    texts = [
+        text
+        for table in tables.values()
+        if table["name"] == RESTORES_SIZE
+        for text in re.split(r",\s*(?=\d+\s*:)", ",".join(map(str, table.get("chains", ()))))
+    ]
+    said = [text.partition(":") for text in texts if re.search(r"[:,]\s*(mask|noise)\b", text)]
+    return frozenset(int(number) - 1 for number, _, _ in said if number.strip().isdecimal())
 
 
 def first_option(provided: Provided) -> OptionSpec | None:

@@ -99,6 +99,11 @@ def test_results_of_a_manifest_are_measured_where_they_went(scenes, tmp_path, ca
         (["id,a,b,range", "1,left.png,right.png,1:0"], ["line 2, column range", "K:LO,HI"]),
         (["id,a,b,range", '1,left.png,right.png,"3:0,9"'], ["line 2, column range", "source 3"]),
         (["id,a,b,range", '1,left.png,right.png,"1:9,0"'], ["line 2, column range"]),
+        (["id,a,b,noise", "1,left.png,right.png,3:9"], ["line 2, column noise", "source 3"]),
+        (["id,a,b,observe", "1,left.png,right.png,3:noise=2"],
+         ["line 2, column observe", "source 3"]),
+        (["id,a,b,jobs", "1,left.png,right.png,2"], ["column jobs", "give --jobs"]),
+        (["id,a,b,overwrite", "1,left.png,right.png,yes"], ["column overwrite"]),
         (["id,a,b,steps,steps", "1,left.png,right.png,2,3"], ["two columns steps"]),
         (["id,a,b,output,Output", "1,left.png,right.png,x,y"], ["two columns Output"]),
         (["id,a,b,device", "1,left.png,right.png,meta"], ["line 2, column device"]),
@@ -109,6 +114,26 @@ def test_what_is_wrong_is_said_before_work_starts(scenes, tmp_path, capsys, line
     assert str(tmp_path / "scenes.csv") in line
     assert all(part in line for part in said), line
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_said_to_have_holes_or_noise_is_not_warned_of(tmp_path, capsys):
+    generator = np.random.default_rng(0)
+    for name in ("a", "b"):
+        noisy = generator.normal(120, 20, (64, 64)).clip(0, 255).astype(np.uint8)
+        Image.fromarray(noisy).save(tmp_path / f"{name}.png")
+    command = ["run", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--estimator", "gaussian"]
+    known = {"1:mask=auto": "b", "2:blur=1,noise=20": "a", "1:blur=1": "ab", "1:noise=9,2:mask": ""}
+    for chain, warned in known.items():
+        said = ["--observe", chain, "-o", str(tmp_path / "out.png"), "--overwrite"]
+        assert main([*command, *said]) == 0
+        lines = [line for line in capsys.readouterr().err.splitlines() if "looks noisy" in line]
+        assert [line.partition(".png: looks")[0][-1] for line in lines] == list(warned)
+
+
+def test_help_says_what_samples_without_a_trajectory(capsys):
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    assert "samplers:direct runs instead" in " ".join(capsys.readouterr().out.split())
 
 
 def test_paths_and_recipes_are_those_beside_the_manifest(scenes, tmp_path):
