@@ -27,7 +27,15 @@ _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 def is_heif(head: bytes, name: str) -> bool:
     """Whether a file begins as HEIF does."""
-    return head[4:8] == b"ftyp" and head[8:12] in _HEIF
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF and not is_avif(head, name)
+
+
+def is_avif(head: bytes, name: str) -> bool:
+    """Whether a file begins as AVIF does: its brand, or one of those that it is said to fit."""
+    brands = head[8 : int.from_bytes(head[:4], "big")]
+    return head[4:8] == b"ftyp" and any(
+        brands[at : at + 4] in (b"avif", b"avis") for at in range(0, len(brands), 4)
+    )
 
 
 def is_dicom(head: bytes, name: str) -> bool:
@@ -95,6 +103,12 @@ DICOM_WRITER = Writer(
 )
 
 
+def _encode_avif(image: Decoded, name: str) -> bytes:
+    from .avif import encode
+
+    return encode(image, name)
+
+
 def _nifti_on(data: bytes, name: str, grid: Grid, size: tuple[int, int]) -> Decoded:
     from .apart import decode_apart
 
@@ -108,30 +122,34 @@ def _by(kind: str) -> Callable[[bytes, str], Decoded]:
 @hookimpl
 def fusionkit_readers() -> Iterable[Reader]:
     """Return the readers whose libraries are installed."""
-    found = {
-        "pillow_heif": Reader(
+    found = [
+        ("pillow_heif", Reader(
             "heif", "photographs of phones (HEIC, HEIF)", (".heic", ".heif", ".hif"),
             _by("heif"), is_heif,
-        ),
-        "rawpy": Reader("camera-raw", "raw files of cameras", CAMERA_RAW, _by("camera_raw")),
-        "pydicom": Reader(
+        )),
+        ("rawpy", Reader("camera-raw", "raw files of cameras", CAMERA_RAW, _by("camera_raw"))),
+        ("pydicom", Reader(
             "dicom", "slices of CT, MRI, ...", (".dcm",), _by("dicom"), is_dicom,
             "a frame, from 1", DICOM_WRITER,
-        ),
-        "OpenEXR": Reader("exr", "linear floats (OpenEXR)", (".exr",), _by("exr"), is_exr),
-        "nibabel": Reader(
+        )),
+        ("OpenEXR", Reader("exr", "linear floats (OpenEXR)", (".exr",), _by("exr"), is_exr)),
+        ("nibabel", Reader(
             "nifti", "slices of volumes (NIfTI)", (".nii", ".nii.gz"), _by("nifti"), is_nifti,
             "a slice along x, y or z, such as z80",
             NIFTI_WRITER, _nifti_on,
-        ),
-        "netpbmfile": Reader(
+        )),
+        ("netpbmfile", Reader(
             "netpbm", "PBM, PGM, PPM, PAM", (".pbm", ".pgm", ".ppm", ".pnm", ".pam"),
             _by("netpbm"), is_netpbm,
-        ),
-        "imagecodecs": Reader("jpeg-xl", "JPEG XL", (".jxl",), _by("jpeg_xl"), is_jpeg_xl),
-        "flyr": Reader(
+        )),
+        ("imagecodecs", Reader("jpeg-xl", "JPEG XL", (".jxl",), _by("jpeg_xl"), is_jpeg_xl)),
+        ("imagecodecs", Reader(
+            "avif", "AVIF", (".avif",), _by("avif"), is_avif,
+            writer=Writer(_encode_avif, ("uint8",), alpha=True, longest_side=65536),
+        )),
+        ("flyr", Reader(
             "flir", "JPEG of FLIR's thermal cameras", (".jpg", ".jpeg"), _by("flir"), is_jpeg,
             "thermal or visible",
-        ),
-    }  # fmt: skip
-    return [reader for library, reader in found.items() if find_spec(library) is not None]
+        )),
+    ]  # fmt: skip
+    return [reader for library, reader in found if find_spec(library) is not None]

@@ -28,7 +28,7 @@ SECONDS = 120
 MEMORY = 8 * 2**30
 """Bytes that decoding may take, where the system can limit them."""
 
-KINDS = ("heif", "camera_raw", "dicom", "exr", "nifti", "netpbm", "jpeg_xl", "flir")
+KINDS = ("heif", "camera_raw", "dicom", "exr", "nifti", "netpbm", "jpeg_xl", "flir", "avif")
 
 
 class Decoder(Protocol):
