@@ -68,6 +68,22 @@ def test_the_command_writes_a_table(tmp_path: Path, capsys: pytest.CaptureFixtur
     # Being near to all sources is no sign of a sharp image; keeping their edges is.
     assert min(group["tau"]["qabf"]) > max(group["tau"]["mse"])
     assert min(group["tau"]["truth-psnr"]) == pytest.approx(1)
+    # Two processes make the same of it, but for enfuse, which rounds at random.
+    command = command.replace(str(out), str(tmp_path / "two"))
+    assert main([*command.split(), "--metric", "qabf,mse", "--quiet", "--jobs", "2"]) == 0
+    alone, side_by_side = measured(out), measured(tmp_path / "two")
+    assert len(alone) > 10
+    assert alone == side_by_side
+
+
+def measured(folder: Path) -> dict[tuple[str, str], object]:
+    """Return what was measured, by file and method."""
+    kept = {file.name: json.loads(file.read_text()) for file in folder.glob("results/*.json")}
+    return {
+        (name, about["name"]): about["views"]
+        for name, about in kept.items()
+        if "enfuse" not in about["name"]
+    }
 
 
 @pytest.mark.parametrize(
@@ -75,7 +91,8 @@ def test_the_command_writes_a_table(tmp_path: Path, capsys: pytest.CaptureFixtur
     [
         ("--size 100", "176 pixels"),
         ("--sigma many", "--sigma many"),
-        ("--families fog", "choose from focus"),
+        ("--families fog", "unknown 'fog'; there are focus"),
+        ("--jobs 0", "--jobs must be at least 1"),
         ("--metric nothing", "nothing"),
     ],
 )

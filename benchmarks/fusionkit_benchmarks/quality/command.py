@@ -15,6 +15,8 @@ from fusionkit.cli.progress import counted
 from fusionkit.errors import UsageError
 from fusionkit.recipes.finding import Layer, read_recipe, task_recipe, tasks
 
+from ..words import numbers, words
+
 if TYPE_CHECKING:
     from ..truth import Noise
     from .parallel import Workers
@@ -163,8 +165,8 @@ def _plan(given: argparse.Namespace) -> Plan:
     from .tables import Plan
 
     default = _KINDS if given.data is not None else _KINDS[:2]
-    kinds = _words(given.only, "--only", _KINDS) if given.only else default
-    counts = [int(n) for n in _numbers(given.counts, "--counts")]
+    kinds = words(given.only, "--only", _KINDS) if given.only else default
+    counts = [int(n) for n in numbers(given.counts, "--counts")]
     if any(count < 2 for count in counts):
         raise UsageError(f"--counts {given.counts}: a scene has two sources or more")
     if given.limit is not None and given.limit < 1:
@@ -177,7 +179,7 @@ def _plan(given: argparse.Namespace) -> Plan:
     return Plan(
         kinds=kinds,
         photographs=photographs,
-        families=_words(given.families, "--families", _FAMILIES),
+        families=words(given.families, "--families", _FAMILIES),
         counts=counts,
         defocus=Defocus(given.blur, given.kernel),
         noises=_noises(given),
@@ -189,7 +191,7 @@ def _plan(given: argparse.Namespace) -> Plan:
         fitting=_fitting(given),
         cascades=given.cascades,
         parts=given.parts,
-        seeds=[int(seed) for seed in _numbers(given.seeds, "--seeds")],
+        seeds=[int(seed) for seed in numbers(given.seeds, "--seeds")],
         limit=given.limit,
         part=given.part,
     )
@@ -198,9 +200,9 @@ def _plan(given: argparse.Namespace) -> Plan:
 def _noises(given: argparse.Namespace) -> list[Noise]:
     from ..truth import Noise
 
-    kinds = _words(given.noise, "--noise", ("gaussian", "poisson-gaussian"))
-    places = _words(given.noise_in, "--noise-in", ("all", "first"))
-    sigmas = _numbers(given.sigma, "--sigma")
+    kinds = words(given.noise, "--noise", ("gaussian", "poisson-gaussian"))
+    places = words(given.noise_in, "--noise-in", ("all", "first"))
+    sigmas = numbers(given.sigma, "--sigma")
     try:
         return [
             Noise(sigma, kind, where)  # type: ignore[arg-type]
@@ -250,29 +252,16 @@ def _settings(given: argparse.Namespace, plan: Plan, recipes: dict[str, Any]) ->
     }
 
 
-def _words(text: str, flag: str, known: Sequence[str]) -> list[str]:
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    for word in words:
-        if word not in known:
-            raise UsageError(f"{flag}: unknown {word!r}; there are {', '.join(known)}")
-    return words
-
-
-def _numbers(text: str, flag: str) -> list[float]:
-    try:
-        return [float(word) for word in text.split(",")]
-    except ValueError:
-        raise UsageError(f"{flag} {text}: expected numbers separated by commas") from None
-
-
 def _workers(stack: ExitStack, given: argparse.Namespace, plan: Plan) -> Workers | None:
     if given.jobs == 1:
         return None
     from fusionkit.evaluation.study import Loading
 
     from .parallel import Workers
+    from .tables import Tables
 
     loading = Loading(tuple(given.no_plugin), tuple(given.plugin))
-    workers = Workers(plan, Path(given.output), given.any_code, loading, given.jobs)
+    tables = partial(Tables, plan)
+    workers = Workers(tables, Path(given.output), given.any_code, loading, given.jobs)
     stack.enter_context(workers.pool)
     return workers

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fusionkit.contract.reading import use_readers
+from fusionkit.contract.registry import Registry
 from fusionkit.evaluation.study import Loading
 from fusionkit.host.plugins import load_plugins
 from fusionkit.host.pool import Pool
 
 from .runner import Result, Runner, Table
 from .store import Store
-from .tables import Plan, Tables
+
+Making = Callable[[Registry], Iterable[Table]]
 
 
 class Workers:
@@ -20,8 +22,10 @@ class Workers:
 
     Parameters
     ----------
-    plan, folder, any_code
-        As those of :class:`.tables.Tables`, :class:`.store.Store` and :class:`.runner.Runner`.
+    tables
+        Makes the tables, the same and in the same order in every process.
+    folder, any_code
+        As those of :class:`.store.Store` and :class:`.runner.Runner`.
     loading
         Which plugins they load.
     jobs
@@ -29,9 +33,9 @@ class Workers:
     """
 
     def __init__(
-        self, plan: Plan, folder: Path, any_code: bool, loading: Loading, jobs: int
+        self, tables: Making, folder: Path, any_code: bool, loading: Loading, jobs: int
     ) -> None:
-        self.pool = Pool(jobs, _start, (plan, folder, any_code, loading))
+        self.pool = Pool(jobs, _start, (tables, folder, any_code, loading))
 
     def scenes(self, place: int, names: Sequence[str]) -> Iterator[tuple[str, list[Result]]]:
         """Yield the results of scenes of the table at a place, each as soon as it is there."""
@@ -42,12 +46,12 @@ _runner: Runner | None = None
 _tables: list[Table] = []
 
 
-def _start(plan: Plan, folder: Path, any_code: bool, loading: Loading) -> None:
+def _start(tables: Making, folder: Path, any_code: bool, loading: Loading) -> None:
     global _runner
     _runner = Runner(Store(folder), any_code)
     registry = load_plugins(disabled=loading.disabled, inline=loading.inline)
     use_readers(registry)
-    _tables.extend(Tables(plan, registry))
+    _tables.extend(tables(registry))
 
 
 def _scenes(place: int, name: str) -> tuple[str, list[Result]]:

@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 from fusionkit.host.fingerprint import code_of_modules
 
 from ..photographs import Photograph, Pixels, grey, luma_of_pixels
-from ..truth import Defocus, Noise, TruthScene, noisy, noisy_scene, oracle, part_of, truth_scene
+from ..truth import (
+    UNMASKED,
+    Defocus,
+    Noise,
+    TruthScene,
+    noisy,
+    noisy_scene,
+    oracle,
+    part_of,
+    truth_scene,
+)
 
 _CODE = (
     *("truth", "truth.scene", "truth.defocus", "truth.exposure", "truth.noise"),
@@ -178,8 +188,7 @@ def _maker(
 
 
 def _made(scene: TruthScene, family: str) -> Made:
-    # An evenly lit bracket has the truth in no source: masks alone do not lead to it.
-    chosen = None if family in ("exposure", "moving") else stored(oracle(scene))
+    chosen = None if family in UNMASKED else stored(oracle(scene))
     truth = luma_of_pixels(255 * scene.truth)
     return Made(tuple(stored(source) for source in scene.sources), truth, chosen, scene.sigmas)
 

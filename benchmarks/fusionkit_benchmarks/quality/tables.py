@@ -13,7 +13,7 @@ from fusionkit.host.parts import Part
 from fusionkit.recipes.finding import DEFAULT_TASK, task_recipe
 
 from ..photographs import Photograph
-from ..truth import COUNTS, FAMILIES, NOISES, Defocus, Noise
+from ..truth import COUNTS, FAMILIES, NOISES, UNMASKED, Defocus, Noise
 from .denoised import DenoiseFirst, Denoiser
 from .methods import External, Method, Oracle, Published, Trivial
 from .parts import variants
@@ -108,7 +108,7 @@ class Tables:
                 for count in self.plan.counts
             }
             methods = self._methods(family, FITTING[family], max(self.plan.counts))
-            if family not in ("exposure", "moving"):
+            if family not in UNMASKED:
                 methods.append(Oracle())
             view = AgainstTruth(self.registry, fit=family != "focus")
             yield Table("truth", f"Truth, {family}", ABOUT[family], groups, methods, view)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from fusionkit.cli.arguments import Parser, add_plugin_flags, load_plugins_from
 from fusionkit.cli.progress import counted
 from fusionkit.errors import UsageError
 
+from ..words import numbers, words
+
 _FAMILIES = ("focus", "exposure", "lighting")
 _EXAMPLES = """\
 Writes trust.md, trust.json and every fused image into the folder. A second call goes on where the
@@ -19,7 +21,7 @@ first was interrupted.
 
 examples:
   fusionkit bench trust -o trust/
-  fusionkit bench trust -o trust/ --photos kodak/ --sigma 5,25
+  fusionkit bench trust -o trust/ --photos kodak/ --sigma 5,25 --jobs 2
   fusionkit bench trust -o trust/ --families focus --sigma none --metric qabf,mi,vif --limit 2
 """
 
@@ -27,31 +29,29 @@ examples:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return 1 if something could not be fused or measured."""
     given = _parser().parse_args(arguments)
-    families, sigmas = given.families.split(","), _sigmas(given.sigma)
-    for family in families:
-        if family not in _FAMILIES:
-            raise UsageError(f"--families {family}: choose from {', '.join(_FAMILIES)}")
+    families, sigmas = words(given.families, "--families", _FAMILIES), _sigmas(given.sigma)
     if given.size < 176:
         raise UsageError(f"--size {given.size}: metrics of five scales need 176 pixels or more")
     if given.limit is not None and given.limit < 1:
         raise UsageError("--limit must be at least 1")
+    if given.jobs < 1:
+        raise UsageError("--jobs must be at least 1")
     registry = load_plugins_from(arguments)
     from fusionkit.evaluation.measure import TRUTH
-    from fusionkit.evaluation.presets import chosen_metrics, source_names
+    from fusionkit.evaluation.presets import chosen_metrics
+    from fusionkit.evaluation.study import Loading
 
     from ..photographs import bundled_photographs, middle_of, photographs_in
-    from ..quality.denoised import DenoiseFirst
-    from ..quality.methods import Trivial
+    from ..quality.parallel import Workers
     from ..quality.runner import Runner
     from ..quality.store import Store
-    from ..quality.tables import Plan, Tables
+    from ..quality.tables import Plan
     from ..truth import Noise
     from .agreement import Group, groups_of
     from .report import write
-    from .view import AgainstBoth
+    from .tables import trust_tables
 
     names = chosen_metrics(given.metric, None, registry) if given.metric else ()
-    view = AgainstBoth(registry, names)
     photographs = photographs_in(given.photos) if given.photos else bundled_photographs()
     chosen = dict(list(photographs.items())[: given.limit])
     plan = Plan(
@@ -66,21 +66,17 @@ def main(arguments: Sequence[str]) -> int:
     runner = Runner(Store(folder))
     groups: list[Group] = []
     problems: list[str] = []
-    with counted(None, "result", quiet=given.quiet) as progress:
-        for table in Tables(plan, registry):
+    tables = partial(trust_tables, plan, names)
+    with ExitStack() as stack, counted(None, "result", quiet=given.quiet) as progress:
+        workers = None
+        if given.jobs > 1:
+            loading = Loading(tuple(given.no_plugin), tuple(given.plugin))
+            workers = Workers(tables, folder, False, loading, given.jobs)
+            stack.enter_context(workers.pool)
+        for place, table in enumerate(tables(registry)):
             family = next(name for name in families if name in table.title)
-            outcome = runner.run(
-                replace(
-                    table,
-                    groups={label: g for label, g in table.groups.items() if label != "clean"},
-                    methods=[
-                        *(each for each in table.methods if not isinstance(each, DenoiseFirst)),
-                        *map(Trivial, source_names(2)),
-                    ],
-                    view=view,
-                ),
-                progress=progress,
-            )
+            work = partial(workers.scenes, place) if workers else None
+            outcome = runner.run(table, work, progress)
             title = f"{family}, noise" if table.kind == "noise" else family
             # The brightness of an evenly lit bracket is a convention: see truth.exposure.
             column = "psnr-fit" if family == "exposure" else "psnr"
@@ -116,6 +112,13 @@ def _parser() -> Parser:
     )
     add("--size", type=int, default=256, metavar="N", help="side of the middle that is cut out")
     add("--limit", type=int, metavar="N", help="the first N photographs only")
+    add(
+        "--jobs",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes, each on one thread; results do not depend on N (default: 1)",
+    )
     add("--quiet", action="store_true", help="no progress bar")
     add_plugin_flags(parser)
     return parser
@@ -124,10 +127,7 @@ def _parser() -> Parser:
 def _sigmas(text: str) -> list[float]:
     if text == "none":
         return []
-    try:
-        found = [float(word) for word in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--sigma {text}: expected numbers separated by commas, or none") from None
+    found = numbers(text, "--sigma")
     if min(found) <= 0:
         raise UsageError(f"--sigma {text}: noise needs a sigma above 0")
     return found

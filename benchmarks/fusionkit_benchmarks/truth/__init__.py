@@ -22,6 +22,7 @@ __all__ = [
     "COUNTS",
     "FAMILIES",
     "NOISES",
+    "UNMASKED",
     "Defocus",
     "Noise",
     "TruthScene",
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 FAMILIES = ("focus", "exposure", "lighting", "moving")
+UNMASKED = frozenset({"exposure", "moving"})
+"""Families whose truth is in no source, so that masks alone do not lead to it."""
 COUNTS = (2, 3, 4, 5)
 NOISES: tuple[Noise, ...] = tuple(
     Noise(sigma, kind, where)
