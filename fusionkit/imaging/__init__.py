@@ -1,6 +1,7 @@
 """Reading and writing images, value ranges, and the way colour goes through a fusion."""
 
 from fusionkit.imaging._encode import FORMATS
+from fusionkit.imaging._pillow import holds_temperatures
 from fusionkit.imaging._sniff import EXTENSIONS, SUPPORTED
 from fusionkit.imaging.alpha import common_alpha
 from fusionkit.imaging.colour import CHROMA_RULES, ColourPlan, chroma_offset, luma_of, plan_colour
@@ -67,6 +68,7 @@ __all__ = [
     "full_scale",
     "grid_of",
     "held",
+    "holds_temperatures",
     "in_one_profile",
     "is_written",
     "left_to_one",

@@ -7,6 +7,7 @@ multi-picture JPEGs.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -29,6 +30,16 @@ _LOSSLESS_PIXELS, _LOSSY_PIXELS = 2**15, 2**11
 # What thermal cameras of FLIR write, and how far in a file that is looked for.
 _FLIR, _SEGMENTS = b"FLIR\0\1", 2**18
 _DIRECT_MODES = ("L", "LA", "RGB", "RGBA")
+
+
+def holds_temperatures(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a JPEG of a thermal camera of FLIR; False where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_SEGMENTS)
+    except (OSError, ValueError):  # ValueError: no path
+        return False
+    return head.startswith(b"\xff\xd8\xff") and _FLIR in head
 
 
 def decode_jpeg(raw: Raw) -> Decoded:

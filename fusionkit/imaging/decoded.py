@@ -33,6 +33,8 @@ class Decoded:
         The value that means that there is none.
     mask : array of bool, (H, W), or None
         True where there are values; None for everywhere.
+    quantity : str
+        What the values are in, such as ``°C``, where the file tells; else empty.
     reader : str or None
         What decoded it, if a plugin did; the host says so.
     """
@@ -45,4 +47,5 @@ class Decoded:
     metadata: Metadata = NO_METADATA
     no_data: float | None = None
     mask: NDArray[np.bool_] | None = None
+    quantity: str = ""
     reader: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def picture_from_decoded(
     sha256: str | None,
 ) -> Picture:
     """Make a source of what a decoder found, in a file whose hash is given, or in an array."""
-    return checked_picture(
+    made = checked_picture(
         decoded.pixels,
         decoded.alpha,
         name,
@@ -97,6 +98,7 @@ def picture_from_decoded(
         sha256=sha256,
         reader=decoded.reader,
     )
+    return replace(made, quantity=decoded.quantity) if decoded.quantity else made
 
 
 def split_alpha(samples: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:

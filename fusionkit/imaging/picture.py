@@ -57,6 +57,8 @@ class Picture:
         Of the file's bytes, when it was read from a file.
     reader : str or None
         The plugin's reader that decoded it, and its version, if one did.
+    quantity : str
+        What the values are in, such as ``°C``, where the file tells; else empty.
     measured : Picture or None
         What it was made of, if it had fewer pixels than the other sources: `pixels` are
         interpolated then.
@@ -78,6 +80,7 @@ class Picture:
     metadata: Metadata = NO_METADATA
     sha256: str | None = None
     reader: str | None = None
+    quantity: str = ""
     measured: Picture | None = None
 
     @property

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import fusionkit
 from fusionkit import FusionkitError, Registry, UsageError
 
+from .palette import PALETTES
 from .session import Asked, Outcome, Session
 
 POLICY = (
@@ -148,6 +149,17 @@ def build(results: Path, registry: Registry) -> Any:
                     buttons=["fullscreen"],
                 )
                 before = gr.Radio(label="Beside it", choices=[], visible=False, elem_id="before")
+                palette = gr.Radio(
+                    list(PALETTES), label="Temperatures", visible=False, elem_id="palette"
+                )
+                scale = gr.Image(
+                    show_label=False,
+                    format="png",
+                    interactive=False,
+                    visible=False,
+                    elem_id="scale",
+                    buttons=[],
+                )
                 kept = gr.Files(label="To keep: the image and its record", elem_id="kept")
                 with gr.Tabs():
                     with gr.Tab("What each source counts"):
@@ -189,14 +201,16 @@ def build(results: Path, registry: Registry) -> Any:
                 ),
                 paths,
             )
-            names = [f"{n + 1}: {Path(path).name}" for n, path in enumerate(paths)]
-            shown = found.sources[0] if found.sources else found.fused
+            names = [f"{n + 1}: {Path(path).name}" for n, path in enumerate(found.files)]
+            beside, bar, choice = _beside(found, 0, PALETTES[0])
             return {
                 outcome: found,
                 told: "\n".join(
                     [f"Task {found.decided}", *(_named(n, paths) for n in found.notes)]
                 ),
-                slider: (shown, found.fused),
+                slider: beside,
+                scale: bar,
+                palette: choice,
                 before: gr.Radio(
                     choices=[(name, n) for n, name in enumerate(names)],
                     value=0,
@@ -209,10 +223,10 @@ def build(results: Path, registry: Registry) -> Any:
                 recipe: found.recipe,
             }
 
-        def compare(found: Outcome | None, number: int | None) -> Any:
+        def compare(found: Outcome | None, number: int | None, chosen: str | None) -> Any:
             if found is None or number is None or not found.sources:
-                return gr.skip()
-            return found.sources[number], found.fused
+                return gr.skip(), gr.skip(), gr.skip()
+            return _beside(found, number, chosen or PALETTES[0])
 
         def measured(found: Outcome | None, request: gr.Request) -> list[list[Any]]:
             if found is None:
@@ -221,15 +235,33 @@ def build(results: Path, registry: Registry) -> Any:
             return [list(row) for row in rows]
 
         results_shown = [
-            outcome, told, slider, before, kept, weights, metrics, command, recipe,
+            outcome, told, slider, before, palette, scale, kept, weights, metrics, command, recipe,
         ]  # fmt: skip
         go.click(fuse, [files, *controls], results_shown, api_visibility="private")
         stop.click(cancel, None, None, queue=False, api_visibility="private")
         folder.upload(lambda chosen: chosen, folder, files, api_visibility="private")
-        before.input(compare, [outcome, before], slider, api_visibility="private")
+        for choosing in (before, palette):
+            choosing.input(
+                compare,
+                [outcome, before, palette],
+                [slider, scale, palette],
+                api_visibility="private",
+            )
         measure.click(measured, outcome, metrics, api_visibility="private")
         page.unload(leave)
     return page
+
+
+def _beside(found: Outcome, number: int, palette: str) -> tuple[Any, Any, Any]:
+    """Return a source and the fused image, and, of temperatures, their scale and palettes."""
+    shown = found.sources[number] if found.sources else found.fused
+    warm = found.warm.get(number)
+    if warm is None:
+        hidden = gr.update(visible=False)
+        return (shown, found.fused), hidden, hidden
+    image, bar = warm[palette]
+    chosen = gr.update(value=palette, visible=True)
+    return (image, found.fused), gr.update(value=bar, visible=True), chosen
 
 
 def _controls(weightings: Sequence[str]) -> list[gr.components.Component]:

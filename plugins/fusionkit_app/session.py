@@ -19,7 +19,9 @@ from PIL import Image
 
 import fusionkit
 from fusionkit import FusionkitError, FusionkitWarning, Registry, Result, UsageError
-from fusionkit.imaging import from_unit, read_picture
+from fusionkit.imaging import Picture, from_unit, holds_temperatures, read_picture
+
+from .palette import PALETTES, coloured, scale
 
 if TYPE_CHECKING:
     from fusionkit import SampledStep
@@ -96,6 +98,9 @@ class Outcome:
         Its files: in the sources' own depth, and JSON.
     fused, sources
         (H, W, 3) in 8 bits, for the screen; of one file that is a stack there are no sources.
+    warm
+        By number of a source whose values are temperatures, from 0, and by palette: the source,
+        and the scale.
     weights
         What each source counts, (H, W) in 8 bits.
     decided
@@ -112,6 +117,7 @@ class Outcome:
     record: Path
     fused: Shown
     sources: list[Shown]
+    warm: dict[int, dict[str, tuple[Shown, Shown]]]
     weights: list[Shown]
     decided: str
     notes: list[str]
@@ -155,7 +161,8 @@ class Session:
         Parameters
         ----------
         files
-            Two or more, or one that is a stack.
+            Two or more, or one that is a stack. A JPEG of a thermal camera counts with its
+            temperatures, alone with its photograph too.
         asked
             How.
         on_step
@@ -172,6 +179,7 @@ class Session:
         if len(files) > MOST_FILES:
             raise UsageError(f"{len(files)} images: one fusion takes {MOST_FILES} at most")
         self._stop.clear()
+        files = _with_temperatures(files, self._registry)
 
         def stepped(step: SampledStep) -> None:
             if self._stop.is_set():
@@ -192,13 +200,15 @@ class Session:
         image = folder / ("fused.tif" if result.in_bands or _is_float(result) else "fused.png")
         result.save(image)
         maps = result.weight_maps
+        pictures = [read_picture(file, masks=True) for file in files] if len(files) > 1 else []
         return Outcome(
             list(files),
             result,
             image,
             image.with_name(f"{image.name}.json"),
             _of_file(image),
-            [_of_file(file) for file in files] if len(files) > 1 else [],
+            [_small(picture.on_white()) for picture in pictures],
+            {k: _warm(each) for k, each in enumerate(pictures) if each.quantity},
             [_small(_eight_bit(each)) for each in maps.weights] if maps is not None else [],
             _decided(result.record),
             [str(each.message) for each in caught if issubclass(each.category, FusionkitWarning)],
@@ -212,6 +222,20 @@ class Session:
             warnings.simplefilter("ignore", FusionkitWarning)
             found = fusionkit.evaluate(outcome.result, outcome.files, registry=self._registry)
         return [(name, round(value, 4)) for name, value in found.items()]
+
+
+def _with_temperatures(files: Sequence[str], registry: Registry) -> Sequence[str]:
+    """Return files, or the parts that are meant of the only JPEG of a thermal camera."""
+    warm = [file for file in files if holds_temperatures(file)]
+    readers = [each.component for each in registry.all(fusionkit.READER) if each.component.parts]
+    if len(warm) != 1 or not any(warm[0].lower().endswith(each.extensions) for each in readers):
+        return files
+    parts = ("#visible", "#thermal") if len(files) == 1 else ("#thermal",)
+    return [f"{file}{part}" for file in files for part in (parts if file in warm else ("",))]
+
+
+def _warm(picture: Picture) -> dict[str, tuple[Shown, Shown]]:
+    return {name: (_small(coloured(picture, name)), scale(picture, name)) for name in PALETTES}
 
 
 def _decided(record: dict[str, Any]) -> str:

@@ -108,6 +108,7 @@ def _packed(decoded: Decoded) -> bytes:
         "grid": None if metadata.grid is None else asdict(metadata.grid),
         "stored_range": decoded.stored_range,
         "no_data": decoded.no_data,
+        "quantity": decoded.quantity,
     }
     arrays: dict[str, NDArray[Any]] = {"pixels": decoded.pixels}
     if decoded.alpha is not None:
@@ -144,6 +145,7 @@ def _unpacked(packed: bytes) -> Decoded:
             metadata,
             no_data=said["no_data"],
             mask=arrays.get("mask"),
+            quantity=said["quantity"],
         )
 
 

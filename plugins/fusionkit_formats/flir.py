@@ -35,7 +35,7 @@ def _thermal(camera: Any) -> Decoded:
         raise ValueError("the camera's numbers give no temperatures")
     low, high = float(celsius.min()), float(celsius.max())
     note = f"{low:.1f} to {high:.1f} degrees Celsius; --range K:LO,HI says what is black and white"
-    return Decoded(celsius, notes=(note,), stored_range=(low, max(high, low + 1e-3)))
+    return Decoded(celsius, notes=(note,), stored_range=(low, max(high, low + 1e-3)), quantity="°C")
 
 
 def _visible(camera: Any) -> Decoded:

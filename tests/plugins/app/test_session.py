@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from fusionkit_app.session import MOST_FILES, SHOWN, Asked, CancelledError, Session
 from PIL import Image
+from skimage import data
 
 import fusionkit
 from fusionkit.cli import main
@@ -72,6 +73,42 @@ def test_every_control_is_an_argument_of_the_command() -> None:
         "--observe 1:blur=1,noise=2 --observe 2:mask=auto"
     )
     assert Asked().command(["a", "b"], "c.png") == "fusionkit run a b -o c.png --task auto"
+
+
+def test_temperatures_have_a_palette_and_a_scale(session, tmp_path) -> None:
+    pytest.importorskip("flyr")
+    from tests.plugins.formats.test_parts import RAW, celsius, flir
+
+    path = flir(tmp_path / "IR_1.jpg", data.astronaut()[:240, :320])
+    made = fuse(session, [path], task="infrared-visible", weighting="saliency")
+    assert [Path(file).name for file in made.files] == ["IR_1.jpg#visible", "IR_1.jpg#thermal"]
+    assert "'IR_1.jpg#visible' 'IR_1.jpg#thermal'" in made.command
+    assert list(made.warm) == [1]
+    inferno, bar = made.warm[1]["inferno"]
+    grey, _ = made.warm[1]["grey"]
+    assert inferno.shape == made.sources[1].shape
+    thermal = celsius(RAW)
+    coldest, hottest = (
+        np.unravel_index(at, RAW.shape) for at in (thermal.argmin(), thermal.argmax())
+    )
+    assert inferno[coldest].sum() < 30  # inferno begins black, and ends in light yellow
+    assert inferno[hottest].min() > 140
+    assert (np.ptp(grey.astype(int), axis=-1) == 0).all()
+    assert (bar.shape[-1], bar.dtype) == (3, np.uint8)
+    assert len(np.unique(bar.reshape(-1, 3), axis=0)) > 100
+    pytest.importorskip("gradio")
+    from fusionkit_app.page import _beside
+
+    (source, fused), shown, choice = _beside(made, 1, "grey")
+    assert np.array_equal(source, grey)
+    assert np.array_equal(fused, made.fused)
+    assert (shown["visible"], choice["visible"], choice["value"]) == (True, True, "grey")
+    assert not any(each["visible"] for each in _beside(made, 0, "grey")[1:])
+    other = tmp_path / "photo.png"
+    Image.fromarray(data.astronaut()[:30, :40]).save(other)
+    made = fuse(session, [path, other], task="infrared-visible", weighting="saliency")
+    assert [Path(file).name for file in made.files] == ["IR_1.jpg#thermal", "photo.png"]
+    assert list(made.warm) == [0]
 
 
 def test_it_ends_at_the_next_step_when_cancelled(session, frames) -> None:
