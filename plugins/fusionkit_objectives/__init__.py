@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 from fusionkit import (
@@ -80,6 +80,11 @@ class GradientsOptions:
         "pixel, so that black ground stays black; 0 for no bound, else 1 or more.",
         minimum=0,
         maximum=100,
+    )
+    outlines: bool = option(
+        False,
+        "Restore what lies beside outlines in a focus stack, where no source is sharp: a second "
+        "or two for two sources of 0.1 megapixels, as much again for each further pair.",
     )
 
     def __post_init__(self) -> None:
@@ -182,7 +187,7 @@ def _increments(options: IncrementsOptions, context: BuildContext) -> Increments
 def _gradients(options: GradientsOptions, context: BuildContext) -> Gradients:
     from .gradients import Gradients
 
-    return Gradients(options.strength, options.psi, options.base, options.hidden, options.gain)
+    return Gradients(**asdict(options))
 
 
 def _ddfm_em(options: DdfmEmOptions, context: BuildContext) -> DdfmEm | DdfmPaper | DdfmReleased:

@@ -10,6 +10,7 @@ from fusionkit import Run, StartedObjective, StartedTarget, Step, distinct
 
 from .base import fused_base, hidden_structure, kept_dark
 from .differences import gradient, gradient_transposed, solve_screened, weighted_gradient
+from .outlines import restored_outlines
 
 
 class Gradients:
@@ -42,6 +43,9 @@ class Gradients:
     gain
         How many times as far from black as the brightest source the result may be, see
         :func:`.base.kept_dark`; 0 for no bound.
+    outlines
+        Whether what lies beside outlines is restored in a focus stack, see
+        :func:`.outlines.restored_outlines`.
     """
 
     def __init__(
@@ -51,9 +55,11 @@ class Gradients:
         base: str = "weights",
         hidden: float = 0.0,
         gain: float = 0.0,
+        outlines: bool = False,
     ) -> None:
         self.hidden = hidden
         self.gain = gain
+        self.outlines = outlines
         self.strength = strength
         self.psi = psi
         self.base = base
@@ -100,6 +106,8 @@ class _StartedGradients(StartedTarget):
         target = difference.add_(base)
         if self.objective.gain > 0:
             target = kept_dark(target, sources, weights, self.objective.gain)
+        if self.objective.outlines:
+            target = restored_outlines(sources, weights, target)
         return target.expand(self.run.sources.shape[1:])
 
     def target(self, step: Step, weights: Tensor) -> Tensor:
