@@ -26,7 +26,7 @@ def box(size: int) -> tuple[float, ...]:
     return (1 / size,) * size
 
 
-def smooth(maps: Tensor, taps: tuple[float, ...]) -> Tensor:
+def smooth(maps: Tensor, taps: tuple[float, ...], step: int = 1) -> Tensor:
     """Filter rows and columns with a symmetric window, where it lies inside the image.
 
     Parameters
@@ -35,45 +35,49 @@ def smooth(maps: Tensor, taps: tuple[float, ...]) -> Tensor:
         (..., H, W).
     taps : tuple of float
         The window, n values.
+    step : int
+        Every how many pixels, in both directions, from the first on; others are not computed.
 
     Returns
     -------
     Tensor
-        (..., H - n + 1, W - n + 1).
+        (..., H - n + 1, W - n + 1) for a step of 1, else a step-th of that, rounded up.
 
     Notes
     -----
     As products with banded matrices, block by block: in float64 on a CPU, many
     times faster than ``conv2d``, and never slower than sums of shifted images.
     """
-    return filter_rows(filter_columns(maps, taps), taps)
+    return filter_rows(filter_columns(maps, taps, step), taps, step)
 
 
-def filter_columns(maps: Tensor, taps: tuple[float, ...]) -> Tensor:
-    """Filter along W, valid part: (..., H, W) to (..., H, W - n + 1)."""
+def filter_columns(maps: Tensor, taps: tuple[float, ...], step: int = 1) -> Tensor:
+    """Filter along W, valid part: (..., H, W) to (..., H, W - n + 1), or every step-th of it."""
     # Blocks of columns overlap, which a product would copy; as rows of the transposed they do not.
-    return filter_rows(maps.transpose(-1, -2), taps).transpose(-1, -2)
+    return filter_rows(maps.transpose(-1, -2), taps, step).transpose(-1, -2)
 
 
-def filter_rows(maps: Tensor, taps: tuple[float, ...]) -> Tensor:
-    """Filter along H, valid part: (..., H, W) to (..., H - n + 1, W)."""
+def filter_rows(maps: Tensor, taps: tuple[float, ...], step: int = 1) -> Tensor:
+    """Filter along H, valid part: (..., H, W) to (..., H - n + 1, W), or every step-th of it."""
     n, height = len(taps), maps.shape[-2]
-    blocks, rest = divmod(height - n + 1, _BLOCK)
+    blocks, rest = divmod((height - n) // step + 1, _BLOCK)
     parts = []
     if blocks:
-        windows = maps.unfold(-2, _BLOCK + n - 1, _BLOCK).transpose(-1, -2)
-        parts.append((_band(taps, _BLOCK, maps.device).T @ windows).flatten(-3, -2))
+        windows = maps.unfold(-2, step * (_BLOCK - 1) + n, step * _BLOCK).transpose(-1, -2)
+        parts.append((_band(taps, _BLOCK, step, maps.device).T @ windows).flatten(-3, -2))
     if rest:
-        parts.append(_band(taps, rest, maps.device).T @ maps[..., blocks * _BLOCK :, :])
+        first = step * _BLOCK * blocks
+        left = maps[..., first : first + step * (rest - 1) + n, :]
+        parts.append(_band(taps, rest, step, maps.device).T @ left)
     return parts[0] if len(parts) == 1 else torch.cat(parts, -2)
 
 
 @lru_cache(maxsize=64)
-def _band(taps: tuple[float, ...], outputs: int, device: torch.device) -> Tensor:
-    """Make the matrix (outputs + n - 1, outputs) that correlates with ``taps``."""
-    band = torch.zeros(outputs + len(taps) - 1, outputs, dtype=torch.float64)
+def _band(taps: tuple[float, ...], outputs: int, step: int, device: torch.device) -> Tensor:
+    """Make the matrix (step (outputs - 1) + n, outputs) that correlates with ``taps``."""
+    band = torch.zeros(step * (outputs - 1) + len(taps), outputs, dtype=torch.float64)
     for j in range(outputs):
-        band[j : j + len(taps), j] = torch.tensor(taps, dtype=torch.float64)
+        band[step * j : step * j + len(taps), j] = torch.tensor(taps, dtype=torch.float64)
     return band.to(device)
 
 

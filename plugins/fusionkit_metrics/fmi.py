@@ -227,8 +227,8 @@ def meyer_bands(maps: Tensor) -> Iterator[Tensor]:
 def _decimate(maps: Tensor, taps: tuple[float, ...], odd: bool, dim: int) -> Tensor:
     wide = extend(maps, _REACH, _REACH, dim, "symmetric")
     if dim == -1:
-        return filter_columns(wide, taps)[..., odd::2]
-    return filter_rows(wide, taps)[..., odd::2, :]
+        return filter_columns(wide[..., odd:], taps, step=2)
+    return filter_rows(wide[..., odd:, :], taps, step=2)
 
 
 @lru_cache(maxsize=1)

@@ -43,9 +43,9 @@ class VisualInformation(Local):
         for scale, size in enumerate((17, 9, 5, 3)):
             window = gaussian(size, size / 5)
             if scale:
-                maps = smooth(maps, window)
-                where = None if where is None else centred(where, maps)[..., ::2, ::2]
-                maps = maps[..., ::2, ::2]
+                maps = smooth(maps, window, step=2)
+                inside = slice(size // 2, -(size // 2), 2)
+                where = None if where is None else where[..., inside, inside]
             of_fused, of_source = _information(maps[0], maps[1:], window, where)
             kept += of_fused
             there += of_source

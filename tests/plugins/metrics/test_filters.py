@@ -25,6 +25,14 @@ def test_smooth(taps: tuple[float, ...], more: tuple[int, int]) -> None:
     np.testing.assert_allclose(smooth(torch.tensor(images), taps), expected, rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("step", [2, 3])
+@pytest.mark.parametrize("size", [(9, 10), (40, 71), (72, 73), (135, 136)])
+def test_smooth_at_every_other_pixel(step: int, size: tuple[int, int]) -> None:
+    images, taps = torch.tensor(RNG.random((2, *size))), gaussian(9, 2)
+    expected = smooth(images, taps)[..., ::step, ::step]
+    torch.testing.assert_close(smooth(images, taps, step), expected, rtol=0, atol=1e-13)
+
+
 def test_smooth_takes_views() -> None:
     image = torch.tensor(RNG.random((90, 70)))
     turned = smooth(image.mT, gaussian(9, 2))
