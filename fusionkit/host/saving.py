@@ -138,7 +138,7 @@ class Kept:
         """Keep one more, if it is there."""
         found = _file_id(path)
         if found is not None:
-            self._names[found] = f"{what} {os.fspath(path)}"
+            self._names[found] = f"{what} {_called(path)}"
 
     def refuse(self, *outputs: StrPath) -> None:
         """Raise UsageError if an output is one of the files, by a link or another spelling too."""
@@ -146,7 +146,7 @@ class Kept:
             found = _file_id(output)
             if found is not None and found in self._names:
                 raise UsageError(
-                    f"{os.fspath(output)}: this is the {self._names[found]}, which no output "
+                    f"{_called(output)}: this is the {self._names[found]}, which no output "
                     "replaces: give another name"
                 )
 
@@ -306,6 +306,11 @@ def _json_of_ours(path: StrPath) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) and "fusionkit" in content else None
+
+
+def _called(path: StrPath) -> str:
+    """Return what messages call a file: a URL without credentials."""
+    return shown(os.fspath(path)) if is_url(path) else os.fspath(path)
 
 
 def _file_id(path: StrPath) -> object:

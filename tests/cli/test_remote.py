@@ -20,7 +20,9 @@ import pytest
 from PIL import Image
 
 from fusionkit.cli import main
+from fusionkit.errors import UsageError
 from fusionkit.host import remote
+from fusionkit.host.saving import Kept
 from tests.cli.test_jobs import results
 from tests.cli.test_run import fails
 
@@ -221,6 +223,14 @@ def test_the_web_is_read_and_no_secret_is_told(temporary, server, pair, tmp_path
         assert "fusionkit-remote-" not in text
     assert f'"name": "http://{server}/right.png"' in written
     assert list(temporary.iterdir()) == []
+
+
+def test_messages_of_sources_that_are_kept_tell_no_secret():
+    kept = Kept([])
+    kept.add("s3://me:secret1@shelf/a.png?signature=secret2", "source")
+    with pytest.raises(UsageError, match=r"source s3://shelf/a\.png") as error:
+        kept.refuse("s3://me:secret3@shelf/a.png")
+    assert "secret" not in str(error.value)
 
 
 SHELF = """
