@@ -32,6 +32,7 @@ from ..imaging import (
     shown_by,
 )
 from ..imaging.shift import seen_shift, shift_note
+from ..imaging.slicing import elsewhere_notes
 from ..imaging.sources import Source, is_tensor, listed, source_pictures
 from ..imaging.storing import Storage
 from ..recipes.deciding import Decision, Hue, decide
@@ -133,6 +134,7 @@ class Scene:
         """What the person should know about the sources."""
         notes = [note for picture in self.pictures for note in picture.notes]
         notes += orientation_notes(self.pictures)
+        notes += elsewhere_notes(self.pictures)
         if (flaw := self.storage.metadata.flaw) is not None:
             notes.append(f"{self.pictures[0].name}: {flaw}, and are left out")
         if self.differ_in_alpha:

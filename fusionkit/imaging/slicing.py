@@ -50,6 +50,44 @@ def pictures_on_first(
     return tuple(found)
 
 
+def elsewhere_notes(pictures: Sequence[Picture]) -> tuple[str, ...]:
+    """Say which sources lie in another place than the first, though their files tell of one space.
+
+    That is, by more than the pixels of one of the two, or half of the thickness of a slice.
+    """
+    first = pictures[0]
+    grid, notes = first.metadata.grid, []
+    for picture in pictures[1:] if grid is not None else ():
+        own = (picture.measured or picture).metadata.grid
+        if grid is None or own is None or not _comparable(grid, own):
+            continue
+        apart = np.abs(_corners(grid, first) - _corners(own, picture.measured or picture)).max()
+        sizes = [np.linalg.norm(each) for one in (grid, own) for each in (one.across, one.down)]
+        thick = [np.linalg.norm(one.through) / 2 for one in (grid, own)]
+        if apart > max(*sizes, *thick) * (1 + 1e-6):
+            notes.append(
+                f"{picture.name}: it lies elsewhere in space than {first.name}, by up to "
+                f"{apart:.3g} mm: --grid first interpolates it where that lies"
+            )
+    return tuple(notes)
+
+
+def _comparable(one: Grid, other: Grid) -> bool:
+    try:
+        check_comparable(one, other.space, other.frame)
+    except ValueError:
+        return False
+    return True
+
+
+def _corners(grid: Grid, picture: Picture) -> NDArray[np.float64]:
+    """Return where the outer corners of a picture lie, (3, 4), in millimetres."""
+    height, width = picture.shape
+    columns, rows = np.array([[0, width, 0, width], [0, 0, height, height]]) - 0.5
+    found: NDArray[np.float64] = grid.matrix() @ np.stack([columns, rows, 0 * rows, 0 * rows + 1])
+    return found[:3]
+
+
 def _is_volume(source: Source) -> bool:
     """Whether it is a file, no part of it, of a format whose volumes can be cut."""
     if not isinstance(source, (str, os.PathLike)) or split_part(source)[1]:

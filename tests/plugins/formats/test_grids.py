@@ -123,6 +123,23 @@ def test_what_cannot_be_compared(tmp_path: Path, pair: tuple[Path, Path]) -> Non
     check_comparable(plain, "aligned", "any")
 
 
+def test_sources_that_lie_elsewhere_are_told(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    from fusionkit.imaging.slicing import elsewhere_notes
+
+    ct, mr = (str(path) for path in pair)
+    assert elsewhere_notes(source_pictures([f"{ct}#z6", f"{ct}#z6"])) == ()
+    (note,) = elsewhere_notes(source_pictures([f"{ct}#z6", f"{ct}#z8"]))
+    assert "#z8: it lies elsewhere in space than" in note
+    assert "by up to 4 mm: --grid first" in note
+    assert elsewhere_notes(source_pictures([f"{ct}#z6", f"{mr}#z2"]))
+    assert elsewhere_notes(source_pictures([f"{ct}#z6", mr], on_first=True)) == ()
+    halves = CT[:, :, :].reshape(20, 2, 24, 2, 16).mean((1, 3)).astype(np.int16)
+    affine = FINE @ np.diag([2.0, 2, 1, 1])
+    affine[:2, 3] += 0.5  # the same field, in pixels of twice the size
+    half = volume(tmp_path / "half.nii", halves, affine)
+    assert elsewhere_notes(source_pictures([f"{ct}#z6", f"{half}#z6"])) == ()
+
+
 def test_sampling_of_colour_keeps_types() -> None:
     maps = np.arange(2 * 4 * 5, dtype=np.uint8).reshape(2, 4, 5, 1)
     found, inside = sampled(maps, np.eye(4), (5, 4))
