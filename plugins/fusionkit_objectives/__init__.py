@@ -83,8 +83,8 @@ class GradientsOptions:
     )
     outlines: bool = option(
         False,
-        "Restore what lies beside outlines in a focus stack, where no source is sharp: a second "
-        "or two for two sources of 0.1 megapixels, as much again for each further pair.",
+        "Restore what lies beside outlines in a focus stack, where no source is sharp: "
+        "15 seconds a megapixel for two sources, as much again for each further pair.",
     )
 
     def __post_init__(self) -> None:
