@@ -42,9 +42,20 @@ def refuse_url(path: str | os.PathLike[str]) -> None:
     # As a Path has it, there is one slash.
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", name) and not os.path.lexists(name):
         raise UsageError(
-            f"{name}: this is a URL, as only sources and results of fusionkit run may be: "
-            "download it first, or upload afterwards"
+            f"{without_secrets(name)}: this is a URL, as only sources and results of fusionkit run "
+            "may be: download it first, or upload afterwards"
         )
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL as people may see it: without who asks, signature (query) and fragment.
+
+    It need not be well formed: a password may hold ``/``, ``#`` or ``?`` that should be escaped.
+    """
+    # user:password@, but no host:port/ before a name with an @ in it; as a Path has it, one slash.
+    url = re.sub(r"(:/{1,3})[^/@:]*:(?!\d*/|:)[^@]*@", r"\1", url)
+    url = re.sub(r"(:/{1,3})[^/@]*@", r"\1", url)
+    return re.sub(r"[?#].*?(?=::|$)", "", url)
 
 
 def split_part(path: str | os.PathLike[str]) -> tuple[str, str]:

@@ -109,8 +109,13 @@ class Mirror:
     def _place(self, url: str) -> Path:
         """Return where a URL is here, known from now on."""
         parts = urlsplit(url)
+        if parts.fragment:
+            raise UsageError(
+                f"{shown(url)}#{parts.fragment}: parts are of files on this machine: download it, "
+                "and give the part of that"
+            )
         path = PurePosixPath(shown(url).partition("://")[2].lstrip("/"))
-        if ".." in path.parts or not path.name:
+        if ".." in path.parts or not path.name or not parts.path.strip("/"):
             raise UsageError(f"{shown(url)}: this URL names no file and no folder")
         if self._root is None:
             self._root = self._stack.enter_context(private_folder())

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 from urllib.request import url2pathname
 
+from ..contract.paths import without_secrets
 from ..errors import FusionkitError, UsageError
 
 _WEB = ("http", "https")
@@ -39,18 +40,26 @@ def local_name(name: str) -> str:
     UsageError
         It is of another machine.
     """
-    parts = urlsplit(name) if is_url(name) else None
+    parts = _split(name) if is_url(name) else None
     if parts is None or parts.scheme.lower() not in _HERE:
         return name
     if parts.netloc not in ("", "localhost"):
-        raise UsageError(f"{name}: this is a file of another machine: mount it, and give its path")
-    return url2pathname(parts.path)
+        raise UsageError(
+            f"{shown(name)}: this is a file of another machine: mount it, and give its path"
+        )
+    return url2pathname(parts.path) + (f"#{parts.fragment}" if parts.fragment else "")
 
 
 def shown(url: str) -> str:
     """Return a URL as people may see it: without credentials, query and fragment."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    return without_secrets(url)
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise UsageError(f"{shown(url)}: this is no URL: {error}") from None
 
 
 def is_folder(url: str) -> bool:
@@ -176,6 +185,7 @@ def _explained(url: str, what: str) -> Iterator[None]:
         parts = urlsplit(url)
         code = getattr(error, "code", None)
         said = " ".join(str(error).split()) or type(error).__name__
-        if "@" in parts.netloc or parts.query:  # which the text may repeat
+        said = re.sub(r"\S+://\S+", "another URL", said)  # where a server points to
+        if "@" in url or parts.query:  # which the text may repeat
             said = type(error).__name__ + (f" {code}" if isinstance(code, int) else "")
         raise UsageError(f"{shown(url)}: {what}: {said}") from None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..contract.paths import refuse_url
 from ..imaging import encode_picture, from_unit, full_scale, held
 from ..imaging.metadata import NO_METADATA, Metadata
 from ..imaging.values import to_unit
@@ -98,6 +99,7 @@ class Result:
         """
         from .record import metadata_record
 
+        refuse_url(path)
         maps = {map_path_of(path, name): image for name, image in self.maps.items()}
         Kept(self.sources).refuse(path, record_path_of(path), *maps)
         quality = self.record["recipe"]["quality"]

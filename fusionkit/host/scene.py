@@ -137,6 +137,8 @@ class Scene:
         notes += elsewhere_notes(self.pictures)
         if (flaw := self.storage.metadata.flaw) is not None:
             notes.append(f"{self.pictures[0].name}: {flaw}, and are left out")
+        if self.storage.metadata.patient:  # which a recipe may ask for, unseen
+            notes.append(f"{self.pictures[0].name}: what it says of its patient goes to the result")
         if self.differ_in_alpha:
             notes.append(
                 "the sources differ in transparency: each counts where it is opaque, and the "

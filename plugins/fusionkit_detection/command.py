@@ -17,7 +17,7 @@ from fusionkit import CommandParser, FusionkitError, UsageError, visible
 from fusionkit.imaging import EXTENSIONS, read_picture
 
 from .boxes import Boxes, Truth, read_truth
-from .detector import Detector
+from .detector import MOST_PIXELS, Detector
 from .precision import Found, found
 
 _ABOUT = "Score fused images by what a detector of yours finds in them."
@@ -78,8 +78,8 @@ def main(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
     if not 0 < given.confidence <= 1:
         raise UsageError(f"--confidence {given.confidence:g}: above 0, and 1 at most")
-    if not 32 <= given.size <= 4096:
-        raise UsageError(f"--size {given.size}: 32 to 4096 pixels")
+    if not 32 <= given.size <= MOST_PIXELS:
+        raise UsageError(f"--size {given.size}: 32 to {MOST_PIXELS} pixels")
     problems: list[str] = []
     truth = read_truth(given.boxes)
     methods = {n: _images(folder, problems) for n, folder in _methods(given).items()}
@@ -164,12 +164,13 @@ def _common(
 def _classes(text: str | None) -> dict[int, int] | None:
     if text is None:
         return None
-    classes = {}
+    classes: dict[int, int] = {}
     for pair in text.split(","):
         detected, equals, true = pair.partition("=")
         if not (equals and detected.strip().isdecimal() and true.strip().isdecimal()):
             raise UsageError(f"--classes {text}: expected pairs of numbers: 0=0,2=1")
-        classes[int(detected)] = int(true)
+        if classes.setdefault(int(detected), int(true)) != int(true):
+            raise UsageError(f"--classes {text}: class {int(detected)} is two classes")
     return classes
 
 

@@ -15,6 +15,9 @@ from .boxes import Boxes, overlaps
 
 INSTALL = "pip install 'fusionkit-imaging[detect]'"
 
+MOST_PIXELS = 4096
+"""Along a side of a detector's input."""
+
 _LEAST_SCORE = 0.001
 _SAME = 0.7  # boxes of one class that overlap by more are one thing
 _MOST = 300
@@ -68,6 +71,11 @@ class Detector:
             raise UsageError(f"--detector {file}: it has {len(outputs)} outputs, not one")
         self._name = inputs[0].name
         self._size = tuple(n if isinstance(n, int) else size for n in shape[2:])
+        if not all(1 <= side <= MOST_PIXELS for side in self._size):
+            raise UsageError(
+                f"--detector {file}: its input is {self._size[0]}x{self._size[1]}: export it with "
+                f"sides of at most {MOST_PIXELS} pixels"
+            )
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Boxes:
         """Find things in an image, (H, W, 3) RGB.
@@ -88,7 +96,9 @@ class Detector:
             output = self._session.run(None, {self._name: batch})[0]
         except Exception as error:
             raise FusionkitError(f"{self._file.name}: {_one_line(error)}") from None
-        if output.ndim != 3 or len(output) != 1 or output.shape[1] < 5:
+        shape = output.shape
+        # A thousand places and more for each thing: what was suppressed has fewer, (1, 300, 6).
+        if output.ndim != 3 or shape[0] != 1 or not 5 <= shape[1] <= shape[2]:
             raise FusionkitError(
                 f"{self._file.name}: its output is {output.shape}, not (1, 4 + classes, N): export "
                 "it without suppression of overlaps (nms=False)"

@@ -42,7 +42,7 @@ def decode(data: bytes, part: str) -> Decoded:
 def encode(image: Decoded, name: str) -> bytes:
     """Return a file without loss: grey or RGB of 8 bits, with or without alpha."""
     samples = image.pixels
-    if image.alpha is not None:
+    if image.alpha is not None and (image.alpha < 255).any():  # what is opaque has none in a file
         colour = np.repeat(samples[..., None], 3, 2) if samples.ndim == 2 else samples
         samples = np.dstack([colour, image.alpha])
     made = bytes(imagecodecs.avif_encode(samples, level=100, numthreads=1))

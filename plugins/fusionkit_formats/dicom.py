@@ -17,7 +17,7 @@ from pydicom.pixels.utils import pixel_array
 from fusionkit import Decoded
 from fusionkit.imaging import NO_METADATA, Grid, Metadata, grid_of
 
-from .spacing import by_spacing
+from .spacing import NO_PLACE, by_spacing
 
 NOTE = "what DICOM says of patient and scanner is not carried to results, but by --keep-patient"
 PATIENT = (
@@ -46,8 +46,10 @@ def decode(data: bytes, part: str) -> Decoded:
         raise ValueError(f"it holds {frames} frames: say which is to be fused, such as #1")
     pixels: NDArray[Any] = pixel_array(slice_, index=int(part) - 1 if frames > 1 else None)
     metadata = _metadata(slice_, int(part or 1) - 1)
+    said = metadata.grid is None and "ImagePositionPatient" in slice_
+    notes = (NOTE, NO_PLACE) if said else (NOTE,)
     if pixels.ndim == 3:
-        return Decoded(pixels, notes=(NOTE,), metadata=metadata)
+        return Decoded(pixels, notes=notes, metadata=metadata)
     values = apply_modality_lut(pixels, slice_)
     values = values.astype(np.float32) if values.dtype.kind == "f" else values
     low, high, note = _window(slice_)
@@ -57,7 +59,7 @@ def decode(data: bytes, part: str) -> Decoded:
         no_data = None if no_data is None else low + high - no_data
     return Decoded(
         values,
-        notes=(note, NOTE),
+        notes=(note, *notes),
         stored_range=(low, high),
         metadata=metadata,
         no_data=no_data,
@@ -90,7 +92,7 @@ def _grid(slice_: Any, frame: int) -> Grid | None:
     )
     if position is None or turned is None or spacing is None:
         return None
-    thick = _numbers(said, "SpacingBetweenSlices", 1) or _numbers(said, "SliceThickness", 1)
+    thick = _numbers(said, "SliceThickness", 1) or _numbers(said, "SpacingBetweenSlices", 1)
     along, down = turned[:3], turned[3:]
     matrix = np.eye(4)
     matrix[:3, 0], matrix[:3, 1] = along * spacing[1], down * spacing[0]  # rows first

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fusionkit import Decoded
 from fusionkit.imaging import NO_METADATA, Grid, check_comparable, grid_of, sampled
 
-from .spacing import by_spacing
+from .spacing import NO_PLACE, by_spacing
 
 AXES = "xyz"
 MILLIMETRES = {"unknown": 1.0, "mm": 1.0, "meter": 1e3, "micron": 1e-3}
@@ -48,6 +48,8 @@ def decode(data: bytes, part: str) -> Decoded:
     space, series = _space(read.header), hashlib.sha256(data).hexdigest()
     grid = _grid(volume, axis, number, space, series) if space else None
     notes = [f"slice {AXES[axis]}{number} of {values.shape[axis]}", note, NOTE]
+    if space and grid is None:
+        notes.append(NO_PLACE)
     if abs(across - down) > 0.01 * max(across, down):
         notes.append(f"its pixels are not square: {across:.3g} by {down:.3g}")
     return Decoded(

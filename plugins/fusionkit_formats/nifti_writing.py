@@ -24,7 +24,10 @@ def encode(image: Decoded, name: str) -> bytes:
     has the distance of its pixels, if that is known, and codes that say so.
     """
     grid, said = image.metadata.grid, image.stored_range
-    volume = image.pixels.T[:, :, np.newaxis]  # (column, row, slice)
+    rows = image.pixels
+    if grid is None:  # shown from below upwards, as NIfTI's second axis is where nothing is said
+        rows = rows[::-1]
+    volume = rows.T[:, :, np.newaxis]  # (column, row, slice)
     affine = None if grid is None else _affine(grid)
     made: Any = nibabel.Nifti1Image(volume, affine)  # type: ignore[no-untyped-call]
     if grid is not None:

@@ -6,6 +6,9 @@ import math
 
 from fusionkit.imaging import NO_METADATA, Metadata, resolution_of
 
+NO_PLACE = "what it says of its place in space is incomplete or none, and is left out"
+"""A note on a file."""
+
 _FINE = 10_000
 
 

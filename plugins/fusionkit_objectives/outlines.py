@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from fusionkit import box_mean, image_mean
 
@@ -38,6 +39,9 @@ SEEN_THROUGH = 0.35
 
 MOVES = ((-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0), (-1.0, -0.5, 0.0, 0.5, 1.0))
 """By how many pixels an outline is moved, first and then; by less where the blur is below 3."""
+
+AROUND_IT = 5
+"""Side in pixels of the window whose darkest and brightest values bound what is restored."""
 
 AROUND = 2.0
 """Standard deviation in pixels of the blur that tells how far from its outline a pixel is."""
@@ -84,9 +88,19 @@ def restored_outlines(sources: Tensor, weights: Tensor, fused: Tensor) -> Tensor
                 *images, own[front], own[0] + own[1], blurs[front], blurs[1 - front]
             )
             better = left < least
-            result = torch.where(better, _coded(found), result)
+            result = torch.where(better, _coded(_as_around(found, a, b)), result)
             least = torch.where(better, left, least)
     return result
+
+
+def _as_around(found: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Bound what was found by the darkest and the brightest that either source shows around it.
+
+    Where the model is not quite right, dividing by what is seen through enlarges the difference.
+    """
+    brightest = max_pool2d(torch.maximum(a, b), AROUND_IT, 1, AROUND_IT // 2)
+    darkest = -max_pool2d(-torch.minimum(a, b), AROUND_IT, 1, AROUND_IT // 2)
+    return torch.minimum(torch.maximum(found, darkest), brightest)
 
 
 def _behind(

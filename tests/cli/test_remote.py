@@ -19,9 +19,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import fusionkit
 from fusionkit.cli import main
+from fusionkit.contract.paths import without_secrets
 from fusionkit.errors import UsageError
 from fusionkit.host import remote
+from fusionkit.host.remote import local_name
 from fusionkit.host.saving import Kept
 from tests.cli.test_jobs import results
 from tests.cli.test_run import fails
@@ -231,6 +234,45 @@ def test_messages_of_sources_that_are_kept_tell_no_secret():
     with pytest.raises(UsageError, match=r"source s3://shelf/a\.png") as error:
         kept.refuse("s3://me:secret3@shelf/a.png")
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("http://me:secret@host:80/x@2x.png?k=secret#secret", "http://host:80/x@2x.png"),
+        ("http://host:80/a/x@2x.png", "http://host:80/a/x@2x.png"),
+        ("http://host/a:b@c.png", "http://host/a:b@c.png"),
+        ("http://me:a/secret#b?c@host/x.png", "http://host/x.png"),
+        ("http://secret@host/x.png", "http://host/x.png"),
+        ("zip://a.png::http://me:secret@host/x.zip?secret", "zip://a.png::http://host/x.zip"),
+        ("s3:/me:secret@shelf/a", "s3:/shelf/a"),
+        ("memory:///a/b.png", "memory:///a/b.png"),
+        ("http://[::1/a.png", "http://[::1/a.png"),
+    ],
+)
+def test_urls_are_shown_without_secrets(url, seen):
+    assert without_secrets(url) == seen
+
+
+def test_what_urls_cannot_say_is_refused(temporary, server, pair, tmp_path, capsys):
+    out = tmp_path / "o.png"
+    for url, why in {
+        "http://[::1/a.png": "this is no URL",
+        "file://me:secret@host/a.png": "another machine",
+        f"http://{server}/": "names no file",
+        f"http://{server}/left.png#3": "parts are of files on this machine",
+    }.items():
+        assert why in (said := fails(capsys, 2, "run", url, pair[1], "-o", str(out), *QUICK))
+        assert "secret" not in said
+    result = fusionkit.fuse(list(pair), weighting="fixed")
+    for place in ("http://me:secret@host/o.png", "s3://me:secret@shelf/o.png"):
+        with pytest.raises(UsageError, match="this is a URL") as error:
+            result.save(place)
+        assert "secret" not in str(error.value)
+
+
+def test_a_part_of_a_file_url_is_that_of_the_file(tmp_path):
+    assert local_name(f"file://{tmp_path}/v.nii.gz#z3") == f"{tmp_path}/v.nii.gz#z3"
 
 
 SHELF = """

@@ -25,7 +25,7 @@ Images = NDArray[np.float32]
 PUBLISHED = ("dig2dig", "ddfm", "ccf")
 WAYS = (
     "1 or 2 threads",
-    "alone or in a batch",
+    "alone or by `fuse_batch`",
     "first or last in a folder",
     "this process or another",
 )

@@ -37,7 +37,7 @@ SETTINGS: dict[str, Any] = {
 }
 """Another value of every setting than a recipe has."""
 
-ELSEWHERE = {"device", "compile", "quality", "metadata"}
+ELSEWHERE = {"device", "compile", "quality", "metadata", "grid", "keep-patient"}
 """Settings that want another device, a compiler, or a file."""
 
 OPTIONS: dict[str, Any] = {
@@ -65,6 +65,9 @@ FILES = {
     f"{group}.{name}" for group in ("estimator", "weighting") for name in ("checkpoint", "sha256")
 }
 """Options that want another file of weights, and what must be true of it."""
+
+STACKS = {"objective.outlines"}
+"""Options that show on focus stacks as a lens makes them."""
 
 LARGE = {"weighting.resolution", "tile"}
 """What shows with images that are not small."""
@@ -135,7 +138,7 @@ def test_every_setting_and_option_of_the_recipes_is_tried() -> None:
         for kind in (fusionkit.ESTIMATOR, fusionkit.WEIGHTING, fusionkit.OBJECTIVE):
             component = registry.find(kind, recipe[kind.group]["name"]).component
             names = {f"{kind.group}.{spec.name}" for spec in specs(component.options)}
-            assert names <= set(OPTIONS) | FILES
+            assert names <= set(OPTIONS) | FILES | STACKS
 
 
 @pytest.mark.slow

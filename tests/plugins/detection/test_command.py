@@ -129,6 +129,7 @@ def test_no_things_at_all(desk, capsys):
     ("words", "why"),
     [
         (["--classes", "0:7"], "expected pairs of numbers"),
+        (["--classes", "0=1,0=2"], "class 0 is two classes"),
         (["--confidence", 0], "above 0, and 1 at most"),
         (["--size", 8], "32 to 4096"),
         (["--method", "good=x"], "given twice"),

@@ -12,6 +12,8 @@ from fusionkit_detection.boxes import Boxes, overlaps
 from fusionkit_detection.detector import Detector
 from fusionkit_detection.precision import found
 
+from fusionkit import FusionkitError, UsageError
+
 from .common import CELL, SIDE, picture, write_detector
 
 A, B, FAR = (0, 0, 10, 10), (0, 0, 10, 5), (50, 50, 60, 60)
@@ -81,6 +83,24 @@ def test_boxes_are_in_pixels_of_the_image(tmp_path, height, width):
 def test_an_open_side_is_that_which_is_asked_for(tmp_path):
     path = write_detector(tmp_path / "cells.onnx", side="side")
     assert len(Detector(path, SIDE)(picture((1, 1, (255, 0, 0)))).scores) == 1
+
+
+def test_an_input_too_large_for_memory_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="at most 4096"):
+        Detector(write_detector(tmp_path / "d.onnx", side=100_000), 640)
+
+
+def test_what_was_suppressed_already_is_refused(tmp_path):
+    detector = Detector(write_detector(tmp_path / "d.onnx"), 640)
+    for shape in ((1, 300, 6), (1, 6, 0)):
+
+        class Session:
+            def run(self, names, feed, shape=shape):
+                return [np.zeros(shape, np.float32)]
+
+        detector._session = Session()
+        with pytest.raises(FusionkitError, match="nms=False"):
+            detector(picture())
 
 
 def test_of_overlapping_boxes_of_a_class_the_surest_is_kept():

@@ -50,6 +50,11 @@ def test_more_than_eight_bits_stay_those(tmp_path: Path, bits: int) -> None:
     assert (picture.alpha[32:] == 0).all()
 
 
+def test_alpha_that_hides_nothing_is_not_written() -> None:
+    opaque = np.full_like(PHOTO[..., 0], 255)
+    assert encode_picture("o.avif", PHOTO, opaque) == encode_picture("o.avif", PHOTO)
+
+
 @pytest.mark.parametrize("alpha", [None, PHOTO[..., 2]])
 @pytest.mark.parametrize("pixels", [PHOTO, PHOTO[..., 0]])
 def test_what_is_written_is_read_again_without_loss(

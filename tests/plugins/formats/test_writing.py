@@ -115,7 +115,9 @@ def test_what_lies_nowhere_has_the_distance_of_its_pixels(tmp_path: Path) -> Non
     assert not made.header["sform_code"]
     plain = nibabel_of(tmp_path / "p.nii", Decoded(pixels))
     assert plain.header.get_zooms() == (1, 1, 1)
-    assert np.array_equal(np.asanyarray(plain.dataobj)[..., 0].T, pixels)
+    assert np.array_equal(np.asanyarray(plain.dataobj)[..., 0].T, pixels[::-1])  # y is upwards
+    for code in ("o", "p"):  # as the same image
+        assert np.array_equal(read_picture(tmp_path / f"{code}.nii").pixels, pixels)
 
 
 def test_what_nifti_cannot_hold_is_said_before_anything_is_done(

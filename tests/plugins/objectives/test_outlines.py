@@ -92,6 +92,17 @@ def test_what_differs_otherwise_is_left_alone() -> None:
     assert (restored != chosen).float().mean() < 0.01
 
 
+def test_nothing_is_darker_or_brighter_than_what_sources_show_around_it() -> None:
+    sources, weights, _ = scene(gaussian, 3.0)
+    blurred = sources.clone()
+    blurred[1, ..., :80] = blurred[1, ..., :80] * 0.8  # no lens does
+    chosen = (weights * blurred).sum(0)
+    restored = restored_outlines(blurred, weights, chosen)
+    around = torch.nn.functional.max_pool2d
+    assert (restored <= around(blurred.amax(0), 5, 1, 2) + 1e-4).all()
+    assert (restored >= -around(-blurred.amin(0), 5, 1, 2) - 1e-4).all()
+
+
 def test_equal_sources_come_back() -> None:
     sources, weights, _ = scene(gaussian, 3.0)
     same = sources[:1].expand(2, -1, -1, -1, -1)
