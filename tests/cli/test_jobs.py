@@ -24,6 +24,17 @@ pytestmark = [
     pytest.mark.skipif(cores() < 2, reason="two processes take two cores"),
 ]
 QUICK = ["--estimator", "gaussian", "--quiet"]
+# Weights that cannot be built.
+BROKEN = """
+from fusionkit import Component, hookimpl
+
+def build(options, context):
+    raise RuntimeError("boom")
+
+@hookimpl
+def fusionkit_weightings():
+    return [Component("broken", "broken", build)]
+"""
 # Waits where a file named as the scene's width lies, and tells who it is.
 SLOW = """
 import os, time
@@ -206,13 +217,7 @@ def test_more_processes_than_cores_are_refused(folders, tmp_path, capsys):
 
 def test_what_is_wrong_with_all_is_said_once(folders, tmp_path, capsys):
     plugin = tmp_path / "broken.py"
-    plugin.write_text(
-        "from fusionkit import Component, hookimpl\n"
-        "def build(options, context): raise RuntimeError('boom')\n"
-        "@hookimpl\n"
-        "def fusionkit_weightings():\n"
-        "    return [Component('broken', 'broken', build)]\n"
-    )
+    plugin.write_text(BROKEN)
     flags = ["--plugin", str(plugin), "--weighting", "broken", "--jobs", "2"]
     arguments = ["run", *map(str, folders), "-o", str(tmp_path / "out"), *flags]
     assert "boom" in fails(capsys, 1, *arguments)

@@ -34,16 +34,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def folders(pair, tmp_path) -> tuple[str, str]:
-    for name, source in zip(("ir", "vi"), pair, strict=True):
-        (tmp_path / name).mkdir()
-        for n in range(6):
-            with Image.open(source) as image:
-                image.crop((0, 0, 52 - n, 40)).save(tmp_path / name / f"{n}.png")
-    return str(tmp_path / "ir"), str(tmp_path / "vi")
-
-
 def in_child(arguments: Sequence[str], before: Callable[[], object] = lambda: None) -> int:
     """Begin a command in a process of its own that has all loaded; return its id."""
     pid = os.fork()

@@ -15,11 +15,10 @@ import time
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from fusionkit.cli import main
 from fusionkit.evaluation.folder import read_results
-from tests.cli.test_jobs import results
+from tests.cli.test_jobs import BROKEN, results
 from tests.cli.test_run import fails
 from tests.cli.test_scenes import whole
 
@@ -34,16 +33,6 @@ pytestmark = [
     pytest.mark.xdist_group("ray"),  # a cluster at a time
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found there"),
 ]
-
-
-@pytest.fixture
-def folders(pair, tmp_path) -> tuple[str, str]:
-    for name, source in zip(("ir", "vi"), pair, strict=True):
-        (tmp_path / name).mkdir()
-        for n in range(6):
-            with Image.open(source) as image:
-                image.crop((0, 0, 52 - n, 40)).save(tmp_path / name / f"{n}.png")
-    return str(tmp_path / "ir"), str(tmp_path / "vi")
 
 
 def test_a_run_makes_the_same(folders, tmp_path, capsys):
@@ -90,13 +79,7 @@ def test_what_is_measured_is_the_same(folders, tmp_path, capsys):
 
 def test_what_is_wrong_with_all_is_said_once(folders, tmp_path, capsys):
     plugin = tmp_path / "broken.py"
-    plugin.write_text(
-        "from fusionkit import Component, hookimpl\n"
-        "def build(options, context): raise RuntimeError('boom')\n"
-        "@hookimpl\n"
-        "def fusionkit_weightings():\n"
-        "    return [Component('broken', 'broken', build)]\n"
-    )
+    plugin.write_text(BROKEN)
     command = ["run", *folders, "-o", str(tmp_path / "out"), *QUICK, *RAY]
     said = fails(capsys, 1, *command, "--plugin", str(plugin), "--weighting", "broken")
     assert "boom" in said
