@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.cli.test_kills import folders  # noqa: F401 - a fixture
-
 SHIM = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
