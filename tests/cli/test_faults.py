@@ -120,7 +120,7 @@ def whole_or_absent(folder: Path) -> int:
 
 
 def test_a_call_that_fails_is_a_line_and_leaves_results_whole(
-    folders: tuple[str, str],  # noqa: F811 - the fixture
+    folders: tuple[str, str],
     shim: str,
     tmp_path: Path,
 ) -> None:
