@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,13 +82,17 @@ class Watch:
 
 
 @dataclass(frozen=True)
-class _Read:
-    """A scene that is read, what fuses it and where it goes."""
+class Read:
+    """A job whose sources are read, what fuses it and where it goes."""
 
     job: Job
-    scene: Scene
     composed: Composed
     output: str
+
+
+@dataclass(frozen=True)
+class _ReadScene(Read):
+    scene: Scene
 
 
 class Fuser:
@@ -146,6 +150,7 @@ class Fuser:
         output, record = earlier
         try:
             same = self.recipes(job.words).made(record, job.sources)
+            same = same and self._of_slices(record)
         except UsageError:  # a source is gone: reading it says so
             return False
         if not same:
@@ -188,6 +193,12 @@ class Fuser:
         began = time.perf_counter()
         return self._fused(self._read(job, watch), watch, began)
 
+    def _of_slices(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record is of the slices that are asked for, or of no volume if none are."""
+        volume = record.get("volume")
+        said = volume.get("slices") if isinstance(volume, dict) else None
+        return bool(said == (self._given.slices and self._given.slices.text))
+
     def _failed(self, job: Job, error: Exception, began: float) -> Outcome:
         problem = str(explain(error))
         try:
@@ -197,7 +208,7 @@ class Fuser:
             return Outcome(job.name, problem=problem, seconds=time.perf_counter() - began)
         return Outcome(job.name, skipped=True)  # what was in the way is what it would have made
 
-    def _read(self, job: Job, watch: Watch) -> _Read:
+    def _read(self, job: Job, watch: Watch) -> Read:
         """Read a scene, and check that its result can be written."""
         from ..host.spectral import load_scene
 
@@ -219,12 +230,13 @@ class Fuser:
         check_folders(job, output, self._replaces(job), len(scene.pictures))
         for note in (*scene.notes, *scene.notes_on(output)):
             watch.note(note, False)
-        return _Read(job, scene, composed, output)
+        return _ReadScene(job, composed, output, scene)
 
-    def _fused(self, read: _Read, watch: Watch, began: float) -> Outcome:
+    def _fused(self, read: Read, watch: Watch, began: float) -> Outcome:
         """Fuse and write."""
         from ..tracing import Trace, source_names
 
+        assert isinstance(read, _ReadScene)
         job, scene, overwrite = read.job, read.scene, self._given.overwrite
         pipeline = self._loaded(read.composed, watch)
         trace = None if job.trace is None else Trace(pipeline, source_names(job.sources))

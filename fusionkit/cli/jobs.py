@@ -21,10 +21,15 @@ from ..host.saving import (
     finished,
     record_path_of,
 )
+from ..host.saving_folder import check_free_folder
 from ..host.weight_maps import check_maps, map_names
 from ..imaging import FORMATS, is_written, written
 from ..imaging.stacks import images_in
+from ..imaging.volumes import is_series
 from .stacking import Shard
+
+VOLUME = ".nii.gz"
+"""The extension of volumes in a folder of results, unless another is said."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,7 @@ def order_of(
     options: Collection[str] = (),
     elsewhere: Callable[[str], Path | None] = lambda cell: None,
     flags: Collection[str] = (),
+    slices: bool = False,
 ) -> Order:
     """Find what there is to fuse, and check where it goes.
 
@@ -144,13 +150,15 @@ def order_of(
         Returns where a source is that a manifest names by a URL; None for others.
     flags
         What columns of a manifest may not be called: flags that are not of one scene.
+    slices
+        Whether volumes are fused, slice by slice.
 
     Raises
     ------
     UsageError
         There is nothing to fuse, nowhere to put it, or a source would be replaced.
     """
-    many = how.said or holds_scenes(sources)
+    many = how.said or (not _of_series(sources, slices) and holds_scenes(sources))
     if output is None:
         raise UsageError(
             "say where the fused images go: -o OUT, for example -o fused"
@@ -164,6 +172,12 @@ def order_of(
     )
     kept = Kept([*scenes.sources, *sources])
     names_image = _names_image(output) and not os.path.isdir(output)
+    if slices and not many and not names_image:  # a folder of slices
+        (paths,) = scenes.found.values()
+        job = Job("", tuple(map(str, paths)), output.rstrip("/"), (f".{form or 'dcm'}",))
+        check_kept(job, job.output, kept, len(paths))
+        check_free_folder(job.output)
+        return Order((job,), {}, scenes.notes, kept)
     if not many or (names_image and len(scenes.found) == 1 and not scenes.problems):
         if form is not None:
             raise UsageError(f"--format is for folders: {output} says its format by its extension")
@@ -178,7 +192,8 @@ def order_of(
             f"scenes ({_listed(scenes)}): give a folder for them, for example -o fused"
         )
     check_apart(output, sources, scenes.sources)
-    extensions = tuple(FORMATS) if form is None else (f".{form}",)
+    formats = (VOLUME,) if slices else tuple(FORMATS)
+    extensions = formats if form is None else (f".{form}",)
     jobs = []
     places: dict[str, str] = {}
     for name, paths in scenes.found.items():
@@ -250,6 +265,17 @@ def _check_job(job: Job, kept: Kept, overwrite: bool) -> None:
     check_kept(job, job.output, kept, count)
     check_result(job.output, overwrite=overwrite)
     check_folders(job, job.output, (overwrite, overwrite), count)
+
+
+def _of_series(sources: Sequence[str], slices: bool) -> bool:
+    """Whether sources are of one scene though some are folders: those hold the slices of a volume.
+
+    Folders alone are scenes paired by name, unless volumes are asked for.
+    """
+    folders = [source for source in sources if os.path.isdir(split_part(source)[0])]
+    if not folders or not (slices or len(folders) < len(sources)):
+        return False
+    return all(map(is_series, folders))
 
 
 def _paths(sources: Sequence[str]) -> tuple[Path, ...]:

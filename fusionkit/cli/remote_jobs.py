@@ -12,9 +12,10 @@ from ..host.mirror import Mirror, Stage
 from ..host.remote import exists, fetch, is_url, put, remove, shown
 from ..imaging.files import private_folder
 from .failures import failures_path, write_failures
-from .fusing import Fuser, Outcome, Watch
+from .fusing import Outcome, Watch
 from .jobs import Job, Order
 from .stacking import Shard
+from .volume_fusing import VolumeFuser
 
 
 def is_remote(job: Job) -> bool:
@@ -34,7 +35,7 @@ def at_urls(order: Order, mirror: Mirror) -> Order:
     return replace(order, jobs=jobs, problems=problems, notes=tuple(map(mirror.shown, order.notes)))
 
 
-class RemoteFuser(Fuser):
+class RemoteFuser(VolumeFuser):
     """Fuses jobs wherever their files are.
 
     A job of URLs is done as one of files: what there is of its result is fetched first, then its

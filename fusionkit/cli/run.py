@@ -42,6 +42,7 @@ def main(arguments: Sequence[str]) -> int:
             options=options_of(fuser.registry),
             elsewhere=mirror.cell,
             flags={flag.removeprefix("--") for flag in own_flags()},
+            slices=given.slices is not None,
         )
         _check_quality(selection, order)
         order = order if given.shard is None else order.share(given.shard)

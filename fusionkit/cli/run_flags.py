@@ -13,7 +13,7 @@ from ..host.ray_pool import LOCAL
 from .arguments import Parser, add_cache_flag, add_plugin_flags, add_threads_flag
 from .process_flags import add_process_flags, processes_of
 from .selection import Selection, select
-from .stacking import add_shard_flag, add_stacking_flags
+from .stacking import add_shard_flag, add_slices_flag, add_stacking_flags
 
 _EXAMPLES = """\
 examples:
@@ -26,6 +26,7 @@ examples:
   fusionkit run scenes.csv -o fused/                   scenes listed in a manifest
   fusionkit run scenes.csv -o fused/ --shard 3/8       the third of eight shares of them
   fusionkit run ir/ vi/ -o fused/ --jobs 4             four scenes at a time
+  fusionkit run ct.nii.gz mr.nii.gz -o fused.nii.gz --slices all    volumes, slice by slice
   fusionkit run a.tif b.tif -o fused.tif --range 1:0,4095
   fusionkit run a.png b.png -o again.png --recipe fused.png.json
   fusionkit run a.png b.png -o fused.png --trace why   and pictures of how it came about
@@ -50,6 +51,8 @@ def parsed(
         if getattr(given, name) == "":
             raise UsageError(f"--{name} is empty: is a variable of the shell unset?")
     _check_processes(given)
+    if given.slices and (given.trace or given.maps):
+        raise UsageError("--trace and --maps are of one image: fuse the slice, FILE#z80")
     return selection, given
 
 
@@ -95,6 +98,7 @@ def _add_own_flags(parser: Parser, formats: Sequence[str] = _FORMATS) -> None:
         help="format of the images in a folder (default: lossless, of the sources' kind)",
     )
     add_stacking_flags(parser)
+    add_slices_flag(parser)
     add_shard_flag(parser)
     parser.add_argument(
         "--trace",

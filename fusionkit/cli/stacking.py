@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ..errors import UsageError
 from ..host.grouping import Stacking
 from ..host.listing import composed
+from ..host.slices import Slices
 
 
 def add_stacking_flags(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +27,24 @@ def add_stacking_flags(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="group them by time: a stack ends where so much lies between two, by Exif",
     )
+
+
+def add_slices_flag(parser: argparse.ArgumentParser) -> None:
+    """Add ``--slices``."""
+    parser.add_argument(
+        "--slices",
+        type=_slices,
+        metavar="all|A:B|AXIS",
+        help="fuse volumes slice by slice into one: all slices, A to B counted from 0, or these "
+        "along the patient's x, y or z: y, y20:60; sources are NIfTI files and folders of DICOM",
+    )
+
+
+def _slices(text: str) -> Slices:
+    try:
+        return Slices.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_shard_flag(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .component import Contribution
 from .kind import Kind
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..imaging.decoded import Decoded
-    from ..imaging.grid import Grid
+    from ..imaging.volume import Volume
 
 
 def accepts_any(head: bytes, name: str) -> bool:
@@ -41,6 +42,11 @@ class Writer:
         The parts of :class:`fusionkit.imaging.Metadata` that are: ``resolution``, ``grid``, ...
     longest_side
         In pixels.
+    volume
+        ``volume(volume, file, name)`` writes a whole :class:`fusionkit.imaging.Volume` into an
+        open file; None where files hold no volumes.
+    no_data
+        Whether grey integers, and ``no_data`` of a :class:`fusionkit.Decoded`, say which mean none.
     """
 
     encode: Callable[[Decoded, str], bytes]
@@ -50,6 +56,8 @@ class Writer:
     icc: bool = False
     metadata: tuple[str, ...] = ()
     longest_side: int = 2**31 - 1
+    volume: Callable[[Volume, BinaryIO, str], None] | None = None
+    no_data: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,10 +82,12 @@ class Reader(Contribution):
         ``a slice, such as z80``. ``name`` then ends in ``#PART``, which
         :func:`fusionkit.split_part` splits off; with a part, a reader comes before what is
         built in, too.
-    read_on
-        ``read_on(data, name, grid, size)`` decodes what a volume shows on a
-        :class:`fusionkit.imaging.Grid` of so many rows and columns; None where files are no
-        volumes that lie in space.
+    read_volume
+        ``read_volume(name, room)`` reads a whole :class:`fusionkit.imaging.Volume`, of a file, of
+        ``FILE#tN``, the N-th of several, or of a folder; what is large goes into files in the
+        folder ``room``. None where files are no volumes.
+    folders
+        Whether a folder of such files is a volume, each of them a slice.
     writer
         How its files are written; None where they are only read.
     """
@@ -87,7 +97,8 @@ class Reader(Contribution):
     accepts: Callable[[bytes, str], bool] = accepts_any
     parts: str = ""
     writer: Writer | None = None
-    read_on: Callable[[bytes, str, Grid, tuple[int, int]], Decoded] | None = None
+    read_volume: Callable[[str, Path], Volume] | None = None
+    folders: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,6 +6,7 @@ import glob
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -233,7 +234,7 @@ def make_folder(path: StrPath) -> None:
 
 
 def save_result(
-    path: StrPath, data: bytes, record: dict[str, Any], *, overwrite: bool = False
+    path: StrPath, data: bytes | Path, record: dict[str, Any], *, overwrite: bool = False
 ) -> None:
     """Write an image and its record, so that no kill or race leaves one with another's other.
 
@@ -245,7 +246,7 @@ def save_result(
     path
         Of the image; the record goes to :func:`record_path_of`.
     data
-        The image's file.
+        The content of the image's file, or a file that has it.
     record
         Of this image; its ``output`` gets the ``sha256`` of ``data``.
     overwrite
@@ -258,12 +259,18 @@ def save_result(
     UsageError
         The file system refuses, or other files are there and ``overwrite`` is false.
     """
-    record["output"]["sha256"] = hashlib.sha256(data).hexdigest()
+    record["output"]["sha256"] = (
+        file_sha256(data) if isinstance(data, Path) else hashlib.sha256(data).hexdigest()
+    )
     folder = Path(path).absolute().parent
     make_folder(folder)
     sweep(folder)
     with part_of(path) as image, part_of(record_path_of(path)) as about:
-        image.file.write(data)
+        if isinstance(data, Path):
+            with open(data, "rb") as file:
+                shutil.copyfileobj(file, image.file)
+        else:
+            image.file.write(data)
         about.file.write(utf8(record_text(record)))
         for part in (image, about):
             part.settle()

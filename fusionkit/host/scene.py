@@ -70,25 +70,33 @@ class Scene:
     differ_in_alpha: bool
     faults: tuple[str, ...]
     rgb: bool
-    as_tensor: bool
-    keeps_axis: bool
-    paths: tuple[str, ...]
+    as_tensor: bool = False
+    keeps_axis: bool = False
+    paths: tuple[str, ...] = ()
     decision: Decision | None = None
 
     @classmethod
-    def load(
-        cls, sources: Sequence[Source], settings: Settings, made: Made = NOTHING_MADE
-    ) -> Scene:
-        """Read and check the sources; raise ImageError naming the one that cannot be used.
+    def load(cls, sources: Sequence[Source], settings: Settings, made: Made = NOTHING_MADE) -> Self:
+        """Read and check the sources; raise ImageError naming the one that cannot be used."""
+        sources = listed(sources)
+        pictures = source_pictures(
+            sources, settings.range, settings.stretch, settings.grid == "first"
+        )
+        return replace(
+            cls.of(pictures, settings, made),
+            as_tensor=all(is_tensor(source) for source in sources),
+            keeps_axis=all(_has_channel_axis(source) for source in sources),
+            paths=tuple(os.fspath(s) for s in sources if isinstance(s, (str, os.PathLike))),
+        )
+
+    @classmethod
+    def of(cls, pictures: Sequence[Picture], settings: Settings, made: Made = NOTHING_MADE) -> Self:
+        """Plan the fusion of sources that are read; raise ImageError if they are of no one scene.
 
         What looks noisy, or clearly lies elsewhere than the first source, is told of, unless
         ``made``, the preparations of the run by what they are called, have ``noise`` or ``align``,
         or say themselves that this source is noisy or has dead pixels, which look like noise.
         """
-        sources = listed(sources)
-        pictures = source_pictures(
-            sources, settings.range, settings.stretch, settings.grid == "first"
-        )
         pictures = on_one_grid(in_one_profile(pictures))
         alpha, opaque = common_alpha(pictures)
         shown = shown_by(pictures, opaque)
@@ -107,9 +115,6 @@ class Scene:
             differ_in_alpha=opaque is not None,
             faults=_faults(pictures, plan, made),
             rgb=settings.colour == "rgb",
-            as_tensor=all(is_tensor(source) for source in sources),
-            keeps_axis=all(_has_channel_axis(source) for source in sources),
-            paths=tuple(os.fspath(s) for s in sources if isinstance(s, (str, os.PathLike))),
         )
 
     def decided(self, alike: bool = False) -> Decision:

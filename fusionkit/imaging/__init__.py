@@ -10,7 +10,13 @@ from fusionkit.imaging.geometry import check_same_size, on_one_grid, orientation
 from fusionkit.imaging.grid import Grid, check_comparable, grid_of, sampled
 from fusionkit.imaging.making import picture_from_array
 from fusionkit.imaging.masks import filled, left_to_one, shown_by
-from fusionkit.imaging.metadata import NO_METADATA, Metadata, from_exif, resolution_of
+from fusionkit.imaging.metadata import (
+    NO_METADATA,
+    Metadata,
+    by_spacing,
+    from_exif,
+    resolution_of,
+)
 from fusionkit.imaging.noise import LEAST_NOISE, estimated_noise, noise_note, seen_noise
 from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.planes import planes_left_to_one, planes_of
@@ -27,6 +33,7 @@ from fusionkit.imaging.values import (
     parse_range,
     value_ranges,
 )
+from fusionkit.imaging.volume import Volume, axes_of
 from fusionkit.imaging.write import (
     check_fits,
     check_output,
@@ -51,8 +58,11 @@ __all__ = [
     "Metadata",
     "OutputFormat",
     "Picture",
+    "Volume",
     "atomic_write",
+    "axes_of",
     "bands",
+    "by_spacing",
     "check_comparable",
     "check_destination",
     "check_fits",

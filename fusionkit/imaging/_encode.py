@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from fusionkit.imaging._raw import Raw
 from fusionkit.imaging._tiff_file import first_directory
 from fusionkit.imaging.metadata import EXIF_PARTS, NO_METADATA, PARTS, Metadata
 from fusionkit.imaging.profiles import icc_channels
+from fusionkit.imaging.volume import Volume
 
 QUALITY = 95
 """Of JPEG, from 1 to 100, unless another is asked for."""
@@ -46,8 +47,9 @@ class FileFormat:
     """What a format can hold, and how it is written.
 
     `dtypes` is None where every dtype of a Picture fits, `metadata` names parts of Metadata,
-    `bands` says whether it can hold images of any number of bands, `colour` of three. `encode`
-    takes samples (H, W) or (H, W, 2 to 4), and what is beside them.
+    `bands` says whether it can hold images of any number of bands, `colour` of three, `no_data`
+    whether it says of grey integers which mean none. `encode` takes samples (H, W) or
+    (H, W, 2 to 4), and what is beside them; `volume` writes a volume into an open file.
     """
 
     name: str
@@ -61,6 +63,8 @@ class FileFormat:
     resolutions: tuple[float, float] = (0.0, math.inf)  # the coarsest and the finest, an inch
     bands: bool = False
     colour: bool = True
+    no_data: bool = False
+    volume: Callable[[Volume, BinaryIO], None] | None = None
 
     def profile(self, icc: bytes | None, channels: int) -> bytes | None:
         """Return the profile if the format holds it, beside colour of so many channels.

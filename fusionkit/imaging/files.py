@@ -128,6 +128,34 @@ def part_of(path: str | os.PathLike[str]) -> Iterator[Part]:
 
 
 @contextlib.contextmanager
+def part_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Make a folder beside `path` that is gone at the end, unless it was renamed.
+
+    It is locked as long, as a :class:`Part` is.
+
+    Raises
+    ------
+    UsageError
+        If the file system refuses, then or within the block.
+    """
+    name = os.fspath(path)
+    with explained(name):
+        parent = os.path.dirname(os.path.realpath(name))
+        folder = Path(parent) / f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+        folder.mkdir()
+        descriptor = None if fcntl is None else os.open(folder, os.O_RDONLY)
+        try:
+            if descriptor is not None:
+                with contextlib.suppress(OSError):
+                    fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+@contextlib.contextmanager
 def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Keep other processes that ask for the same out of a folder, where the system has locks."""
     if fcntl is None:
@@ -151,7 +179,10 @@ def sweep(folder: str | os.PathLike[str]) -> None:
             descriptor = os.open(left, os.O_RDONLY)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(left)
+                if left.is_dir():
+                    shutil.rmtree(left)
+                else:
+                    os.unlink(left)
             finally:
                 os.close(descriptor)
 

@@ -38,6 +38,8 @@ class Grid:
         The same for all that lies in one space; empty where the file does not say.
     series
         The same for all slices of one volume; empty where the file does not say.
+    number
+        Of the slice in its volume, from 1; 0 where the file does not say.
     """
 
     origin: Vector
@@ -48,6 +50,7 @@ class Grid:
     space: str = "scanner"
     frame: str = ""
     series: str = ""
+    number: int = 0
 
     def matrix(self) -> NDArray[np.float64]:
         """Return the affine map, (4, 4), from (column, row, slice, 1) to millimetres."""
@@ -108,8 +111,8 @@ def sampled(
     return values, inside
 
 
-def grid_of(matrix: NDArray[np.float64], **said: str) -> Grid:
-    """Return the grid of an affine map, as :meth:`Grid.matrix` has it.
+def grid_of(matrix: NDArray[np.float64], **said: str | int) -> Grid:
+    """Return the grid of an affine map, as :meth:`Grid.matrix` has it, and what else is said.
 
     Raises
     ------

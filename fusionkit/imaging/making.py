@@ -80,8 +80,12 @@ def picture_from_decoded(
     index: int | str | None,
     masks: bool,
     sha256: str | None,
+    empty: bool = False,
 ) -> Picture:
-    """Make a source of what a decoder found, in a file whose hash is given, or in an array."""
+    """Make a source of what a decoder found, in a file whose hash is given, or in an array.
+
+    ``empty`` is as in :func:`checked_picture`.
+    """
     made = checked_picture(
         decoded.pixels,
         decoded.alpha,
@@ -97,6 +101,7 @@ def picture_from_decoded(
         metadata=decoded.metadata,
         sha256=sha256,
         reader=decoded.reader,
+        empty=empty,
     )
     return replace(made, quantity=decoded.quantity) if decoded.quantity else made
 
@@ -126,13 +131,15 @@ def checked_picture(
     metadata: Metadata = NO_METADATA,
     sha256: str | None = None,
     reader: str | None = None,
+    empty: bool = False,
 ) -> Picture:
     """Check what every source must fulfil and make a Picture of it.
 
     `stored_range` is the range that the file itself declares, such as 0..4095 for packed
     12-bit samples; `value_range` is the user's and wins. `notes` come without the name. The
     arrays are as they are stored, and turned upright here, as the metadata say. Pixels that
-    are NaN, or `no_data`, or where `mask` is false, are masked where `masks`, otherwise refused.
+    are NaN, or `no_data`, or where `mask` is false, are masked where `masks`, otherwise refused;
+    these may be all where `empty`, as in a slice of a volume that does not reach there.
     """
     which = index + 1 if isinstance(index, int) else index or "K"
     option = f"--range {which}:LO,HI"
@@ -148,7 +155,8 @@ def checked_picture(
     no_data = _as_stored(no_data, dtype)
     mask, what = _seen(pixels, no_data, mask)
     if mask is not None:
-        _check_hidden(name, mask, what, masks)
+        if not empty:
+            _check_hidden(name, mask, what, masks)
         said.append(f"{mask.size - mask.sum()} pixels {what}: they do not count")
         pixels = _filled(pixels, mask)
     if alpha is not None:
@@ -239,7 +247,7 @@ def _check_hidden(name: str, mask: NDArray[np.bool_], what: str, masks: bool) ->
 
 def _filled(pixels: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:
     """Return the pixels with the mean of those that have a value instead of the others."""
-    mean = pixels[mask].mean(axis=0, dtype=np.float64)
+    mean = pixels[mask].mean(axis=0, dtype=np.float64) if mask.any() else np.float64(0)
     filled = pixels.copy()
     filled[~mask] = np.rint(mean) if pixels.dtype.kind in "ui" else mean
     return filled

@@ -7,6 +7,7 @@ offsets hold in that file alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +22,7 @@ Tags = Mapping[int, Tag]
 
 _EXIF, _GPS, _MAKER_NOTE, _ORIENTATION, _DESCRIPTION = 34665, 34853, 37500, 274, 270
 _CAMERA = (271, 272, 306, 315, 33432)  # make, model, time, artist, copyright
+_FINE = 10_000  # that a resolution is told in parts of
 _X, _Y, _UNIT, _INCH, _CENTIMETRE = 282, 283, 296, 2, 3
 # Of the stored pixels of that file: colour space, components, sizes, areas, unique name, padding.
 _OF_THE_FILE = (37121, 37122, 37396, 40961, 40962, 40963, 40965, 41492, 42016, 59932, 59933)
@@ -188,6 +190,14 @@ def resolution_of(x: int, y: int, metric: bool, divided_by: int = 1) -> Tags:
         return {}
     unit = short(_CENTIMETRE if metric else _INCH)
     return {_X: rational(x, divided_by), _Y: rational(y, divided_by), _UNIT: unit}
+
+
+def by_spacing(across: float, down: float) -> Metadata:
+    """Return the resolution of pixels so many millimetres apart; none where that is no distance."""
+    if not all(math.isfinite(each) and 1e-4 < each < 1e4 for each in (across, down)):
+        return NO_METADATA
+    x, y = (round(10 * _FINE / each) for each in (across, down))  # of a centimetre
+    return Metadata(resolution=resolution_of(x, y, metric=True, divided_by=_FINE))
 
 
 def _read(page: Directory, of_image: Iterable[int], of_place: Iterable[int] = ()) -> Metadata:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,20 +18,11 @@ from fusionkit.errors import ImageError
 from fusionkit.imaging._encode import Beside, FileFormat
 from fusionkit.imaging._raw import Raw
 from fusionkit.imaging.decoded import Decoded
-from fusionkit.imaging.grid import Grid
 from fusionkit.imaging.making import split_alpha
+from fusionkit.imaging.volume import Volume
 
 Decoder = tuple[str, Callable[[Raw], Decoded]]
 """The name of a format, and what decodes it."""
-
-
-def decoder_on(name: str, head: bytes, grid: Grid, size: tuple[int, int]) -> Decoder | None:
-    """Return what decodes the part of a volume that lies on a grid in space."""
-    found = [each for each in readers_of(name) if each.component.read_on is not None]
-    accepting = [each for each in found if _accepts(each, name, head)]
-    return _only(
-        name, accepting, lambda reader, raw: reader.read_on(raw.data, raw.name, grid, size)
-    )
 
 
 def decoder_by_name(name: str, head: bytes) -> Decoder | None:
@@ -79,6 +70,8 @@ def format_by_name(name: str) -> FileFormat | None:
         icc=writer.icc,
         metadata=writer.metadata,
         colour=writer.colour,
+        no_data=writer.no_data,
+        volume=None if writer.volume is None else _volume_by(found[0], name),
     )
 
 
@@ -93,15 +86,32 @@ def _encode_by(provided: Provided, name: str) -> Callable[[NDArray[Any], Beside]
             metadata=beside.metadata,
             no_data=beside.no_data,
         )
-        try:
-            with prints_on_stderr(f"plugin {provided.plugin.name}"):
-                return bytes(provided.component.writer.encode(image, name))
-        except MemoryError:
-            raise
-        except (Exception, SystemExit) as error:
-            raise ImageError(f"{name}: {provided.label} cannot write it: {_said(error)}") from error
+        with _explained(provided, name):
+            return bytes(provided.component.writer.encode(image, name))
 
     return encode
+
+
+def _volume_by(provided: Provided, name: str) -> Callable[[Volume, BinaryIO], None]:
+    def write(volume: Volume, file: BinaryIO) -> None:
+        with _explained(provided, name, (MemoryError, OSError)):  # of the disk
+            provided.component.writer.volume(volume, file, name)
+
+    return write
+
+
+@contextmanager
+def _explained(
+    provided: Provided, name: str, passing: tuple[type[Exception], ...] = (MemoryError,)
+) -> Iterator[None]:
+    """Turn what a writer raises into one line."""
+    try:
+        with prints_on_stderr(f"plugin {provided.plugin.name}"):
+            yield
+    except passing:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ImageError(f"{name}: {provided.label} cannot write it: {_said(error)}") from error
 
 
 def _read(reader: Reader, raw: Raw) -> Any:

@@ -20,14 +20,12 @@ from fusionkit.imaging._sniff import EXTENSIONS, HEAD, SUPPORTED, other_format
 from fusionkit.imaging._tiff import decode_tiff, decode_tiff_page
 from fusionkit.imaging._tiff_file import SIGNATURES as TIFF_SIGNATURES
 from fusionkit.imaging.decoded import Decoded
-from fusionkit.imaging.grid import Grid
 from fusionkit.imaging.making import picture_from_decoded
 from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.plugged import (
     decoder_by_content,
     decoder_by_name,
     decoder_of_part,
-    decoder_on,
 )
 from fusionkit.imaging.values import ValueRange
 
@@ -55,7 +53,6 @@ def read_picture(
     index: int | str | None = None,
     max_pixels: int | None = None,
     masks: bool = False,
-    on: tuple[Grid, tuple[int, int]] | None = None,
 ) -> Picture:
     """Read one source image.
 
@@ -83,8 +80,6 @@ def read_picture(
     masks : bool
         Whether pixels may hold NaN or what the file declares to be no data, and are masked;
         otherwise that is an error.
-    on : Grid, (int, int), optional
-        Where in space it is looked at, and with how many rows and columns, if it is a volume.
 
     Returns
     -------
@@ -99,7 +94,7 @@ def read_picture(
         If LO of the range is not below HI, or FUSIONKIT_MAX_PIXELS is no positive integer.
     """
     raw = load(path, max_pixels)
-    return picture_from_bytes(raw.data, raw.name, value_range, index, raw.max_pixels, masks, on)
+    return picture_from_bytes(raw.data, raw.name, value_range, index, raw.max_pixels, masks)
 
 
 def load(path: str | os.PathLike[str], max_pixels: int | None = None) -> Raw:
@@ -116,11 +111,9 @@ def picture_from_bytes(
     index: int | str | None = None,
     max_pixels: int | None = None,
     masks: bool = False,
-    on: tuple[Grid, tuple[int, int]] | None = None,
 ) -> Picture:
     """Read one source image from the bytes of its file, as `read_picture` does from a path."""
-    cutting = None if on is None else decoder_on(name, data[:HEAD], *on)
-    format_name, decode = cutting or _decoder(name, data[:HEAD])
+    format_name, decode = _decoder(name, data[:HEAD])
     raw = Raw(name, data, default_max_pixels() if max_pixels is None else max_pixels)
     with enough_memory(name):
         with raw.decoding(format_name):

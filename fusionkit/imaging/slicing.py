@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit.contract.paths import split_part
-from fusionkit.contract.reading import readers_of
 from fusionkit.errors import ImageError
+from fusionkit.imaging.files import private_folder
 from fusionkit.imaging.grid import Grid, check_comparable, sampled
+from fusionkit.imaging.making import picture_from_decoded
 from fusionkit.imaging.metadata import NO_METADATA
 from fusionkit.imaging.picture import Picture
-from fusionkit.imaging.read import read_picture
 from fusionkit.imaging.values import ValueRange
+from fusionkit.imaging.volume import Volume
+from fusionkit.imaging.volumes import is_volume, read_volume
 
 if TYPE_CHECKING:
     from fusionkit.imaging.sources import Source
@@ -30,7 +31,7 @@ def pictures_on_first(
 ) -> tuple[Picture, ...]:
     """Read sources, by ``read`` what is no volume; the others as they show what the first one does.
 
-    A file that is a volume is cut where the first source lies; any other source is a slice,
+    What is a volume is cut where the first source lies; any other source is a slice,
     which shows what lies within its thickness. What is not shown is masked.
 
     Raises
@@ -42,9 +43,9 @@ def pictures_on_first(
     grid = _grid_of(first)
     found = [first]
     for k, source in enumerate(sources[1:], 1):
-        if _is_volume(source):
-            assert isinstance(source, (str, os.PathLike))
-            found.append(read_picture(source, given.get(k), k, masks=True, on=(grid, first.shape)))
+        if isinstance(source, (str, os.PathLike)) and is_volume(source):
+            with private_folder() as room:
+                found.append(cut(read_volume(source, room), grid, first.shape, given.get(k), k))
         else:
             found.append(_on(first, grid, read(source, k, given.get(k))))
     return tuple(found)
@@ -88,11 +89,24 @@ def _corners(grid: Grid, picture: Picture) -> NDArray[np.float64]:
     return found[:3]
 
 
-def _is_volume(source: Source) -> bool:
-    """Whether it is a file, no part of it, of a format whose volumes can be cut."""
-    if not isinstance(source, (str, os.PathLike)) or split_part(source)[1]:
-        return False
-    return any(each.component.read_on is not None for each in readers_of(os.fspath(source)))
+def cut(
+    volume: Volume, grid: Grid, size: tuple[int, int], given: ValueRange | None, index: int
+) -> Picture:
+    """Return what a volume shows on a grid of so many rows and columns.
+
+    Raises
+    ------
+    ImageError
+        That is nothing, or it lies in another space.
+    """
+    try:
+        decoded = volume.on(grid, size)
+    except ValueError as error:
+        raise ImageError(f"{volume.name}: {error}") from None
+    if decoded.mask is not None and not decoded.mask.any():
+        raise ImageError(f"{volume.name}: it shows nothing where the first source lies")
+    decoded = replace(decoded, notes=(*decoded.notes, *volume.notes), reader=volume.reader)
+    return picture_from_decoded(decoded, volume.name, given, index, True, volume.sha256)
 
 
 def _grid_of(picture: Picture) -> Grid:
@@ -151,5 +165,5 @@ def _elsewhere(
     return ImageError(
         f"{picture.name}: it shows nothing where {first.name} lies, whose middle is "
         f"{away * thick:.3g} mm from its plane, and it is {thick:.3g} mm thick: give the slice "
-        "that lies there, or a NIfTI volume without a part, which is cut there"
+        "that lies there, or the whole volume: a NIfTI file without a part, a folder of DICOM"
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -15,6 +16,7 @@ from fusionkit.imaging._encode import FORMATS, QUALITY, FileFormat, encode, enco
 from fusionkit.imaging.files import atomic_write, check_destination
 from fusionkit.imaging.metadata import NO_METADATA, Metadata
 from fusionkit.imaging.plugged import format_by_name
+from fusionkit.imaging.volume import Volume
 
 _DEPTHS = {"8": "uint8", "16": "uint16", "float": "float32"}
 
@@ -172,6 +174,23 @@ def check_bands(path: str | os.PathLike[str], count: int) -> None:
         raise ImageError(
             f"{os.fspath(path)}: {_format(path).name} cannot hold {count} bands: use .tif or .npy"
         )
+
+
+def volume_writer(path: str | os.PathLike[str]) -> Callable[[Volume, BinaryIO], None]:
+    """Return what writes a volume into an open file of the format that the extension names.
+
+    Raises
+    ------
+    UsageError
+        It holds no volumes.
+    """
+    found = _format(path)
+    if found.volume is None:
+        raise UsageError(
+            f"{os.fspath(path)}: {found.name} holds one image: a volume goes into .nii or .nii.gz, "
+            "or, where it is the only one, into a folder of slices"
+        )
+    return found.volume
 
 
 def held(

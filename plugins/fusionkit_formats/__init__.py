@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from fusionkit import Reader, Writer, hookimpl, split_part
 
 if TYPE_CHECKING:
     from fusionkit import Decoded
-    from fusionkit.imaging import Grid
+    from fusionkit.imaging import Volume
 
 CAMERA_RAW = (
     ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc",
@@ -87,12 +88,19 @@ def _encode_nifti(image: Decoded, name: str) -> bytes:
     return encode(image, name)
 
 
+def _write_nifti(volume: Volume, file: BinaryIO, name: str) -> None:
+    from .nifti_writing import write
+
+    write(volume, file, name)
+
+
 NIFTI_WRITER = Writer(
     _encode_nifti,
     ("uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"),
     colour=False,
     metadata=("resolution", "grid"),
     longest_side=32767,
+    volume=_write_nifti,
 )
 
 DICOM_WRITER = Writer(
@@ -100,6 +108,7 @@ DICOM_WRITER = Writer(
     ("uint8", "uint16", "int16", "float16", "float32", "float64"),  # floats as 16 bits and a scale
     metadata=("resolution", "grid", "patient"),
     longest_side=65535,
+    no_data=True,
 )
 
 
@@ -109,10 +118,10 @@ def _encode_avif(image: Decoded, name: str) -> bytes:
     return encode(image, name)
 
 
-def _nifti_on(data: bytes, name: str, grid: Grid, size: tuple[int, int]) -> Decoded:
-    from .apart import decode_apart
+def _volume(kind: str, name: str, room: Path) -> Volume:
+    from .apart import volume_apart
 
-    return decode_apart("nifti", data, split_part(name)[1], grid, size)
+    return volume_apart(kind, name, room)
 
 
 def _by(kind: str) -> Callable[[bytes, str], Decoded]:
@@ -130,13 +139,13 @@ def fusionkit_readers() -> Iterable[Reader]:
         ("rawpy", Reader("camera-raw", "raw files of cameras", CAMERA_RAW, _by("camera_raw"))),
         ("pydicom", Reader(
             "dicom", "slices of CT, MRI, ...", (".dcm",), _by("dicom"), is_dicom,
-            "a frame, from 1", DICOM_WRITER,
+            "a frame, from 1", DICOM_WRITER, partial(_volume, "dicom_series"), folders=True,
         )),
         ("OpenEXR", Reader("exr", "linear floats (OpenEXR)", (".exr",), _by("exr"), is_exr)),
         ("nibabel", Reader(
             "nifti", "slices of volumes (NIfTI)", (".nii", ".nii.gz"), _by("nifti"), is_nifti,
-            "a slice along x, y or z, such as z80",
-            NIFTI_WRITER, _nifti_on,
+            "a slice along x, y or z, such as z80; of the third of several volumes z80,t2, or t2",
+            NIFTI_WRITER, partial(_volume, "nifti"),
         )),
         ("netpbmfile", Reader(
             "netpbm", "PBM, PGM, PPM, PAM", (".pbm", ".pgm", ".ppm", ".pnm", ".pam"),

@@ -10,20 +10,23 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import asdict, fields, replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionkit import Decoded
-from fusionkit.imaging import Grid, from_exif
-
-Size = tuple[int, int]
+from fusionkit import Decoded, split_part
+from fusionkit.imaging import Grid, Volume, from_exif
 
 SECONDS = 120
 """After which decoding is given up."""
+
+VALUES = "values.npy"
+"""Where the values of a volume are, in its room."""
 
 MEMORY = 8 * 2**30
 """Bytes that decoding may take, where the system can limit them."""
@@ -40,54 +43,82 @@ class Decoder(Protocol):
         ...
 
     @staticmethod
-    def decode_on(data: bytes, part: str, grid: Grid, size: Size) -> Decoded:
-        """Decode what a volume shows on a grid in space; not every format has this."""
+    def read_volume(name: str, part: str, room: Path) -> Volume:
+        """Read a volume, its values into a file in a folder; not every format has this."""
         ...
 
 
-def decode_apart(
-    kind: str, data: bytes, part: str = "", grid: Grid | None = None, size: Size = (0, 0)
-) -> Decoded:
+def decode_apart(kind: str, data: bytes, part: str = "") -> Decoded:
     """Decode the bytes of a file of one of :data:`KINDS`, or a part, in another process.
-
-    With a grid, of so many rows and columns, it is what a volume shows there.
 
     Raises
     ------
     ValueError
         It is damaged, or holds what is not read; the message says what.
     """
-    place = "" if grid is None else json.dumps([asdict(grid), size])
-    called = f"main({kind!r}, {part!r}, {place!r})"
-    program = [sys.executable, "-c", f"from {__name__} import main; {called}"]
+    return _unpacked(_done(f"main({kind!r}, {part!r})", data, SECONDS))
+
+
+def volume_apart(kind: str, name: str, room: Path) -> Volume:
+    """Read a volume in another process; its values are in a file in the folder ``room``."""
+    found = split_part(name)
+    said = json.loads(_done(f"main_volume({kind!r}, *{found!r}, {str(room)!r})", b"", 10 * SECONDS))
+    values = np.load(room / VALUES, mmap_mode="r", allow_pickle=False)
+    grid = said.pop("grid")
+    lists = {name: tuple(value) for name, value in said.items() if isinstance(value, list)}
+    runs = tuple((axis, back) for axis, back in said["runs"])
+    about = {**said, **lists, "runs": runs, "grid": None if grid is None else _grid(grid)}
+    return Volume(values, **about)
+
+
+def main_volume(kind: str, name: str, part: str, room: str) -> None:
+    """Read a volume, and write to stdout what there is beside values: the other process."""
+
+    def read() -> bytes:
+        volume = _module(kind).read_volume(name, part, Path(room))
+        said = {each.name: getattr(volume, each.name) for each in fields(volume)}
+        del said["values"]
+        grid = None if volume.grid is None else asdict(volume.grid)
+        return json.dumps({**said, "patient": dict(volume.patient), "grid": grid}).encode()
+
+    _work(read)
+
+
+def _done(called: str, data: bytes, seconds: int) -> bytes:
+    """Return what another process writes that calls a function of this module."""
+    program = [sys.executable, "-c", f"from {__name__} import main, main_volume; {called}"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
         done = subprocess.run(
-            program, input=data, capture_output=True, timeout=SECONDS, env=environment, check=False
+            program, input=data, capture_output=True, timeout=seconds, env=environment, check=False
         )
     except subprocess.TimeoutExpired:
-        raise ValueError(f"decoding takes more than {SECONDS} s: get it anew") from None
+        raise ValueError(f"decoding takes more than {seconds} s: get it anew") from None
     if done.returncode == 0:
-        return _unpacked(done.stdout)
+        return done.stdout
     said = done.stderr.decode(errors="replace").strip().splitlines()
     if done.returncode == 1 and said:
         raise ValueError(said[-1])
     raise ValueError(f"its decoder crashed ({done.returncode}): get it anew")
 
 
-def main(kind: str, part: str, place: str = "") -> None:
+def main(kind: str, part: str) -> None:
     """Decode what is on stdin, and write what it is to stdout: the other process."""
+    _work(lambda: _packed(_module(kind).decode(sys.stdin.buffer.read(), part)))
+
+
+def _module(kind: str) -> Decoder:
+    decoder: Decoder = import_module(f".{kind}", __package__)  # type: ignore[assignment]
+    return decoder
+
+
+def _work(made: Callable[[], bytes]) -> None:
+    """Write to stdout what a function makes, or end with what it raises in one line."""
     _limit_memory()
     output = os.dup(1)
     os.dup2(2, 1)  # libraries print
-    decoder: Decoder = import_module(f".{kind}", __package__)  # type: ignore[assignment]
     try:
-        data = sys.stdin.buffer.read()
-        if place:
-            grid, size = json.loads(place)
-            packed = _packed(decoder.decode_on(data, part, _grid(grid), tuple(size)))
-        else:
-            packed = _packed(decoder.decode(data, part))
+        packed = made()
     except MemoryError:
         sys.exit(f"decoding takes more than {MEMORY >> 30} GiB: get it anew")
     except Exception as error:

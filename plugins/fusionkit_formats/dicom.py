@@ -15,9 +15,9 @@ from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 
 from fusionkit import Decoded
-from fusionkit.imaging import NO_METADATA, Grid, Metadata, grid_of
+from fusionkit.imaging import NO_METADATA, Grid, Metadata, by_spacing, grid_of
 
-from .spacing import NO_PLACE, by_spacing
+from .place import NO_PLACE
 
 NOTE = "what DICOM says of patient and scanner is not carried to results, but by --keep-patient"
 PATIENT = (
@@ -39,20 +39,31 @@ def decode(data: bytes, part: str) -> Decoded:
     slice_ = pydicom.dcmread(BytesIO(data), force=False)
     if "PixelData" not in slice_:
         raise ValueError("this DICOM file holds no pixels")
-    frames = int(slice_.get("NumberOfFrames") or 1)
+    frames = frames_of(slice_)
     if part and not (part.isdecimal() and 1 <= int(part) <= frames):
         raise ValueError(f"there is no part {part}: its frames are #1 to #{frames}")
     if frames > 1 and not part:
         raise ValueError(f"it holds {frames} frames: say which is to be fused, such as #1")
-    pixels: NDArray[Any] = pixel_array(slice_, index=int(part) - 1 if frames > 1 else None)
-    metadata = _metadata(slice_, int(part or 1) - 1)
-    said = metadata.grid is None and "ImagePositionPatient" in slice_
-    notes = (NOTE, NO_PLACE) if said else (NOTE,)
+    return decode_frame(slice_, int(part or 1) - 1)
+
+
+def frames_of(slice_: Any) -> int:
+    """Return how many images there are."""
+    return int(slice_.get("NumberOfFrames") or 1)
+
+
+def decode_frame(slice_: Any, frame: int) -> Decoded:
+    """Decode one image of a file that is parsed, counted from 0."""
+    for item in _of_frame(slice_, frame, _VALUES):  # as of the file itself
+        slice_.update(item)
+    pixels: NDArray[Any] = pixel_array(slice_, index=frame if frames_of(slice_) > 1 else None)
+    metadata = _metadata(slice_, frame)
+    notes = (NOTE, *_flaws(slice_, metadata))
     if pixels.ndim == 3:
         return Decoded(pixels, notes=notes, metadata=metadata)
     values = apply_modality_lut(pixels, slice_)
     values = values.astype(np.float32) if values.dtype.kind == "f" else values
-    low, high, note = _window(slice_)
+    low, high, note, _ = window_of(slice_)
     no_data = _padding(slice_)
     if slice_.PhotometricInterpretation == "MONOCHROME1":  # the lowest value is white
         values = (low + high - values.astype(np.float32)).astype(np.float32)
@@ -74,14 +85,22 @@ def _metadata(slice_: Any, frame: int) -> Metadata:
     patient = {name: str(slice_.get(name) or "") for name in PATIENT}
     return replace(
         _spacing(slice_),
-        grid=_grid(slice_, frame),
+        grid=place_of(slice_, frame),
         patient={name: said for name, said in patient.items() if said},
     )
 
 
-def _grid(slice_: Any, frame: int) -> Grid | None:
+def _flaws(slice_: Any, metadata: Metadata) -> tuple[str, ...]:
+    """Say what of place and spacing is left out, since it is none."""
+    spacing = slice_.get("PixelSpacing") or ()
+    if any(float(each) <= 0 for each in spacing):
+        return (f"its PixelSpacing {list(map(float, spacing))} is no distance: it is left out",)
+    return (NO_PLACE,) if metadata.grid is None and "ImagePositionPatient" in slice_ else ()
+
+
+def place_of(slice_: Any, frame: int) -> Grid | None:
     """Return where a frame lies (PS3.3, C.7.6.2.1.1); None where the file does not say."""
-    said = [slice_, *_of_frame(slice_, frame)]
+    said = [slice_, *_of_frame(slice_, frame, _PLACES)]
     position, turned, spacing = (
         _numbers(said, name, count)
         for name, count in (
@@ -90,7 +109,7 @@ def _grid(slice_: Any, frame: int) -> Grid | None:
             ("PixelSpacing", 2),
         )
     )
-    if position is None or turned is None or spacing is None:
+    if position is None or turned is None or spacing is None or min(spacing) <= 0:
         return None
     thick = _numbers(said, "SliceThickness", 1) or _numbers(said, "SpacingBetweenSlices", 1)
     along, down = turned[:3], turned[3:]
@@ -103,17 +122,28 @@ def _grid(slice_: Any, frame: int) -> Grid | None:
             matrix,
             frame=_digest(slice_, "FrameOfReferenceUID"),
             series=_digest(slice_, "SeriesInstanceUID"),
+            number=_instance(slice_, frame),
         )
     except ValueError:
         return None
 
 
-def _of_frame(slice_: Any, frame: int) -> list[Any]:
+_PLACES = ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
+_VALUES = ("PixelValueTransformationSequence", "FrameVOILUTSequence")
+
+
+def _of_frame(slice_: Any, frame: int, names: Sequence[str]) -> list[Any]:
     """Return what enhanced DICOM says of one of its frames, and of all (PS3.3, C.7.6.16)."""
     groups = list(slice_.get("SharedFunctionalGroupsSequence") or [])
     groups += list(slice_.get("PerFrameFunctionalGroupsSequence") or [])[frame : frame + 1]
-    names = ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
     return [item for group in groups for name in names for item in group.get(name) or []]
+
+
+def _instance(slice_: Any, frame: int) -> int:
+    if frames_of(slice_) > 1:
+        return frame + 1
+    said = str(slice_.get("InstanceNumber") or "")
+    return int(said) if said.isdecimal() else 0
 
 
 def _numbers(said: Sequence[Any], name: str, count: int) -> NDArray[np.float64] | None:
@@ -138,21 +168,25 @@ def _spacing(slice_: Any) -> Metadata:
     return by_spacing(across, down)
 
 
-def _window(slice_: Any) -> tuple[float, float, str]:
-    """Return what is black and what is white, and where that is from (PS3.3, C.11.2.1.2)."""
+def window_of(slice_: Any) -> tuple[float, float, str, bool]:
+    """Return what is black and what is white, and where that is from (PS3.3, C.11.2.1.2).
+
+    The last says whether it is of a window.
+    """
     center, width = (_first(slice_.get(name)) for name in ("WindowCenter", "WindowWidth"))
     exact = str(slice_.get("VOILUTFunction") or "") == "LINEAR_EXACT"
     if exact and center is not None and width is not None and width > 0:
         low, high = center - width / 2, center + width / 2
-        return low, high, f"window of the file: {center:g}, {width:g} wide"
+        return low, high, f"window of the file: {center:g}, {width:g} wide", True
     if center is not None and width is not None and width > 1:
         low = center - 0.5 - (width - 1) / 2
-        return low, low + width - 1, f"window of the file: {center:g}, {width:g} wide"
+        return low, low + width - 1, f"window of the file: {center:g}, {width:g} wide", True
     bits, signed = int(slice_.BitsStored), bool(slice_.PixelRepresentation)
     ends = np.array([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] if signed else [0, 2**bits - 1])
     slope, intercept = _scale(slice_)
     low, high = sorted(float(value) for value in ends * slope + intercept)
-    return low, high, f"no window in the file: {low:g} to {high:g}; --stretch K, or --range K:LO,HI"
+    note = f"no window in the file: {low:g} to {high:g}; --stretch K, or --range K:LO,HI"
+    return low, high, note, False
 
 
 def _padding(slice_: Any) -> float | None:

@@ -20,6 +20,7 @@ from pydicom.valuerep import DS
 from fusionkit import Decoded
 
 INCH = 25.4  # millimetres
+_SHEAR = 0.1  # degrees that rows and columns may miss a right angle by
 _EMPTY = (  # must be there, and may say nothing
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
     "StudyID", "AccessionNumber", "ReferringPhysicianName", "SeriesNumber", "InstanceNumber",
@@ -109,6 +110,11 @@ def _place(stored: Dataset, image: Decoded) -> None:
     if grid is not None:
         across, down, through = map(np.array, (grid.across, grid.down, grid.through))
         wide, high, thick = (float(np.linalg.norm(each)) for each in (across, down, through))
+        angle = float(np.degrees(np.arccos(across @ down / wide / high)))
+        if abs(angle - 90) > _SHEAR:
+            raise ValueError(
+                f"its rows and columns lie at {angle:.1f} degrees, which DICOM cannot say: use .nii"
+            )
         stored.PixelSpacing = [_ds(high), _ds(wide)]
         stored.ImageOrientationPatient = [_ds(x) for x in (*across / wide, *down / high)]
         stored.ImagePositionPatient = [_ds(x) for x in grid.origin]
@@ -129,6 +135,7 @@ def _name(stored: Dataset, image: Decoded) -> None:
     stored.SeriesInstanceUID = _uid("series", shared)
     stored.StudyInstanceUID = _uid("study", shared)
     if grid is not None:
+        stored.InstanceNumber = grid.number or None
         stored.FrameOfReferenceUID = _uid("frame", grid.frame or shared)
         stored.PositionReferenceIndicator = None
     if image.metadata.patient:

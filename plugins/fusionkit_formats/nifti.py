@@ -1,11 +1,13 @@
-"""Slices of NIfTI volumes (NIfTI-1 and 2, gzipped too), by nibabel."""
+"""Slices of NIfTI volumes, and volumes (NIfTI-1 and 2, gzipped too), by nibabel."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import nibabel
@@ -13,14 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit import Decoded
-from fusionkit.imaging import NO_METADATA, Grid, check_comparable, grid_of, sampled
+from fusionkit.imaging import Grid, Volume, axes_of, by_spacing, grid_of
 
-from .spacing import NO_PLACE, by_spacing
+from .apart import VALUES
+from .place import NO_PLACE
 
 AXES = "xyz"
 MILLIMETRES = {"unknown": 1.0, "mm": 1.0, "meter": 1e3, "micron": 1e-3}
 NOTE = "what NIfTI says beside pixels, range and place in space is not carried to results"
-_PART = re.compile(r"([xyz])(\d{1,6})(?:,(\d{1,6}))?")
+_PART = re.compile(r"(?:([xyz])(\d{1,6}))?(?:(?:^|,)t(\d{1,6}))?")
+_PIECE = 2**24
+_BEFORE = 2**20  # bytes that extensions of a header may take, beside what it says of them
 
 
 def decode(data: bytes, part: str) -> Decoded:
@@ -31,80 +36,124 @@ def decode(data: bytes, part: str) -> Decoded:
     one, it is the middle slice along z, or the only slice of the file. Black and white are
     ``cal_min`` and ``cal_max`` of the header, or the least and the greatest value of the volume.
     """
-    read = _opened(data)
-    volume: Any = nibabel.as_closest_canonical(read)  # type: ignore[no-untyped-call]
-    axis, number, which = _asked(part, volume.shape)
-    values = _values(volume)
-    if values.ndim > 3:
-        values = values.reshape(*values.shape[:3], -1)[..., which]
-    low, high, note = _range(volume.header, values)
-    slice_ = np.take(values, number, axis).T[::-1, ::-1]
-    if slice_.dtype.kind == "f" or slice_.dtype.itemsize > 2:
-        slice_ = slice_.astype(np.float32)
-    across, down = (
-        float(size) for n, size in enumerate(volume.header.get_zooms()[:3]) if n != axis
-    )
-    metadata = by_spacing(across, down) if _unit(volume.header) == "mm" else NO_METADATA
-    space, series = _space(read.header), hashlib.sha256(data).hexdigest()
-    grid = _grid(volume, axis, number, space, series) if space else None
-    notes = [f"slice {AXES[axis]}{number} of {values.shape[axis]}", note, NOTE]
-    if space and grid is None:
-        notes.append(NO_PLACE)
-    if abs(across - down) > 0.01 * max(across, down):
-        notes.append(f"its pixels are not square: {across:.3g} by {down:.3g}")
-    return Decoded(
-        np.ascontiguousarray(slice_),
-        notes=tuple(notes),
-        stored_range=(low, high),
-        metadata=replace(metadata, grid=grid),
-    )
-
-
-def decode_on(data: bytes, part: str, grid: Grid, size: tuple[int, int]) -> Decoded:
-    """Decode what the volume shows on a grid of so many rows and columns, interpolated.
-
-    Raises
-    ------
-    ValueError
-        It holds several volumes, or nothing that lies there.
-    """
-    read = _opened(data)
-    values, space = _values(read), _space(read.header)
-    if not space:
-        raise ValueError("it does not say where it lies in space")
-    if values.ndim < 3 or values.size != np.prod(values.shape[:3]):
-        raise ValueError(f"its shape is {values.shape}: save the one volume you mean")
-    check_comparable(grid, space)
-    volume = values.reshape(1, *values.shape[:3])
-    low, high, note = _range(read.header, values)
-    to_index = np.linalg.inv(_to_mm(read.header) @ read.affine) @ grid.matrix()
-    if volume.dtype.kind == "f" or volume.dtype.itemsize > 2:
-        volume = volume.astype(np.float32)
-    (found,), inside = sampled(volume, to_index, size)
-    if not inside.any():
-        raise ValueError("it shows nothing where the first source lies")
-    notes = ("interpolated on the grid of the first source", note, NOTE)
-    return Decoded(
-        found,
-        notes=notes,
-        stored_range=(low, high),
-        metadata=replace(NO_METADATA, grid=grid),
-        mask=None if inside.all() else inside,
-    )
-
-
-def _opened(data: bytes) -> Any:
     if data[:2] == b"\x1f\x8b":
         data = gzip.decompress(data)
     version = nibabel.Nifti2Image if data[4:7] == b"n+2" else nibabel.Nifti1Image
-    return version.from_bytes(data)
+    read = version.from_bytes(data)
+    which = _number_of_volume(part, read.shape)
+    _check_values(read.shape)
+    values = np.asanyarray(read.dataobj)
+    values = _narrow(values.reshape(*values.shape[:3], -1)[..., which])
+    known = values[np.isfinite(values)]
+    ends = (float(known.min()), float(known.max())) if known.size else None
+    volume = _volume(read, values, ends, hashlib.sha256(data).hexdigest())
+    axis, number = _slice(part, volume)
+    slice_ = volume.slice(axis, number)
+    spacing = _apart(read.header, volume, axis)
+    metadata = slice_.metadata
+    if not metadata.resolution and _unit(read.header) == "mm":
+        metadata = replace(metadata, resolution=by_spacing(*spacing).resolution)
+    notes = [f"slice {axis}{number} of {volume.count(axis)}", *volume.notes]
+    if abs(spacing[0] - spacing[1]) > 0.01 * max(spacing):
+        notes.append(f"its pixels are not square: {spacing[0]:.3g} by {spacing[1]:.3g}")
+    return replace(slice_, notes=tuple(notes), metadata=metadata)
 
 
-def _values(volume: Any) -> NDArray[Any]:
-    values: NDArray[Any] = np.asanyarray(volume.dataobj)
+def read_volume(name: str, part: str, room: Path) -> Volume:
+    """Read a volume, its values into a file, a slice at a time.
+
+    ``part`` is that of the volume, such as ``t2``, if there are several.
+    """
+    place = _unpacked(Path(name), room / "unpacked.nii")
+    with open(place, "rb") as file:
+        version = nibabel.Nifti2Image if file.read(8)[4:7] == b"n+2" else nibabel.Nifti1Image
+    read: Any = version.from_filename(place)
+    which = _number_of_volume(part, read.shape)
+    _check_values(read.shape)
+    stored: NDArray[Any] | None = None
+    low, high = np.inf, -np.inf
+    digest = hashlib.sha256()
+    for k in range(read.shape[2]):
+        index = (slice(None), slice(None), k, *np.unravel_index(which, read.shape[3:] or (1,)))
+        plane = np.asanyarray(read.dataobj[index[: read.ndim]])
+        plane = _narrow(plane)
+        if stored is None:
+            stored = np.lib.format.open_memmap(
+                room / VALUES, "w+", plane.dtype, read.shape[:3], fortran_order=True
+            )
+        stored[..., k] = plane
+        digest.update(plane.tobytes("F"))
+        known = plane[np.isfinite(plane)]
+        if known.size:
+            low, high = min(low, float(known.min())), max(high, float(known.max()))
+    assert stored is not None
+    volume = _volume(read, stored, (low, high) if low <= high else None, digest.hexdigest())
+    if place != Path(name):
+        place.unlink()
+    return replace(volume, axis=_thin(volume))
+
+
+def _unpacked(path: Path, place: Path) -> Path:
+    """Return where a file lies uncompressed: there, or where its content is written to."""
+    with open(path, "rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            return path
+    with gzip.open(path) as packed, open(place, "wb") as whole:
+        head = packed.read(540)
+        whole.write(head)
+        left = _length(head) - len(head)
+        while left > 0 and (piece := packed.read(min(_PIECE, left))):
+            whole.write(piece)
+            left -= len(piece)
+        if packed.read(1):
+            raise ValueError("it unpacks to more than its header says")
+    return place
+
+
+def _length(head: bytes) -> int:
+    """Return the bytes that a file has at most, as its header says."""
+    kind: Any = nibabel.Nifti2Header if head[4:7] == b"n+2" else nibabel.Nifti1Header
+    header = kind(head[: kind.template_dtype.itemsize], check=False)
+    samples = math.prod(map(int, header.get_data_shape()))
+    return samples * int(header.get_data_dtype().itemsize) + int(header["vox_offset"]) + _BEFORE
+
+
+def _check_values(shape: tuple[int, ...]) -> None:
+    if not np.prod(shape):
+        raise ValueError(f"it holds no values: its shape is {shape}")
+
+
+def _narrow(values: NDArray[Any]) -> NDArray[Any]:
+    """Return values as integers of 16 bits at most, or as float32."""
     if values.dtype.kind not in "iuf":
         raise ValueError(f"its values are {values.dtype}: save it as grey values")
+    if values.dtype.kind == "f" or values.dtype.itemsize > 2:
+        return values.astype(np.float32)
     return values
+
+
+def _volume(
+    read: Any, values: NDArray[Any], ends: tuple[float, float] | None, series: str
+) -> Volume:
+    """Return a volume of values, whose least and greatest are known, with what its header says."""
+    low, high, note = _range(read.header, ends)
+    space, matrix = _space(read.header), _to_mm(read.header) @ read.affine
+    grid: Grid | None = None
+    notes = [note, NOTE]
+    if space:
+        try:
+            grid = grid_of(matrix, unit=_unit(read.header), space=space, series=series)
+        except ValueError:
+            notes.append(NO_PLACE)
+    runs = axes_of(matrix if grid is not None or not space else np.diag([-1.0, -1, 1, 1]))
+    return Volume(values, runs, (low, high), ends or (low, high), grid, notes=tuple(notes))
+
+
+def _apart(header: Any, volume: Volume, axis: str) -> tuple[float, float]:
+    """Return how far pixels of a slice are apart, across and down."""
+    zooms = header.get_zooms()
+    across, down = (float(zooms[volume.runs[n][0]]) for n in range(3) if AXES[n] != axis)
+    return across, down
 
 
 def _to_mm(header: Any) -> NDArray[np.float64]:
@@ -112,21 +161,6 @@ def _to_mm(header: Any) -> NDArray[np.float64]:
     scale = MILLIMETRES[_unit(header)]
     made: NDArray[np.float64] = np.diag([-scale, -scale, scale, 1])
     return made
-
-
-def _grid(volume: Any, axis: int, number: int, space: str, series: str) -> Grid | None:
-    """Return where a slice lies, as it is shown; None where what the file says is no place."""
-    rows = [n for n in range(3) if n != axis]
-    shown = np.zeros((4, 4))  # from (column, row, slice) to the volume's indices
-    shown[axis, 2:] = 1, number
-    for at, n in enumerate(rows):  # the last first: the patient's right, or front, at the left
-        shown[n, at], shown[n, 3] = -1, volume.shape[n] - 1
-    shown[3, 3] = 1
-    unit, to_mm = _unit(volume.header), _to_mm(volume.header)
-    try:
-        return grid_of(to_mm @ volume.affine @ shown, unit=unit, space=space, series=series)
-    except ValueError:
-        return None
 
 
 def _space(header: Any) -> str:
@@ -140,37 +174,52 @@ def _unit(header: Any) -> str:
     return str(header.get_xyzt_units()[0])
 
 
-def _asked(part: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Return the axis, the slice and the volume that are asked for."""
+def _number_of_volume(part: str, shape: tuple[int, ...]) -> int:
+    """Return which volume is asked for, from 0."""
     if len(shape) < 3:
         raise ValueError(f"it is no volume: its shape is {shape}")
     volumes = int(np.prod(shape[3:]))
-    thin = AXES[shape.index(1)] if 1 in shape[:3] else "z"  # a file of one slice
-    middle = f"{thin}{shape[AXES.index(thin)] // 2}"
-    found = _PART.fullmatch(part or middle)
+    found = _PART.fullmatch(part)
     if found is None:
-        raise ValueError(f"there is no part {part}: give x, y or z and a slice, such as #z80")
-    axis, number, which = AXES.index(found[1]), int(found[2]), found[3]
-    if number >= shape[axis]:
-        raise ValueError(f"its slices along {found[1]} are 0 to {shape[axis] - 1}")
-    if which is None and volumes > 1:
         raise ValueError(
-            f"it holds {volumes} volumes: give the one you mean, such as #{found[0]},0"
+            f"there is no part {part}: give x, y or z and a slice, such as #z80, or #z80,t2 of the "
+            "third of several volumes"
         )
-    if int(which or 0) >= volumes:
-        raise ValueError(f"its volumes are 0 to {volumes - 1}")
-    return axis, number, int(which or 0)
+    if found[3] is None and volumes > 1:
+        raise ValueError(
+            f"it holds {volumes} volumes: give the one you mean, such as #{_with(part)}t0"
+        )
+    if int(found[3] or 0) >= volumes:
+        raise ValueError(f"its volumes are t0 to t{volumes - 1}")
+    return int(found[3] or 0)
 
 
-def _range(header: Any, values: NDArray[Any]) -> tuple[float, float, str]:
+def _with(part: str) -> str:
+    return f"{part}," if part else ""
+
+
+def _slice(part: str, volume: Volume) -> tuple[str, int]:
+    """Return the axis and the slice that are asked for."""
+    found = _PART.fullmatch(part)
+    if found is None or found[1] is None:
+        axis = _thin(volume)
+        return axis, volume.count(axis) // 2
+    axis, number = found[1], int(found[2])
+    if number >= volume.count(axis):
+        raise ValueError(f"its slices along {axis} are 0 to {volume.count(axis) - 1}")
+    return axis, number
+
+
+def _thin(volume: Volume) -> str:
+    """Return the axis along which a file of one slice is that; z of any other."""
+    return AXES[volume.shape.index(1)] if 1 in volume.shape else "z"
+
+
+def _range(header: Any, ends: tuple[float, float] | None) -> tuple[float, float, str]:
     """Return what is black and what is white, and where that is from."""
     low, high = float(header["cal_min"]), float(header["cal_max"])
     if high > low and np.isfinite([low, high]).all():
         return low, high, f"range of the file: {low:g} to {high:g}"
-    if not values.size:
-        raise ValueError(f"it holds no values: its shape is {values.shape}")
-    known = values[np.isfinite(values)]
-    if not known.size or known.min() == known.max():
+    if ends is None or ends[0] == ends[1]:
         raise ValueError("all its values are the same")
-    low, high = float(known.min()), float(known.max())
-    return low, high, f"range of the volume: {low:g} to {high:g}; --range K:LO,HI says another"
+    return *ends, f"range of the volume: {ends[0]:g} to {ends[1]:g}; --range K:LO,HI says another"

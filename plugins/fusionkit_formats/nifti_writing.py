@@ -1,16 +1,17 @@
-"""Images as NIfTI-1: one slice, where it lies in space, by nibabel."""
+"""Images and volumes as NIfTI-1, where they lie in space, by nibabel."""
 
 from __future__ import annotations
 
 import gzip
-from typing import Any
+from io import BytesIO
+from typing import Any, BinaryIO
 
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit import Decoded
-from fusionkit.imaging import Grid, Metadata
+from fusionkit.imaging import Grid, Metadata, Volume
 
 from .nifti import MILLIMETRES
 
@@ -27,21 +28,56 @@ def encode(image: Decoded, name: str) -> bytes:
     rows = image.pixels
     if grid is None:  # shown from below upwards, as NIfTI's second axis is where nothing is said
         rows = rows[::-1]
-    volume = rows.T[:, :, np.newaxis]  # (column, row, slice)
-    affine = None if grid is None else _affine(grid)
-    made: Any = nibabel.Nifti1Image(volume, affine)  # type: ignore[no-untyped-call]
+    made = _made(rows.T[:, :, np.newaxis], grid)  # (column, row, slice)
     if grid is not None:
         made = nibabel.as_closest_canonical(made)  # type: ignore[no-untyped-call]
-        made.set_sform(made.affine, grid.space)
-        made.set_qform(made.affine, grid.space)
-        made.header.set_xyzt_units(grid.unit)
+        _place(made, grid)
     elif spacing := _spacing(image.metadata):
         made.header.set_zooms((*spacing, 1.0))
         made.header.set_xyzt_units("mm")
     if said is not None:
         made.header["cal_min"], made.header["cal_max"] = said
-    whole: bytes = made.to_bytes()
-    return gzip.compress(whole, mtime=0) if name.lower().endswith(".gz") else whole
+    file = BytesIO()
+    _write(made, file, name)
+    return file.getvalue()
+
+
+def write(volume: Volume, file: BinaryIO, name: str) -> None:
+    """Write a volume in the order of its axes, a slice at a time; see :func:`encode`."""
+    made = _made(volume.values, volume.grid)
+    if volume.grid is not None:
+        _place(made, volume.grid)
+    made.header["cal_min"], made.header["cal_max"] = volume.stored_range
+    _write(made, file, name)
+
+
+def _made(values: NDArray[Any], grid: Grid | None) -> Any:
+    affine = None if grid is None else _affine(grid)
+    return nibabel.Nifti1Image(values, affine)  # type: ignore[no-untyped-call]
+
+
+def _place(made: Any, grid: Grid) -> None:
+    """Say where it lies, twice where both ways of saying that can.
+
+    A qform knows no shear: it is left out where some voxel would be half of one elsewhere by it.
+    """
+    made.set_sform(made.affine, grid.space)
+    made.set_qform(made.affine, grid.space)
+    ends = np.array([side - 1 for side in made.shape])
+    corners = np.array([*np.ndindex(2, 2, 2)]) * ends
+    moved = (made.get_qform() - made.affine) @ np.c_[corners, np.ones(8)].T
+    if np.linalg.norm(moved[:3], axis=0).max() > min(made.header.get_zooms()) / 2:
+        made.set_qform(None)
+    made.header.set_xyzt_units(grid.unit)
+
+
+def _write(made: Any, file: BinaryIO, name: str) -> None:
+    """Write to an open file: header, then values, some at a time."""
+    if not name.lower().endswith(".gz"):
+        made.to_stream(file)
+        return
+    with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as packed:
+        made.to_stream(packed)
 
 
 def _affine(grid: Grid) -> NDArray[np.float64]:

@@ -82,12 +82,12 @@ def test_a_range_that_is_none_does_not_count(tmp_path: Path) -> None:
 
 def test_several_volumes_and_what_there_is_not(tmp_path: Path) -> None:
     four = nifti(tmp_path / "a.nii", np.stack([VOLUME, VOLUME + 1], -1)).read_bytes()
-    assert np.array_equal(decoded(four, "z5,1").pixels, VOLUME[::-1, ::-1, 5].T + 1)
+    assert np.array_equal(decoded(four, "z5,t1").pixels, VOLUME[::-1, ::-1, 5].T + 1)
     path = nifti(tmp_path / "b.nii.gz")
     for part, says in {
         "z16": "along z are 0 to 15",
         "w1": "give x, y or z",
-        "z1,1": "its volumes are 0 to 0",
+        "z1,t1": "its volumes are t0 to t0",
     }.items():
         with pytest.raises(ValueError, match=says):
             decoded(path.read_bytes(), part)

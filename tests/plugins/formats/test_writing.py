@@ -29,10 +29,21 @@ RESCALED = {"RescaleSlope": "0.5", "RescaleIntercept": "-1024"}
 WINDOW = {"WindowCenter": "40", "WindowWidth": "400"}
 
 
-def volume(path: Path, values: np.ndarray = VOLUME, unit: str = "mm", flip: str = "") -> Any:
+STRAIGHT = TURNED.copy()
+"""Its rows, columns and slices are at right angles."""
+STRAIGHT[:3, :3] = np.linalg.qr(TURNED[:3, :3])[0] * [-1.5, -1.2, 4]
+
+
+def volume(
+    path: Path,
+    values: np.ndarray = VOLUME,
+    unit: str = "mm",
+    flip: str = "",
+    affine: np.ndarray = TURNED,
+) -> Any:
     """Write a volume that lies askew, its axes stored the other way round if that is said."""
     nibabel = pytest.importorskip("nibabel")
-    image = nibabel.Nifti1Image(values, TURNED)
+    image = nibabel.Nifti1Image(values, affine)
     for axis in flip:
         order = np.array([[n, -1 if axis == "xyz"[n] else 1] for n in range(3)])
         image = image.as_reoriented(order)
@@ -60,11 +71,39 @@ def test_a_slice_keeps_its_place_in_space(tmp_path: Path, part: str, flip: str) 
     assert np.allclose(made.affine, place, atol=1e-4)
     assert np.array_equal(np.asanyarray(made.dataobj), np.take(VOLUME, [number], axis))
     assert made.header.get_xyzt_units()[0] == "mm"
-    assert made.get_sform(coded=True)[1] == made.get_qform(coded=True)[1] == 4  # MNI
+    assert made.get_sform(coded=True)[1] == 4  # MNI
+    ends = np.array([*np.ndindex(2, 2, 2)]) * (np.array(made.shape) - 1)
+    off = (nibabel_qform(made) - made.affine) @ np.c_[ends, np.ones(8)].T
+    near = np.linalg.norm(off[:3], axis=0).max() <= min(made.header.get_zooms()) / 2
+    assert made.get_qform(coded=True)[1] == (4 if near else 0)  # it knows no shear
     assert np.allclose(made.header.get_zooms(), np.linalg.norm(TURNED[:3, :3], axis=0), atol=1e-5)
     back = decoded((tmp_path / "o.nii").read_bytes(), "")
     assert np.array_equal(back.pixels, slice_.pixels)
     assert back.stored_range == slice_.stored_range
+
+
+def nibabel_qform(made: Any) -> np.ndarray:
+    """Return the qform that would be nearest, whatever the file says."""
+    import nibabel
+
+    other = nibabel.Nifti1Image(np.zeros(made.shape, np.uint8), made.affine)
+    other.set_qform(made.affine, 4)
+    found: np.ndarray = other.get_qform()
+    return found
+
+
+def test_without_shear_both_forms_say_the_place(tmp_path: Path) -> None:
+    slice_ = decoded(volume(tmp_path / "a.nii.gz", affine=STRAIGHT).read_bytes(), "z5")
+    made = nibabel_of(tmp_path / "o.nii", slice_)
+    assert made.get_sform(coded=True)[1] == made.get_qform(coded=True)[1] == 4
+    assert np.allclose(made.get_qform(), made.affine, atol=1e-4)
+
+
+def test_rows_askew_are_no_dicom(tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    slice_ = decoded(volume(tmp_path / "a.nii.gz").read_bytes(), "z5")
+    with pytest.raises(ImageError, match=r"o\.dcm: .*rows and columns .* at 8\d\.\d degrees"):
+        encode_picture("o.dcm", slice_.pixels, metadata=slice_.metadata)
 
 
 def decoded(whole: bytes, part: str) -> Decoded:
@@ -107,7 +146,7 @@ def test_a_fused_slice_is_read_again(tmp_path: Path) -> None:
 
 def test_what_lies_nowhere_has_the_distance_of_its_pixels(tmp_path: Path) -> None:
     pytest.importorskip("nibabel")
-    from fusionkit_formats.spacing import by_spacing
+    from fusionkit.imaging import by_spacing
 
     pixels = PHOTO[..., 0]
     made = nibabel_of(tmp_path / "o.nii", Decoded(pixels, metadata=by_spacing(0.25, 0.5)))
@@ -271,13 +310,12 @@ def test_between_the_formats_the_place_is_the_same(tmp_path: Path) -> None:
     pytest.importorskip("pydicom")
     from fusionkit_formats.dicom import decode
 
-    slice_ = decoded(volume(tmp_path / "a.nii.gz").read_bytes(), "z5")
+    slice_ = decoded(volume(tmp_path / "a.nii.gz", affine=STRAIGHT).read_bytes(), "z5")
     dicom_of(tmp_path / "o.dcm", slice_)
     through, before = decode((tmp_path / "o.dcm").read_bytes(), "").metadata.grid, slice_.metadata
     assert through is not None
     assert before.grid is not None
-    # DICOM's slices are at right angles to their rows and columns, which these are not quite.
-    columns = [0, 1, 3]
+    columns = [0, 1, 3]  # DICOM has no sign for the third
     assert np.allclose(through.matrix()[:, columns], before.grid.matrix()[:, columns], atol=1e-6)
     source = dicom(tmp_path / "b.dcm", STORED, **GEOMETRY, **WINDOW)
     made = nibabel_of(tmp_path / "o.nii", decode(source.read_bytes(), ""))
