@@ -9,8 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from .._version import __version__
+from ..contract.reader import READER
+from ..contract.reading import need_of
 from ..contract.registry import PluginInfo, Provided, Registry
 from ..errors import FusionkitError
+from ..imaging import SUPPORTED
 from ..recipes.finding import GROUPS, table_of, task_recipe, tasks
 from . import say
 from .arguments import Parser, add_plugin_flags, load_plugins_from
@@ -34,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; return 1 if something is wrong."""
     parser = Parser(
         prog="fusionkit doctor",
-        description="Check versions, device, plugins, and the conformance of every component.",
+        description="Check versions, device, plugins, formats, and how components conform.",
         epilog=_EXAMPLES,
     )
     parser.add_argument(
@@ -54,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     registry = load_plugins_from(arguments)
     checks: list[Callable[[], int]] = [_libraries, _device, lambda: _plugins(registry)]
-    checks.append(lambda: _tasks(registry))
+    checks += [lambda: _formats(registry), lambda: _tasks(registry)]
     if not given.quick:
         listed = chosen(given.name, registry)
         checks.append(lambda: _conformance(listed))
@@ -109,6 +112,22 @@ def _plugins(registry: Registry) -> int:
     for kind, name, providers in registry.clashes():
         print(f"  note  {kind.title} {name!r} is provided by several: say {' or '.join(providers)}")
     return wrong
+
+
+def _formats(registry: Registry) -> int:
+    """List what is read and written, and what is missing for the rest, which is no fault."""
+    print("formats")
+    _line(True, f"{SUPPORTED}: read and written")
+    for provided in registry.all(READER):
+        reader = provided.component
+        ends = " ".join(reader.extensions[:5]) + (" ..." if len(reader.extensions) > 5 else "")
+        if not reader.there:
+            print(f"  note  {ends}: {need_of(reader)}")
+            continue
+        does = "read and written" if reader.writer is not None else "read"
+        whole = ", whole volumes too" if reader.read_volume is not None else ""
+        _line(True, f"{ends}: {reader.summary}, {does}{whole} ({provided.qualified})")
+    return 0
 
 
 def _tasks(registry: Registry) -> int:

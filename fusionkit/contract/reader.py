@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 def accepts_any(head: bytes, name: str) -> bool:
     """Accept every file that has one of the extensions."""
     return True
+
+
+@lru_cache
+def _installed(module: str) -> bool:
+    return not module or find_spec(module) is not None
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Writer:
         ``volume(volume, file, name)`` writes a whole :class:`fusionkit.imaging.Volume` into an
         open file; None where files hold no volumes.
     no_data
-        Whether grey integers, and ``no_data`` of a :class:`fusionkit.Decoded`, say which mean none.
+        Whether files say which grey value means none, ``no_data`` of a :class:`fusionkit.Decoded`.
     """
 
     encode: Callable[[Decoded, str], bytes]
@@ -88,6 +95,10 @@ class Reader(Contribution):
         folder ``room``. None where files are no volumes.
     folders
         Whether a folder of such files is a volume, each of them a slice.
+    needs
+        The module without which it reads nothing, if there is one that need not be installed.
+    install
+        What ``pip install`` gets it by: ``fusionkit-imaging[formats]``.
     writer
         How its files are written; None where they are only read.
     """
@@ -99,6 +110,13 @@ class Reader(Contribution):
     writer: Writer | None = None
     read_volume: Callable[[str, Path], Volume] | None = None
     folders: bool = False
+    needs: str = ""
+    install: str = ""
+
+    @property
+    def there(self) -> bool:
+        """Whether what it needs is installed."""
+        return _installed(self.needs)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import PurePath
 
 from .paths import split_part
-from .reader import READER
+from .reader import READER, Reader
 from .registry import Provided, Registry
 
 
@@ -48,7 +48,27 @@ def reading_with(registry: Registry | None) -> Iterator[None]:
 
 
 def readers() -> tuple[Provided, ...]:
-    """Return the readers in use; loads the installed plugins if nobody has said which."""
+    """Return the readers in use that have what they need.
+
+    It loads the installed plugins if nobody has said which.
+    """
+    return tuple(each for each in _all() if each.component.there)
+
+
+def lacking(name: str) -> str:
+    """Say what readers of files of this name need that is not installed; else nothing."""
+    file = split_part(name)[0].lower()
+    found = [each.component for each in _all() if not each.component.there]
+    return next((need_of(one) for one in found if file.endswith(one.extensions)), "")
+
+
+def need_of(reader: Reader) -> str:
+    """Return what a reader needs, in words."""
+    how = f": pip install '{reader.install}'" if reader.install else ""
+    return f"{reader.summary} takes the package {reader.needs}{how}"
+
+
+def _all() -> tuple[Provided, ...]:
     if _used is None:
         use_readers(_load())
     assert _used is not None

@@ -9,6 +9,7 @@ from ..errors import UsageError
 from ..imaging import ColourPlan, Picture, held
 from ..imaging.metadata import NO_METADATA, UNASKED, Metadata
 from ..imaging.storing import Storage
+from ..imaging.write import declares_no_data
 from ..recipes.settings import Settings
 
 
@@ -32,6 +33,28 @@ def carried(first: Picture, settings: Settings) -> Metadata:
     return first.metadata
 
 
+def patient_notes(pictures: Sequence[Picture], kept: bool) -> tuple[str, ...]:
+    """Say where what files tell of patients goes, and where they tell of different ones."""
+    telling = [picture for picture in pictures if picture.metadata.patient]
+    names = [picture.name for picture in telling]
+    notes = []
+    if kept:
+        others = f", and what {' and '.join(names[1:])} says does not" if names[1:] else ""
+        notes.append(f"{names[0]}: what it says of its patient goes to the result{others}")
+    elif names:
+        notes.append(
+            f"{', '.join(names)}: what is said of patient, study and scanner does not go to the "
+            "result; --keep-patient keeps what the first source says of patient and study"
+        )
+    known = [each for each in telling if "PatientID" in each.metadata.patient]
+    notes += [
+        f"{each.name}: its patient's ID is another than that of {known[0].name}"
+        for each in known[1:]
+        if each.metadata.patient["PatientID"] != known[0].metadata.patient["PatientID"]
+    ]
+    return tuple(notes)
+
+
 def lost_on(
     path: str | os.PathLike[str], pictures: Sequence[Picture], plan: ColourPlan, storage: Storage
 ) -> tuple[str, ...]:
@@ -43,7 +66,8 @@ def lost_on(
     if icc is None and described:
         notes.append(f"{name}: it cannot hold the colour profile of {min(described)}")
     declared = storage.metadata.declares_no_data and not metadata.declares_no_data
-    if storage.hidden is not None and declared:
+    says_itself = declares_no_data(path, plan.layout)
+    if storage.hidden is not None and declared and not says_itself:
         notes.append(
             f"{name}: it cannot declare the no-data value {storage.no_data:g}, which a TIFF can"
         )

@@ -38,7 +38,7 @@ from ..imaging.storing import Storage
 from ..recipes.deciding import Decision, Hue, decide
 from ..recipes.preparing import NOTHING_MADE, RESTORES_SIZE, Made, described
 from ..recipes.settings import Settings
-from .carrying import carried, lost_on
+from .carrying import carried, lost_on, patient_notes
 from .result import Result
 from .saving import Kept, check_result, record_path_of
 
@@ -142,8 +142,7 @@ class Scene:
         notes += elsewhere_notes(self.pictures)
         if (flaw := self.storage.metadata.flaw) is not None:
             notes.append(f"{self.pictures[0].name}: {flaw}, and are left out")
-        if self.storage.metadata.patient:  # which a recipe may ask for, unseen
-            notes.append(f"{self.pictures[0].name}: what it says of its patient goes to the result")
+        notes += patient_notes(self.pictures, bool(self.storage.metadata.patient))
         if self.differ_in_alpha:
             notes.append(
                 "the sources differ in transparency: each counts where it is opaque, and the "

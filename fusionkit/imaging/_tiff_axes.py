@@ -79,7 +79,7 @@ def axes_of(raw: Raw, pages: Sequence[Directory]) -> Axes | None:
     images = re.split(rb"<Pixels\b", description)
     if len(images) > 2:
         raise raw.error(f"it holds {len(images) - 1} series of images (OME): save one of them")
-    sizes = _sizes_of_ome(images[1], pages[0].integer(_SAMPLES, 1))
+    sizes = _sizes_of_ome(raw, images[1], pages[0].integer(_SAMPLES, 1))
     _check(raw, sizes, len(pages))
     order = _order_of_ome(images[1], sizes, len(pages))
     if sorted(order) != list(range(len(pages))):
@@ -125,10 +125,16 @@ def asked_pages(raw: Raw, pages: Sequence[Directory], part: str) -> list[Directo
     return [pages[axes.page(place)] for place in places]
 
 
-def _sizes_of_ome(pixels: bytes, samples: int) -> dict[str, int]:
+def _sizes_of_ome(raw: Raw, pixels: bytes, samples: int) -> dict[str, int]:
     """Return how many images there are along each axis, that which changes fastest first."""
-    found = re.search(rb"\bDimensionOrder\s*=\s*[\"']XY([ZCT]{3})[\"']", pixels)
-    order = found[1].decode().lower() if found else "zct"
+    found = re.search(rb"\bDimensionOrder\s*=\s*[\"']([^\"'>]*)[\"']", pixels)
+    said = found[1].decode("ascii", "replace").upper() if found else "XYZCT"
+    if said[:2] != "XY" or sorted(said[2:]) != ["C", "T", "Z"]:
+        raise raw.error(
+            f"it says DimensionOrder={said[:20]!r} (OME), which is no order of slices, channels "
+            "and times: save it anew"
+        )
+    order = said[2:].lower()
     sizes = {axis: _attribute(f"Size{axis.upper()}", pixels) or 1 for axis in order}
     sizes["c"] = max(1, sizes.get("c", 1) // samples)  # a page of RGB is three channels
     return sizes

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable, Iterator
 
 from fusionkit.contract.paths import refuse_url, split_part
-from fusionkit.contract.reading import readers
+from fusionkit.contract.reading import lacking, readers
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging import _npy, _png
 from fusionkit.imaging._npy import decode_npy
@@ -192,6 +192,8 @@ def _decoder(name: str, head: bytes) -> tuple[str, Callable[[Raw], Decoded]]:
     plugged = decoder_by_content(name, head)
     if plugged is not None:
         return plugged
+    if need := lacking(name):
+        raise ImageError(f"{name}: {need}")
     other = other_format(name, head)
     if other is not None:
         raise ImageError(f"{name}: {other}")
@@ -206,6 +208,8 @@ def _decoder_of_part(name: str, part: str, head: bytes) -> tuple[str, Callable[[
     plugged = decoder_of_part(name, head)
     if plugged is not None:
         return plugged
+    if need := lacking(name):
+        raise ImageError(f"{name}: {need}")
     if not head.startswith(TIFF_SIGNATURES):
         whole = name[: -len(part) - 1]
         raise ImageError(f"{name}: parts of such a file cannot be asked for: give {whole}")

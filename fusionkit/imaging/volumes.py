@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from fusionkit.contract.paths import refuse_url, split_part
-from fusionkit.contract.reading import readers, readers_of
+from fusionkit.contract.reading import lacking, readers, readers_of
 from fusionkit.contract.registry import Provided
 from fusionkit.contract.stray import prints_on_stderr
 from fusionkit.errors import ImageError
@@ -59,6 +59,8 @@ def read_volume(name: str | os.PathLike[str], room: Path) -> Volume:
     if not os.path.exists(file):
         raise ImageError(f"{called}: there is no such file: check the path")
     found = _of_folder(Path(file)) if os.path.isdir(file) else _of_file(called)
+    if not found and (need := lacking(called)):
+        raise ImageError(f"{called}: {need}")
     if not found:
         knowing = [each for each in readers() if each.component.read_volume is not None]
         raise ImageError(

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fusionkit.contract.reading import writers_of, written_extensions
+from fusionkit.contract.reading import lacking, writers_of, written_extensions
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging._encode import FORMATS, QUALITY, FileFormat, encode, encode_bands
 from fusionkit.imaging.files import atomic_write, check_destination
@@ -193,6 +193,11 @@ def volume_writer(path: str | os.PathLike[str]) -> Callable[[Volume, BinaryIO], 
     return found.volume
 
 
+def declares_no_data(path: str | os.PathLike[str], channels: int) -> bool:
+    """Whether a file of that name says by itself which grey values mean that there is none."""
+    return _format(path).no_data and channels == 1
+
+
 def held(
     path: str | os.PathLike[str], icc: bytes | None, channels: int, metadata: Metadata
 ) -> tuple[bytes | None, Metadata]:
@@ -249,6 +254,8 @@ def _format(path: str | os.PathLike[str]) -> FileFormat:
     found = FORMATS.get(extension)
     if found is None:
         found = format_by_name(os.fspath(path))
+    if found is None and (need := lacking(os.fspath(path))):
+        raise UsageError(f"{os.fspath(path)}: {need}")
     if found is None:
         raise UsageError(
             f"{os.fspath(path)}: the extension {extension or '(none)'} names no format that can "

@@ -1,13 +1,13 @@
 """First-party plugin: formats of cameras, clinics and studios, each read by its field's library.
 
-A reader is there if its library is: ``pip install 'fusionkit-imaging[formats]'`` gets all.
+A reader works if its library is there: ``pip install 'fusionkit-imaging[formats]'`` gets all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -22,6 +22,8 @@ CAMERA_RAW = (
     ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2",
     ".srf", ".srw", ".x3f",
 )  # fmt: skip
+
+_EXTRA = "fusionkit-imaging[formats]"
 
 _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
@@ -130,7 +132,7 @@ def _by(kind: str) -> Callable[[bytes, str], Decoded]:
 
 @hookimpl
 def fusionkit_readers() -> Iterable[Reader]:
-    """Return the readers whose libraries are installed."""
+    """Return the readers; what they need says which are there."""
     found = [
         ("pillow_heif", Reader(
             "heif", "photographs of phones (HEIC, HEIF)", (".heic", ".heif", ".hif"),
@@ -161,4 +163,4 @@ def fusionkit_readers() -> Iterable[Reader]:
             "thermal or visible",
         )),
     ]  # fmt: skip
-    return [reader for library, reader in found if find_spec(library) is not None]
+    return [replace(reader, needs=library, install=_EXTRA) for library, reader in found]

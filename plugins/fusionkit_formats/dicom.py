@@ -19,7 +19,6 @@ from fusionkit.imaging import NO_METADATA, Grid, Metadata, by_spacing, grid_of
 
 from .place import NO_PLACE
 
-NOTE = "what DICOM says of patient and scanner is not carried to results, but by --keep-patient"
 PATIENT = (
     "PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex", "PatientAge",
     "StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "StudyDescription", "AccessionNumber",
@@ -58,7 +57,7 @@ def decode_frame(slice_: Any, frame: int) -> Decoded:
         slice_.update(item)
     pixels: NDArray[Any] = pixel_array(slice_, index=frame if frames_of(slice_) > 1 else None)
     metadata = _metadata(slice_, frame)
-    notes = (NOTE, *_flaws(slice_, metadata))
+    notes = _flaws(slice_, metadata)
     if pixels.ndim == 3:
         return Decoded(pixels, notes=notes, metadata=metadata)
     values = apply_modality_lut(pixels, slice_)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fusionkit.imaging import Grid, Volume, axes_of, grid_of
 
 from .apart import VALUES
-from .dicom import NOTE, decode_frame, frames_of, place_of, window_of
+from .dicom import decode_frame, frames_of, place_of, window_of
 
 AXES = "xyz"
 _UNEVEN = 0.05  # of the distance of slices
@@ -101,7 +101,7 @@ def read_volume(name: str, part: str, room: Path) -> Volume:
         grid,
         AXES[[axis for axis, _ in runs].index(2)],
         patient,
-        (note, NOTE),
+        (note,),
         tuple(dict.fromkeys(each.path for each in slices)),
     )
 

@@ -85,6 +85,8 @@ def _rescaled(stored: Dataset, image: Decoded) -> tuple[NDArray[np.uint16], floa
     """Return floats as 16 bits, and which of them means no data, if there is such a pixel."""
     low, high = image.stored_range or (0.0, 1.0)
     known = np.isfinite(image.pixels)
+    if image.no_data is not None:  # which of floats need not be NaN
+        known &= image.pixels != image.no_data
     whole = bool(known.all())
     first = 0 if whole else 1  # 0 is then for what has no data
     unit = (np.nan_to_num(image.pixels.astype(np.float64)) - low) / (high - low)

@@ -243,6 +243,30 @@ def test_doctor_finds_a_plugin_of_this_installation_in_order(capsys):
     assert "3 plugins and components are checked" in said
 
 
+def test_doctor_lists_formats_and_what_is_missing(monkeypatch, tmp_path, capsys):
+    from fusionkit.contract import reader
+
+    monkeypatch.setattr(reader, "_installed", lambda module: module in ("", "imagecodecs"))
+    assert main(["doctor", "--quick"]) == 0
+    shown = capsys.readouterr().out
+    assert "ok    PNG, JPEG, BMP, TIFF, WebP, NPY: read and written" in shown
+    assert "ok    .avif: AVIF, read and written (formats:avif)" in shown
+    missing = "takes the package nibabel: pip install 'fusionkit-imaging[formats]'"
+    assert f"note  .nii .nii.gz: slices of volumes (NIfTI) {missing}" in shown
+    (tmp_path / "a.nii.gz").write_bytes(b"\x1f\x8b" + bytes(400))
+    for words in (["a.nii.gz#z3", "a.nii.gz#z3"], ["a.nii.gz", "a.nii.gz", "--slices", "all"]):
+        sources = [str(tmp_path / word) if "nii" in word else word for word in words]
+        assert main(["run", *sources, "-o", str(tmp_path / "o.png")]) == 2
+        said = capsys.readouterr().err
+        assert missing in said
+        assert said.count("\n") == 1
+    monkeypatch.setattr(reader, "_installed", lambda module: True)
+    assert main(["doctor", "--quick"]) == 0
+    assert ".nii .nii.gz: slices of volumes (NIfTI), read and written, whole volumes too" in (
+        capsys.readouterr().out
+    )
+
+
 def test_doctor_checks_everything_that_is_installed(monkeypatch, capsys):
     checked = []
 

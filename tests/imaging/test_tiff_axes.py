@@ -119,6 +119,14 @@ def test_pages_in_another_order_and_pages_that_are_elsewhere(tmp_path: Path) -> 
     assert len(source_pictures([colour])) == 3
 
 
+@pytest.mark.parametrize("order", ["XYZZT", "XYZC", "ZCTXY", "XYZCTT", ""])
+def test_an_order_that_is_none(tmp_path: Path, order: str) -> None:
+    sizes = f'DimensionOrder="{order}" SizeZ="3" SizeC="1" SizeT="1">'
+    path = ome(tmp_path / "a.tif", sizes, 3)
+    with pytest.raises(ImageError, match=r"a\.tif.*DimensionOrder=.* is no order of slices, chan"):
+        read_picture(f"{path}#z=1")
+
+
 @pytest.mark.slow
 def test_a_focus_stack_of_one_channel(tmp_path: Path) -> None:
     path = tmp_path / "a.ome.tif"

@@ -144,10 +144,83 @@ def test_what_is_said_of_the_patient_goes_nowhere(tmp_path: Path) -> None:
     assert b"12345" not in written
 
 
+def test_spacing_that_is_none_is_told(tmp_path: Path) -> None:
+    place = {"ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "ImagePositionPatient": [0, 0, 0]}
+    for spacing in ([-1, 1], [0, 1]):
+        picture = read_picture(dicom(tmp_path / "a.dcm", STORED, PixelSpacing=spacing, **place))
+        assert picture.metadata.grid is None
+        assert not picture.metadata.resolution
+        assert sum("is no distance: it is left out" in note for note in picture.notes) == 1
+
+
+def test_of_enhanced_dicom_every_frame_has_its_own_rescale(tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    frames = STORED.reshape(4, 16, 80)
+    path = dicom(tmp_path / "a.dcm", frames.reshape(64, 80), NumberOfFrames=4, Rows=16)
+    groups = []
+    for k in range(4):
+        group, values = pydicom.Dataset(), pydicom.Dataset()
+        values.RescaleSlope, values.RescaleIntercept = str(k + 1), "-10"
+        group.PixelValueTransformationSequence = [values]
+        groups.append(group)
+    slice_ = pydicom.dcmread(path)
+    slice_.PerFrameFunctionalGroupsSequence = groups
+    slice_.save_as(path)
+    for k in range(4):
+        found = read_picture(f"{path}#{k + 1}").pixels
+        assert np.allclose(found, frames[k].astype(float) * (k + 1) - 10)
+
+
+def test_patients_are_told_of_once_and_told_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    window = {"WindowCenter": "2560", "WindowWidth": "5120"}
+    pair = [dicom(tmp_path / f"{name}.dcm", STORED, **window) for name in "ab"]
+    words = ["run", *map(str, pair), "--weighting", "fixed", "--objective", "mse", "-o"]
+    assert main([*words, str(tmp_path / "o.dcm")]) == 0
+    said = capsys.readouterr().err
+    assert said.count("what is said of patient, study and scanner does not go to the result") == 1
+    assert main([*words, str(tmp_path / "k.dcm"), "--keep-patient"]) == 0
+    said = capsys.readouterr().err
+    assert "a.dcm: what it says of its patient goes to the result, and what " in said
+    assert "b.dcm says does not" in said
+    assert "does not go to the result" not in said
+    dicom(pair[1], STORED, PatientID="777", **window)
+    assert main([*words, str(tmp_path / "p.dcm")]) == 0
+    said = capsys.readouterr().err
+    assert "b.dcm: its patient's ID is another than that of " in said
+    assert "777" not in said + (tmp_path / "p.dcm.json").read_text()
+
+
 def test_several_frames_are_refused(tmp_path: Path) -> None:
     path = dicom(tmp_path / "a.dcm", STORED.reshape(64, 80), NumberOfFrames=4, Rows=16)
     with pytest.raises(ImageError, match=r"a\.dcm: .*it holds 4 frames"):
         read_picture(path)
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.float32])
+def test_padding_is_written_and_not_missed(
+    kind: type, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A TIFF that declares what means no data, in pixels that no source shows."""
+    import tifffile
+
+    pytest.importorskip("pydicom")
+    values = (STORED + 1000).astype(kind)
+    values[:8] = 7
+    declared = [(42113, "s", 0, "7", True)]
+    for name in ("a.tif", "b.tif"):
+        tifffile.imwrite(tmp_path / name, values, extratags=declared, metadata=None)
+    out = tmp_path / "o.dcm"
+    words = ["--range", "1:0,9000", "--range", "2:0,9000", "--weighting", "fixed"]
+    sources = [str(tmp_path / "a.tif"), str(tmp_path / "b.tif")]
+    assert main(["run", *sources, "-o", str(out), "--objective", "mse", *words]) == 0
+    assert "cannot declare" not in capsys.readouterr().err
+    back = read_picture(out, masks=True)
+    assert back.mask is not None
+    assert not back.mask[:8].any()
+    assert back.mask[8:].all()
+    assert np.allclose(back.pixels[8:], values[8:], atol=0.1)
 
 
 # OpenEXR
@@ -245,9 +318,17 @@ def test_a_crash_of_a_decoder_is_an_error_of_its_file(monkeypatch: pytest.Monkey
         apart.decode_apart("dicom", b"")
 
 
-def test_a_reader_without_its_library_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fusionkit_formats.find_spec", lambda name: None)
-    assert fusionkit_readers() == []
+def test_a_reader_without_its_library_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from fusionkit.contract.reading import readers
+
+    assert {each.needs for each in fusionkit_readers()} >= {"pydicom", "nibabel", "imagecodecs"}
+    monkeypatch.setattr("fusionkit.contract.reader._installed", lambda name: not name)
+    assert not [each for each in readers() if each.plugin.name == "formats"]
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(400))
+    with pytest.raises(ImageError, match=r"a\.heic: .*pillow_heif: pip install 'fusionkit-imaging"):
+        read_picture(tmp_path / "a.heic")
 
 
 def test_bytes_are_known_by_their_content() -> None:

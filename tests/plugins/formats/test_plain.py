@@ -69,6 +69,77 @@ def test_jpeg_xl(tmp_path: Path, image: np.ndarray) -> None:
         read_picture(tmp_path / "c.jxl")
 
 
+def box(kind: bytes, content: bytes) -> bytes:
+    return (8 + len(content)).to_bytes(4, "big") + kind + content
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("offset", [b"\0\0\0\0", b"\0\0\0\x02..", b""])
+def test_exif_of_jpeg_xl(tmp_path: Path, packed: bool, offset: bytes) -> None:
+    """Exif is in a box of its own, compressed or not; as some write it, without an offset."""
+    image = imagecodecs.jpegxl_encode(PHOTO, lossless=True, usecontainer=True)
+    exif = Image.Exif()
+    exif[271], exif[274] = "Made up", 6
+    content = offset + exif.tobytes().removeprefix(b"Exif\0\0")
+    beside = box(b"Exif", content)
+    if packed:
+        beside = box(b"brob", b"Exif" + imagecodecs.brotli_encode(content))
+    xmp = box(b"xml ", b"<x/>")
+    (tmp_path / "a.jxl").write_bytes(image + beside + xmp)
+    picture = read_picture(tmp_path / "a.jxl")
+    assert picture.metadata.names == ("Make",)
+    assert "XMP" in picture.metadata.left_out
+    # The header says how it is turned, and no decoder turns it as Exif says once more.
+    assert picture.pixels.shape == PHOTO.shape
+    assert picture.orientation == 1
+    assert picture.notes == ()
+
+
+def header(*fields: tuple[int, int]) -> bytes:
+    """Write the header of an image of 8 x 8: numbers of so many bits, the lowest bit first."""
+    value, at = 0, 0
+    for number, bits in ((1, 1), (0, 5), (1, 3), *fields):  # height 8, as wide as high
+        value |= number << at
+        at += bits
+    return b"\xff\x0a" + value.to_bytes(40, "little")
+
+
+DEPTH = ((0, 1), (0, 2))
+"""Integers of 8 bits."""
+WHOLE = ((0, 1), (0, 1), *DEPTH, (1, 1), (0, 2), (0, 1))
+"""Not all as usual: 8 bits, no channels beside, not in XYB; colours follow."""
+TURNED = ((0, 1), (1, 1), (5, 3), (0, 1), (0, 1), (0, 1), *DEPTH, (1, 1), (1, 2), (1, 1), (0, 1))
+"""With an orientation, and alpha as it usually is."""
+RGB_D65 = ((0, 1), (0, 1), (0, 2), (1, 2))
+NAMED = ((0, 1),)
+SIXTEEN_ON = 2  # of an enumeration: 2, and what four bits add
+
+
+@pytest.mark.parametrize("start", [WHOLE, TURNED])
+def test_what_jpeg_xl_says_of_colours(start: tuple[tuple[int, int], ...]) -> None:
+    from fusionkit_formats.jpeg_xl import UNREAD, Colours, _colours, colours_of
+
+    assert colours_of(header((1, 1))) == Colours()  # all as usual
+    assert colours_of(header(*start, (1, 1))) == Colours()
+    icc = header(*start, (0, 1), (1, 1))
+    assert colours_of(icc) == Colours(icc=True)
+    assert _colours(icc) == (UNREAD,)
+    p3 = header(*start, *RGB_D65, (SIXTEEN_ON, 2), (9, 4), *NAMED, (SIXTEEN_ON, 2), (11, 4))
+    assert colours_of(p3) == Colours(primaries=11, curve=13)
+    assert _colours(p3) == ("its colours (CICP 11, 13) are taken for sRGB, without a profile",)
+    pq = header(*start, *RGB_D65, (SIXTEEN_ON, 2), (7, 4), *NAMED, (SIXTEEN_ON, 2), (14, 4))
+    with pytest.raises(ValueError, match="its values are PQ, of HDR"):
+        _colours(pq)
+    assert colours_of(b"\xff\x0a\x01") is None
+
+
+def test_linear_jpeg_xl_is_told(tmp_path: Path) -> None:
+    """As libjxl takes values of 16 bits to be, unless it is told otherwise."""
+    (tmp_path / "a.jxl").write_bytes(imagecodecs.jpegxl_encode(FINE, lossless=True))
+    (note,) = read_picture(tmp_path / "a.jxl").notes
+    assert "its colours (CICP 1, 8) are taken for sRGB" in note
+
+
 def test_exif_of_a_phone_goes_to_the_result(tmp_path: Path) -> None:
     pillow_heif = pytest.importorskip("pillow_heif")
     exif = Image.Exif()
