@@ -8,6 +8,7 @@ import os
 # more where another process is busy. Before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import gc
 import importlib.util
 from collections import defaultdict
 from collections.abc import Iterator
@@ -19,10 +20,29 @@ from PIL import Image
 
 from fusionkit.recipes.finding import task_recipe
 from tests.browser import CHROMIUM, DRIVER, prefer, resize, start_browser
+from tests.remembering import remember_plugins
+
+remember_plugins()
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = {"benchmarks": "fusionkit_benchmarks", "training": "fusionkit_training"}
 """Folders of tests, and the packages of their own that they are of."""
+
+
+def pytest_collection() -> None:
+    """Spare the collecting of garbage while thousands of tests are, which stay."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of several processes, none is to be left alone with a long test in the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
 class NotInstalled(pytest.Module):

@@ -29,11 +29,18 @@ _TYPO = 0.85
 """Of difflib's ratio, without the prefix: a name so near to a known hook is a slip."""
 
 
+class _Manager(pluggy.PluginManager):
+    """Looks at the marked functions of a plugin alone, not at what every object has."""
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
+        return super().parse_hookimpl_opts(plugin, name) if name in vars(plugin) else None
+
+
 class Collector:
     """The plugin manager, and what has been collected with it."""
 
     def __init__(self) -> None:
-        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager = _Manager(PROJECT)
         self._manager.add_hookspecs(SPECS)
 
     def add(self, plugin: Any, info: PluginInfo) -> list[Provided]:

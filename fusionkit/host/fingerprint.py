@@ -53,12 +53,17 @@ def code_of_plugin(plugin: PluginInfo) -> str:
         return ""  # of a module that is no file, versions are all there is
     if Path(file).name != "__init__.py":
         return _hash([Path(file)])
-    return hash_of_folder(Path(file).parent)
+    return _hash_of_plugin(Path(file).parent)
 
 
 def combined(*codes: str) -> str:
     """Return one short hash of several, in any order."""
     return hashlib.sha256("\n".join(sorted(codes)).encode()).hexdigest()[:16]
+
+
+@lru_cache  # of the code as it was imported
+def _hash_of_plugin(folder: Path) -> str:
+    return hash_of_folder(folder)
 
 
 @lru_cache

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fusionkit import Prior, checked_file, checked_hash, empty_network
+from fusionkit import Prior, check_tensors, checked_file, checked_hash, empty_network
 
-from .compact_file import architecture_of, check_weights, read_file
+from .compact_file import architecture_of, read_file
 from .compact_network import Denoiser, forward_flops
 
 _TRAINED = (0.01, 157.5)
@@ -58,10 +58,10 @@ class CompactEstimator(Prior):
         self.weights_sha256 = checked_hash(path, sha256)
         tensors, self.metadata = read_file(path)
         self.architecture = architecture_of(self.metadata, path)
-        check_weights(tensors, self.architecture, path)
         self.multiple_of = self.architecture.multiple_of
         with empty_network():
             denoiser = Denoiser(self.architecture)
+        check_tensors(tensors, denoiser.network.state_dict(), path)
         dtype = getattr(torch, precision)
         weights = {
             key: value.to(device, dtype, copy=True).contiguous(memory_format=_layout(value))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from fusionkit import UsageError, check_tensors, checked_file, empty_network, read_safetensors
+from fusionkit import UsageError, checked_file, read_safetensors
 
-from .compact_network import Architecture, Network
+from .compact_network import Architecture
 
 FORMAT = "fusionkit-compact-1"
 """The metadata's ``format``: preconditioning and network as in :mod:`.compact_network`."""
@@ -53,10 +53,3 @@ def architecture_of(metadata: Mapping[str, str], file: Path) -> Architecture:
         raise UsageError(
             f"{file}: the architecture in its metadata cannot be used: {str(error)[:200]}"
         ) from None
-
-
-def check_weights(tensors: Mapping[str, Tensor], arch: Architecture, file: Path) -> None:
-    """Raise UsageError for the first tensor that the architecture does not have so."""
-    with empty_network():
-        network = Network(arch)
-    check_tensors(tensors, network.state_dict(), file)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fusionkit_benchmarks.peers import installed
+from fusionkit_benchmarks.peers import installed, rows
 from fusionkit_benchmarks.peers.installed import Installed, Peer, Way, found
 from fusionkit_benchmarks.peers.rows import PeerRow, run_command
 from fusionkit_benchmarks.photographs import middle_of
@@ -59,6 +60,19 @@ def peers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(installed, "PEERS", (program, package))
 
 
+def without_processes(monkeypatch: pytest.MonkeyPatch, but: str = "") -> None:
+    """Run recipes by the same commands in this process, which has all loaded; but one."""
+    start = rows._run
+
+    def run(name: str, command: Sequence[str], folder: Path) -> None:
+        if name == but or command[:3] != [sys.executable, "-m", "fusionkit"]:
+            start(name, command, folder)
+        else:
+            assert main(command[3:]) == 0
+
+    monkeypatch.setattr(rows, "_run", run)
+
+
 def bench(folder: Path, *arguments: object) -> dict:
     assert main(["bench", "peers", "-o", str(folder), "--quiet", *map(str, arguments)]) == 0
     return json.loads((folder / "peers.json").read_text())
@@ -66,8 +80,9 @@ def bench(folder: Path, *arguments: object) -> dict:
 
 @pytest.mark.usefixtures("peers")
 def test_peers_recipes_trivial_fusions_and_sources_stand_side_by_side(
-    program, photos, recipe, data, tmp_path, capsys
+    program, photos, recipe, data, tmp_path, capsys, monkeypatch
 ):
+    without_processes(monkeypatch, but="mine")
     out = tmp_path / "bench"
     wanted = ["--peer", f"first={program}", "--photos", photos, "--limit", 1, "--size", 64]
     wanted += ["--counts", 2, "--kernel", "disc", "--recipe", f"mine={recipe}"]
@@ -103,12 +118,13 @@ def test_peers_recipes_trivial_fusions_and_sources_stand_side_by_side(
 
 
 @pytest.mark.usefixtures("peers")
-def test_brackets_have_the_peers_that_are_for_them(program, photos, tmp_path):
+def test_brackets_have_the_peers_that_are_for_them(program, photos, tmp_path, monkeypatch):
+    without_processes(monkeypatch)
     out = tmp_path / "bench"
     wanted = ["--peer", f"first={program}", "--photos", photos, "--limit", 1, "--size", 48]
     (table,) = bench(out, *wanted, "--families", "exposure", "--counts", 3)["tables"]
-    rows = ["general", "multi-exposure", "last source", "mean", "max", "laplacian-max"]
-    assert list(table["methods"]) == [*rows, "source 1", "source 2", "source 3"]
+    methods = ["general", "multi-exposure", "last source", "mean", "max", "laplacian-max"]
+    assert list(table["methods"]) == [*methods, "source 1", "source 2", "source 3"]
     means = {name: row["mean"] for name, row in table["methods"].items()}
     assert means["last source"]["psnr"] == pytest.approx(means["source 3"]["psnr"], abs=0.02)
     assert means["last source"]["psnr"] < means["last source"]["psnr-fit"]
@@ -116,6 +132,7 @@ def test_brackets_have_the_peers_that_are_for_them(program, photos, tmp_path):
 
 def test_a_recipe_is_fused_as_run_does(photos, recipe, tmp_path, monkeypatch):
     monkeypatch.setattr(installed, "PEERS", ())
+    without_processes(monkeypatch)
     wanted = ["--photos", photos, "--limit", 1, "--families", "lighting", "--counts", 2]
     (table,) = bench(tmp_path / "bench", *wanted, "--recipe", f"mine={recipe}")["tables"]
     quality = ["bench", "quality", "-o", str(tmp_path / "quality"), "--only", "truth", "--quiet"]

@@ -713,6 +713,7 @@ def _first_party(kind: fusionkit.Kind) -> list[str]:
     ]
 
 
+WEIGHTINGS, OBJECTIVES = _first_party(WEIGHTING), _first_party(OBJECTIVE)
 # Estimators that need weights are not here: they have tests of their own.
 ESTIMATORS: list[Any] = [
     {"name": "gaussian", "border": "mirror"},
@@ -729,8 +730,8 @@ LOOPS = [
         id=f"{n}-{weighting}-{objective}",
     )
     for n, estimator in enumerate(ESTIMATORS)
-    for weighting in _first_party(WEIGHTING)
-    for objective in _first_party(OBJECTIVE)
+    for weighting in WEIGHTINGS
+    for objective in OBJECTIVES
 ]
 SETTINGS: list[dict[str, Any]] = [{}, {"sampler": {"eta": 1.0}, "start_sigma": 6.1}]
 
@@ -742,13 +743,16 @@ def test_the_loops_are_those_of_the_plugins_that_come_along() -> None:
     assert _first_party(SAMPLER) == [f"samplers:{name}" for name in SAMPLERS]
 
 
-# Each prior with a start of its own; what reads a value back is found on a CPU with both, below.
+# Every weighting with every objective, and each of them with either prior, which has a start of its
+# own; what reads a value back is found on a CPU with all of both, below.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("estimator", "weighting", "objective", "settings"),
     [
         pytest.param(*loop.values, SETTINGS[ESTIMATORS.index(loop.values[0])], id=loop.id)
-        for loop in LOOPS
+        for w in range(len(WEIGHTINGS))
+        for o in range(len(OBJECTIVES))
+        for loop in [LOOPS[((w + o) % 2 * len(WEIGHTINGS) + w) * len(OBJECTIVES) + o]]
     ],
 )
 def test_the_whole_loop_runs_on_the_meta_device(
@@ -760,6 +764,7 @@ def test_the_whole_loop_runs_on_the_meta_device(
         objective=objective,
         device="meta",
         steps=N,
+        registry=_REGISTRY,
         **settings,
     )
     fused = pipe(draw(3, 2, 1, 9, 7))
@@ -774,7 +779,8 @@ def test_the_whole_loop_runs_on_the_meta_device(
 def test_the_whole_loop_runs_on_a_cpu_and_reads_nothing_back(
     estimator: Any, weighting: str, objective: Any, settings: dict[str, Any]
 ) -> None:
-    pipe = compose(estimator=estimator, weighting=weighting, objective=objective, **CPU, **settings)
+    how = {"estimator": estimator, "weighting": weighting, "objective": objective, **settings}
+    pipe = compose(registry=_REGISTRY, **how, **CPU)
     sources = draw(3, 2, 1, 9, 7)
     plain = pipe(sources)
     assert torch.isfinite(plain.image).all()
