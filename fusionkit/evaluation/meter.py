@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,7 @@ class Meter:
         """Measure one image, (H, W), against its sources, (K, H, W): luma in [0, 255].
 
         With ``where``, (H, W) bool and somewhere true, there only. ``colours`` are the channels
-        of both, see :meth:`colours`.
+        of both, see :meth:`colours`. Always on one thread, see :func:`one_thread`.
 
         Returns
         -------
@@ -126,7 +127,7 @@ class Meter:
                     continue
                 images = colours[0].to(self.device)[None], colours[1].to(self.device)[:, None]
             try:
-                with torch.no_grad(), prints_on_stderr(f"metric {name}"):
+                with one_thread(), torch.no_grad(), prints_on_stderr(f"metric {name}"):
                     value = float(compute(*images, *place).reshape(()))
             except Exception as error:
                 problems[name] = " ".join(f"{type(error).__name__}: {error}".split())
@@ -160,6 +161,20 @@ class Meter:
         if not where.all():
             values[GROUND] = float(fused[~where].mean())
         return values, problems
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: with more, sums are taken in another order, and may round elsewhere.
+
+    So results do not depend on how many processes share a machine.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def ground_column(threshold: float) -> Column:

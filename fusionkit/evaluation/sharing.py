@@ -5,13 +5,10 @@ On one thread sums are taken in one order, so that values do not depend on how m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from ..contract.reading import use_readers
 from ..contract.registry import Registry
@@ -19,7 +16,7 @@ from ..host.plugins import load_plugins
 from ..host.pool import LOST
 from ..host.processes import Processes
 from .measure import Progress, evaluate
-from .meter import Meter, reference_meter
+from .meter import Meter, one_thread, reference_meter
 from .presets import trivial_names
 from .ranges import Range, Ranges
 from .scores import Scores
@@ -135,20 +132,6 @@ def _joined(methods: Sequence[str], parts: Mapping[str, Scores | None]) -> Score
         notes |= dict.fromkeys(part.notes)
     whole.notes += notes
     return whole
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: with more, sums are taken in another order, and may round elsewhere.
-
-    So results do not depend on how many processes share a machine.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 _measurer: Measurer | None = None

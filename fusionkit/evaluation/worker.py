@@ -26,9 +26,8 @@ from ..recipes.layers import resolve_settings
 from ..sampling.guide import SampledStep
 from .baselines import trivial_fusion
 from .measure import same_size
-from .meter import Meter, luma_of_picture
+from .meter import Meter, luma_of_picture, one_thread
 from .ranges import Ranges, parse_ranges
-from .sharing import one_thread
 from .study import MAP_SIDE, Cell, Loading, Study
 from .window import shared_window
 

@@ -3,39 +3,47 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from .filters import gradients
-from .measure import Local, weighted_mean
+from .filters import gradients, strips
+from .measure import Local, average
 
 _ROUNDING = 1e-6
+_WEAK = 0.01  # the power 1.5 of which is .001
 
 
-def preservation(of_sources: Tensor, of_fused: Tensor) -> Tensor:
-    """Ratio of edge strengths, the smaller to the larger; 1 where they are equal, also both 0."""
+def preservation(of_sources: Tensor, of_fused: Tensor, none: float) -> Tensor:
+    """Ratio of edge strengths, the smaller to the larger; ``none`` where both are 0."""
     larger = torch.maximum(of_sources, of_fused)
-    return torch.minimum(of_sources, of_fused).div_(larger).masked_fill_(larger == 0, 1)
+    return torch.minimum(of_sources, of_fused).div_(larger).nan_to_num_(none)
 
 
-def sobel(images: Tensor, border: str) -> tuple[Tensor, Tensor]:
+def sobel(
+    images: Tensor, border: str, scale: float = 1.0, rows: slice | None = None
+) -> tuple[Tensor, Tensor]:
     """Strength g and orientation α = atan(s_y / s_x) of the edges; α is π/2 where s_x = 0.
 
     s_y points up. It matters only where s_x is 0, since only differences of α
     are used; but there |α_k - α_F| under Qabf's own A depends on it. Derivatives
     below 1e-6 grey levels are rounding, and are taken as 0: the luma of a grey
     pixel differs from its grey level in the last bit, which would decide between
-    π/2 and -π/2 and move Qabf in the fourth decimal.
+    π/2 and -π/2 and move Qabf in the fourth decimal. Of some rows, if given; ``scale`` is that of
+    the operator.
     """
-    across, down = (s.mul_(s.abs() > _ROUNDING) for s in gradients(images, border))
-    slope = (down / across).atan_().neg_().masked_fill_(across == 0, math.pi / 2)
-    return (across.square_().add_(down.square_())).sqrt_(), slope
+    across, down = (
+        functional.hardshrink(s, _ROUNDING / scale) for s in gradients(images, border, rows=rows)
+    )
+    strength = across.square().addcmul_(down, down).sqrt_().mul_(scale)
+    return strength, down.div_(across).neg_().nan_to_num_(math.inf, math.inf, math.inf).atan_()
 
 
 def sigmoid(values: Tensor, gain: float, slope: float, centre: float) -> Tensor:
-    """Γ / (1 + exp(-slope (values - centre)))."""
-    return (values - centre).mul_(slope).sigmoid_().mul_(gain)
+    """Γ / (1 + exp(-slope (values - centre))), in place."""
+    return values.sub_(centre).mul_(slope).sigmoid_().mul_(gain)
 
 
 class EdgeTransfer(Local):
@@ -78,16 +86,23 @@ class EdgeTransfer(Local):
 
     def measure(self, fused: Tensor, sources: Tensor, where: Tensor | None = None) -> Tensor:
         """Return (B,)."""
-        strength, direction = sobel(fused, "zero")
-        weights, of_sources = sobel(sources, "zero")
-        if where is not None:
-            weights = weights * where
-        turned = (of_sources - direction).abs_()
-        if self.orientation == "wrapped":
-            turned = math.pi / 2 - (turned - math.pi / 2).abs_()
-        aligned = 1 - turned * (2 / math.pi)
-        kept = sigmoid(preservation(weights, strength), 0.9994, 15, 0.5)
-        return weighted_mean(kept.mul_(sigmoid(aligned, 0.9879, 22, 0.8)), weights, (0, -2, -1))
+        return average(self._kept(fused, sources, where), (0, -2, -1))
+
+    def _kept(
+        self, fused: Tensor, sources: Tensor, where: Tensor | None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield Q_kF and its weights, (K, B, h, W) each, strip by strip."""
+        for rows in strips(*fused.shape[-2:]):
+            strength, direction = sobel(fused, "zero", rows=rows)
+            weights, directions = sobel(sources, "zero", rows=rows)
+            if where is not None:
+                weights *= where[..., rows, :]
+            turned = directions.sub_(direction).abs_()
+            if self.orientation == "wrapped":
+                turned = turned.sub_(math.pi / 2).abs_().sub_(math.pi / 2).neg_()
+            aligned = turned.mul_(-2 / math.pi).add_(1)
+            kept = sigmoid(preservation(weights, strength, 1), 0.9994, 15, 0.5)
+            yield kept.mul_(sigmoid(aligned, 0.9879, 22, 0.8)), weights
 
 
 class Artefacts(Local):
@@ -116,16 +131,21 @@ class Artefacts(Local):
 
     def measure(self, fused: Tensor, sources: Tensor, where: Tensor | None = None) -> Tensor:
         """Return (B,)."""
-        strength, direction = sobel(fused / 8, "reflect")
-        of_sources, directions = sobel(sources / 8, "reflect")
-        ratio = preservation(of_sources, strength)
-        ratio *= torch.minimum(of_sources, strength) > 0
-        turned = (directions - direction).abs_()
-        aligned = (turned - math.pi / 2).abs_() * (2 / math.pi)
-        kept = (sigmoid(ratio, 0.9999, 19, 0.5) * sigmoid(aligned, 0.9995, 22, 0.5)).sqrt_()
-        strong = of_sources >= 2 - _ROUNDING
-        weights = torch.where(strong, of_sources * of_sources.sqrt(), 0.001)
-        if where is not None:
-            weights = weights * where
-        added = (strength > of_sources.amax(0) + _ROUNDING) * (1 - kept) * weights
-        return added.sum((0, -2, -1)) / weights.sum((0, -2, -1))
+        added, total = fused.new_zeros(len(fused)), fused.new_zeros(len(fused))
+        for rows in strips(*fused.shape[-2:]):
+            strength, direction = sobel(fused, "reflect", 1 / 8, rows)
+            of_sources, directions = sobel(sources, "reflect", 1 / 8, rows)
+            ratio = preservation(of_sources, strength, 0)
+            turned = directions.sub_(direction).abs_()
+            aligned = turned.sub_(math.pi / 2).abs_().mul_(2 / math.pi)
+            kept = sigmoid(ratio, 0.9999, 19, 0.5).mul_(sigmoid(aligned, 0.9995, 22, 0.5)).sqrt_()
+            stronger = torch.empty_like(strength)
+            torch.gt(strength, of_sources.amax(0).add_(_ROUNDING), out=stronger)
+            of_sources = functional.threshold(of_sources, 2 - _ROUNDING, _WEAK)
+            weights = of_sources.sqrt().mul_(of_sources)
+            if where is not None:
+                weights *= where[..., rows, :]
+            lost = kept.neg_().add_(1).mul_(weights).sum(0)
+            added += lost.mul_(stronger).sum((-2, -1))
+            total += weights.sum((0, -2, -1))
+        return added / total

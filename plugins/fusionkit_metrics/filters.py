@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+# Outputs of a product with a banded matrix, and pixels of a strip.
 _BLOCK = 32
+_STRIP = 16384
 
 
 def gaussian(size: int, sigma: float, *, normalised: bool = True) -> tuple[float, ...]:
@@ -24,6 +28,12 @@ def gaussian(size: int, sigma: float, *, normalised: bool = True) -> tuple[float
 def box(size: int) -> tuple[float, ...]:
     """Uniform window of sum 1."""
     return (1 / size,) * size
+
+
+def strips(height: int, width: int) -> Iterator[slice]:
+    """Cut rows into strips, whose maps stay in the cache from one operation to the next."""
+    rows = max(_BLOCK // 2, _STRIP // width)
+    return (slice(top, min(top + rows, height)) for top in range(0, height, rows))
 
 
 def smooth(maps: Tensor, taps: tuple[float, ...], step: int = 1) -> Tensor:
@@ -48,27 +58,36 @@ def smooth(maps: Tensor, taps: tuple[float, ...], step: int = 1) -> Tensor:
     As products with banded matrices, block by block: in float64 on a CPU, many
     times faster than ``conv2d``, and never slower than sums of shifted images.
     """
-    return filter_rows(filter_columns(maps, taps, step), taps, step)
+    n = len(taps)
+    height, width = ((side - n) // step + 1 for side in maps.shape[-2:])
+    parts = []
+    for rows in strips(height, width):
+        read = slice(step * rows.start, step * (rows.stop - 1) + n)
+        parts.append(filter_columns(filter_rows(maps[..., read, :], taps, step), taps, step))
+    return parts[0] if len(parts) == 1 else torch.cat(parts, -2)
 
 
 def filter_columns(maps: Tensor, taps: tuple[float, ...], step: int = 1) -> Tensor:
     """Filter along W, valid part: (..., H, W) to (..., H, W - n + 1), or every step-th of it."""
-    # Blocks of columns overlap, which a product would copy; as rows of the transposed they do not.
-    return filter_rows(maps.transpose(-1, -2), taps, step).transpose(-1, -2)
+    n, outputs = len(taps), (maps.shape[-1] - len(taps)) // step + 1
+    lines = maps.reshape(-1, maps.shape[-1])
+    found = maps.new_empty(len(lines), outputs)
+    for first in range(0, outputs, _BLOCK):
+        last = min(first + _BLOCK, outputs)
+        window = lines[:, step * first : step * (last - 1) + n]
+        band = _band(taps, last - first, step, maps.device)
+        torch.mm(window, band, out=found[:, first:last])
+    return found.view(*maps.shape[:-1], outputs)
 
 
 def filter_rows(maps: Tensor, taps: tuple[float, ...], step: int = 1) -> Tensor:
     """Filter along H, valid part: (..., H, W) to (..., H - n + 1, W), or every step-th of it."""
-    n, height = len(taps), maps.shape[-2]
-    blocks, rest = divmod((height - n) // step + 1, _BLOCK)
+    n, outputs = len(taps), (maps.shape[-2] - len(taps)) // step + 1
     parts = []
-    if blocks:
-        windows = maps.unfold(-2, step * (_BLOCK - 1) + n, step * _BLOCK).transpose(-1, -2)
-        parts.append((_band(taps, _BLOCK, step, maps.device).T @ windows).flatten(-3, -2))
-    if rest:
-        first = step * _BLOCK * blocks
-        left = maps[..., first : first + step * (rest - 1) + n, :]
-        parts.append(_band(taps, rest, step, maps.device).T @ left)
+    for first in range(0, outputs, _BLOCK):
+        last = min(first + _BLOCK, outputs)
+        window = maps[..., step * first : step * (last - 1) + n, :]
+        parts.append(_band(taps, last - first, step, maps.device).T @ window)
     return parts[0] if len(parts) == 1 else torch.cat(parts, -2)
 
 
@@ -83,7 +102,7 @@ def _band(taps: tuple[float, ...], outputs: int, step: int, device: torch.device
 
 def pad_zero(maps: Tensor, margin: int) -> Tensor:
     """Surround with zeros."""
-    return torch.nn.functional.pad(maps, (margin,) * 4)
+    return functional.pad(maps, (margin,) * 4)
 
 
 def extend(maps: Tensor, before: int, after: int, dim: int, mode: str) -> Tensor:
@@ -105,20 +124,30 @@ def extend(maps: Tensor, before: int, after: int, dim: int, mode: str) -> Tensor
     return maps.index_select(dim, index)
 
 
-def bordered(maps: Tensor, mode: str) -> Tensor:
-    """Extend by one pixel on every side: ``zero``, or a mode of :func:`extend`."""
-    if mode == "zero":
-        return pad_zero(maps, 1)
-    return extend(extend(maps, 1, 1, -1, mode), 1, 1, -2, mode)
+def bordered(maps: Tensor, mode: str, rows: slice) -> Tensor:
+    """Extend some rows of images by one pixel on every side.
+
+    By the rows beside them; beyond the image by ``zero``, ``replicate`` (aa|abc) or ``reflect``
+    (b|abc).
+    """
+    height = maps.shape[-2]
+    near = maps[..., max(rows.start - 1, 0) : rows.stop + 1, :]
+    beyond = (1, 1, int(rows.start == 0), int(rows.stop == height))
+    wide = functional.pad(
+        near.reshape(-1, *near.shape[-2:]), beyond, "constant" if mode == "zero" else mode
+    )
+    return wide.view(*maps.shape[:-2], *wide.shape[-2:])
 
 
-def gradients(maps: Tensor, border: str, centre: float = 2.0) -> tuple[Tensor, Tensor]:
-    """Horizontal and vertical derivative, 3 x 3, at every pixel.
+def gradients(
+    maps: Tensor, border: str, centre: float = 2.0, rows: slice | None = None
+) -> tuple[Tensor, Tensor]:
+    """Horizontal and vertical derivative, 3 x 3, at every pixel, or at those of some rows.
 
     ``centre`` 2 is Sobel's operator, with rows 1 2 1; 1 is Prewitt's. They are
-    not divided by the sum of their weights.
+    not divided by the sum of their weights. ``border`` as in :func:`bordered`.
     """
-    wide = bordered(maps, border)
-    rows = torch.add(wide[..., :-2, :] + wide[..., 2:, :], wide[..., 1:-1, :], alpha=centre)
-    columns = torch.add(wide[..., :-2] + wide[..., 2:], wide[..., 1:-1], alpha=centre)
-    return rows[..., 2:] - rows[..., :-2], columns[..., 2:, :] - columns[..., :-2, :]
+    wide = bordered(maps, border, slice(0, maps.shape[-2]) if rows is None else rows)
+    along = torch.add(wide[..., :-2, :] + wide[..., 2:, :], wide[..., 1:-1, :], alpha=centre)
+    below = torch.add(wide[..., :-2] + wide[..., 2:], wide[..., 1:-1], alpha=centre)
+    return along[..., 2:] - along[..., :-2], below[..., 2:, :] - below[..., :-2, :]

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 LEVELS = 256
+_LEAST = 1e-30
 
 
 def levels(images: Tensor) -> Tensor:
-    """Round (N, H, W) luma to whole grey levels, (N, H·W) int64."""
-    return images.round().clamp(0, LEVELS - 1).long().flatten(1)
+    """Round (N, H, W) luma to whole grey levels, (N, H·W) int32."""
+    return images.round().clamp_(0, LEVELS - 1).int().flatten(1)
 
 
 def stretched(images: Tensor) -> Tensor:
@@ -24,22 +25,22 @@ def stretched(images: Tensor) -> Tensor:
 
 def entropy(grey: Tensor) -> Tensor:
     """Entropy H of the grey levels (N, P) of each image, (N,)."""
-    return _bits(counts(grey, LEVELS), grey.shape[1])
+    return bits(counts(grey, LEVELS))
 
 
-def joint_entropy(first: Tensor, second: Tensor) -> Tensor:
-    """Entropy H of the pairs of grey levels (N, P) of two images, (N,)."""
-    return _bits(counts(first * LEVELS + second, LEVELS**2), first.shape[1])
+def pairs(first: Tensor, second: Tensor) -> Tensor:
+    """Count the pairs of grey levels (N, P) of two images: (N, 256, 256), the first's in rows."""
+    return counts(first * LEVELS + second, LEVELS**2).view(-1, LEVELS, LEVELS)
 
 
 def counts(values: Tensor, bins: int) -> Tensor:
     """Count the values 0 ... bins - 1 in each row: (N, P) to (N, bins)."""
-    rows = torch.arange(values.shape[0], device=values.device)[:, None]
-    flat = (values + rows * bins).flatten()
-    return torch.bincount(flat, minlength=values.shape[0] * bins).view(-1, bins)
+    return torch.stack([torch.bincount(row, minlength=bins) for row in values])
 
 
-def _bits(counts: Tensor, total: int) -> Tensor:
-    """-Σ p log2 p, where 0 log 0 = 0."""
-    nats: Tensor = torch.special.entr(counts.double() / total).sum(1)
+def bits(counts: Tensor) -> Tensor:
+    """Entropy -Σ p log2 p, where 0 log 0 = 0, of what was counted in each of N, (N,)."""
+    p = counts.flatten(1).double()
+    p /= p.sum(1, keepdim=True)
+    nats = -(p * p.clamp_min(_LEAST).log_()).sum(1)
     return nats / math.log(2)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from .histograms import LEVELS, counts, entropy, joint_entropy, levels, stretched
+from .histograms import LEVELS, bits, counts, entropy, levels, pairs, stretched
 from .measure import INFINITE, Pixelwise
 
 
@@ -121,12 +121,8 @@ class CrossEntropy(Pixelwise):
 def _entropies(fused: Tensor, sources: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return H(k) (K, B), H(F) (B,) and I(k; F) (K, B), which is >= 0."""
     grey = levels(fused)
-    of_fused = entropy(grey)
-    of_sources, of_pairs = [], []
-    for source in sources:
-        grey_source = levels(source)
-        of_sources.append(entropy(grey_source))
-        of_pairs.append(joint_entropy(grey_source, grey))
-    alone = torch.stack(of_sources)
-    shared = (alone + of_fused - torch.stack(of_pairs)).clamp_min(0)
-    return alone, of_fused, shared
+    joint = [pairs(levels(source), grey) for source in sources]
+    of_fused = bits(joint[0].sum(1))
+    alone = torch.stack([bits(each.sum(2)) for each in joint])
+    together = torch.stack([bits(each) for each in joint])
+    return alone, of_fused, (alone + of_fused - together).clamp_min(0)

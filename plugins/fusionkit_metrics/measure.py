@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -112,24 +113,34 @@ def mean(maps: Tensor, where: Tensor | None = None) -> Tensor:
     Maps may be smaller by the same margin on every side, as of windows inside the image:
     a window counts by its centre.
     """
-    if where is None:
-        return maps.mean((-2, -1))
-    return weighted_mean(maps, centred(where, maps).to(maps.dtype), (-2, -1))
+    return average([(maps, None if where is None else centred(where, maps))])
 
 
 def centred(where: Tensor, maps: Tensor) -> Tensor:
-    """Return the middle of (B, H, W), of the size of the maps (..., h, w)."""
+    """Return the middle of (B, H, W), of the size and type of the maps (..., h, w)."""
     height, width = maps.shape[-2:]
     top, left = (where.shape[-2] - height) // 2, (where.shape[-1] - width) // 2
-    return where[..., top : top + height, left : left + width]
+    return where[..., top : top + height, left : left + width].to(maps)
 
 
-def weighted_mean(maps: Tensor, weights: Tensor, dims: tuple[int, ...]) -> Tensor:
-    """Mean under weights >= 0; the plain mean where all of them are 0.
+def average(
+    parts: Iterable[tuple[Tensor, Tensor | None]], dims: tuple[int, ...] = (-2, -1)
+) -> Tensor:
+    """Mean of maps that come in parts, as strips of rows, each with its weights >= 0 or without.
 
-    An image without any edge gives no weight to anything: then all its pixels
-    count alike, so that what remains is a number.
+    The plain mean where all weights are 0: an image without any edge gives no weight to
+    anything; then all its pixels count alike, so that what remains is a number.
     """
-    total = weights.sum(dims)
-    weighted = (maps * weights).sum(dims) / total.where(total > 0, 1.0)
-    return weighted.where(total > 0, maps.mean(dims))
+    plain, weighted, weight, count = [], [], [], 0
+    for maps, weights in parts:
+        plain.append(maps.sum(dims))
+        count += maps.numel() // plain[-1].numel()
+        if weights is not None:
+            weighted.append((maps * weights).sum(dims))
+            weight.append(weights.sum(dims))
+    alike = torch.stack(plain).sum(0) / count
+    if not weighted:
+        return alike
+    total = torch.stack(weight).sum(0)
+    found = torch.stack(weighted).sum(0) / total.where(total > 0, 1.0)
+    return found.where(total > 0, alike)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from .filters import gaussian, gradients
-from .measure import INFINITE, Measure
+from .measure import INFINITE, Measure, average
 from .similarity import MID, Moments
 
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -45,13 +46,19 @@ class MultiScale(Measure):
         for scale, weight in enumerate(_WEIGHTS):
             if scale:
                 fused, sources = _halved(fused), _halved(sources)
-            m = Moments(fused, sources, gaussian(11, 1.5))
-            similar = (2 * m.covariance + _C2) / (m.variance + m.variance_fused + _C2)
-            if scale == len(_WEIGHTS) - 1:
-                x, y = m.mean + MID, m.mean_fused + MID
-                similar = similar * (2 * x * y + _C1) / (x.square() + y.square() + _C1)
-            product = product * similar.mean((-2, -1)).clamp_min(0) ** weight
+            similar = average(_similar(fused, sources, last=scale == len(_WEIGHTS) - 1))
+            product = product * similar.clamp_min(0) ** weight
         return product.sum(0)
+
+
+def _similar(fused: Tensor, sources: Tensor, last: bool) -> Iterator[tuple[Tensor, None]]:
+    """Yield strips of cs, and of l cs at the last scale, (K, B, h, w)."""
+    for _, m in Moments.in_strips(fused, sources, gaussian(11, 1.5)):
+        similar = (2 * m.covariance + _C2) / (m.variance + m.variance_fused + _C2)
+        if last:
+            x, y = m.mean + MID, m.mean_fused + MID
+            similar = similar * (2 * x * y + _C1) / (x.square() + y.square() + _C1)
+        yield similar, None
 
 
 class GradientDeviation(Measure):

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from .filters import gaussian, gradients, pad_zero, smooth
 from .histograms import stretched
-from .measure import INFINITE, Measure, mean, weighted_mean
+from .measure import INFINITE, Measure, average, mean
 
 _BLOCK = 16
 # C' below this is a contrast of 5e-6, which is rounding, and nothing to see.
@@ -64,7 +64,7 @@ class ChenVarshney(Measure):
         saliency = _block_sums(edges**5)
         seen = _filter(sources - fused, 4, _mannos_sakrison)
         difference = _block_sums(seen.square_()) / _BLOCK**2
-        return weighted_mean(difference, saliency, (0, -2, -1))
+        return average([(difference, saliency)], (0, -2, -1))
 
 
 class ChenBlum(Measure):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from fusionkit.ops import ssim_map
 
-from .filters import box, gaussian, gradients, smooth
-from .measure import Local, Measure, mean, weighted_mean
+from .filters import box, gaussian, gradients, smooth, strips
+from .measure import Local, Measure, average, centred
 
 # Moments are taken about mid-grey: squares of smaller numbers, less cancellation.
 MID = 127.5
@@ -20,22 +22,43 @@ _FLAT = 1e-8
 class Moments:
     """Means, variances and covariance with the fused image of all sources, in every window.
 
-    ``of_fused`` and ``of_sources`` are about mid-grey, (B, h, w) and (K, B, h, w).
+    Means are about mid-grey. (B, h, w) of the fused image and (K, B, h, w) else.
     """
 
     def __init__(self, fused: Tensor, sources: Tensor, window: tuple[float, ...]) -> None:
-        f, s = fused - MID, sources - MID
-        self.mean_fused = smooth(f, window)
-        self.mean = smooth(s, window)
-        self.variance_fused = (smooth(f * f, window) - self.mean_fused.square()).clamp_min_(0)
-        self.variance = (smooth(s * s, window) - self.mean.square()).clamp_min_(0)
-        self.covariance = smooth(s * f, window) - self.mean * self.mean_fused
+        K = len(sources)
+        maps = fused.new_empty(2 + 3 * K, *fused.shape)
+        images, squares, products = _parts(maps, K)
+        torch.sub(fused, MID, out=images[0])
+        torch.sub(sources, MID, out=images[1:])
+        torch.mul(images, images, out=squares)
+        torch.mul(images[1:], images[0], out=products)
+        means, squares, products = _parts(smooth(maps, window), K)
+        variances = squares.addcmul_(means, means, value=-1).clamp_min_(0)
+        self.mean_fused, self.mean = means[0], means[1:]
+        self.variance_fused, self.variance = variances[0], variances[1:]
+        self.covariance = products.addcmul_(self.mean, self.mean_fused, value=-1)
+
+    @classmethod
+    def in_strips(
+        cls, fused: Tensor, sources: Tensor, window: tuple[float, ...]
+    ) -> Iterator[tuple[slice, Moments]]:
+        """Yield the moments of strips of windows, each with the rows of pixels that they span."""
+        more = len(window) - 1
+        for windows in strips(fused.shape[-2] - more, fused.shape[-1] - more):
+            rows = slice(windows.start, windows.stop + more)
+            yield rows, cls(fused[..., rows, :], sources[..., rows, :], window)
 
     def quality(self) -> Tensor:
         """Wang and Bovik's universal quality index with each source, (K, B, h, w)."""
         return universal_quality(
             self.mean, self.mean_fused, self.variance, self.variance_fused, self.covariance
         )
+
+
+def _parts(maps: Tensor, K: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Cut into what there is of all images, their squares, and products with the first of them."""
+    return maps[: K + 1], maps[K + 1 : 2 * K + 2], maps[2 * K + 2 :]
 
 
 def universal_quality(x: Tensor, y: Tensor, xx: Tensor, yy: Tensor, xy: Tensor) -> Tensor:
@@ -88,14 +111,21 @@ class StructuralSimilarity(Local):
 
     def measure(self, fused: Tensor, sources: Tensor, where: Tensor | None = None) -> Tensor:
         """Return (B,)."""
-        m = Moments(fused, sources, box(7) if self.uniform else gaussian(11, 1.5))
-        means = m.mean + MID, m.mean_fused + MID
-        second = m.variance, m.variance_fused, m.covariance
-        if self.uniform:
-            xx, yy, xy = (moment * (49 / 48) for moment in second)
-            second = xx, yy, xy
-        similar = ssim_map(*means, *second, span=self.span)
-        return mean(similar, where).sum(0)
+        return average(self._similar(fused, sources, where)).sum(0)
+
+    def _similar(
+        self, fused: Tensor, sources: Tensor, where: Tensor | None
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield strips of the map, (K, B, h, w), and what of it counts."""
+        window = box(7) if self.uniform else gaussian(11, 1.5)
+        for rows, m in Moments.in_strips(fused, sources, window):
+            means = m.mean + MID, m.mean_fused + MID
+            second = m.variance, m.variance_fused, m.covariance
+            if self.uniform:
+                xx, yy, xy = (moment * (49 / 48) for moment in second)
+                second = xx, yy, xy
+            similar = ssim_map(*means, *second, span=self.span)
+            yield similar, None if where is None else centred(where[..., rows, :], similar)
 
 
 class Yang(Measure):
@@ -119,12 +149,16 @@ class Yang(Measure):
 
     def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
         """Return (B,)."""
+        return average(self._quality(fused, sources))
+
+    def _quality(self, fused: Tensor, sources: Tensor) -> Iterator[tuple[Tensor, None]]:
         window = gaussian(7, 1.5)
-        quality = Moments(fused, sources, window)
-        of_sources = Moments(sources[0], sources[1:], window).quality()[0]
-        with_fused = quality.quality()
-        weighted = (shares(quality.variance) * with_fused).sum(0)
-        return mean(torch.where(of_sources >= 0.75, weighted, with_fused.amax(0)))
+        for rows, quality in Moments.in_strips(fused, sources, window):
+            first, second = sources[..., rows, :]
+            of_sources = Moments(first, second[None], window).quality()[0]
+            with_fused = quality.quality()
+            weighted = (shares(quality.variance) * with_fused).sum(0)
+            yield torch.where(of_sources >= 0.75, weighted, with_fused.amax(0)), None
 
 
 class PiellaWeighted(Measure):
@@ -167,7 +201,11 @@ class PiellaEdges(PiellaWeighted):
 
 def weighted_quality(fused: Tensor, sources: Tensor) -> Tensor:
     """Piella's Q_W of (B, H, W) and (K, B, H, W)."""
-    moments = Moments(fused, sources, box(8))
-    quality = (shares(moments.variance) * moments.quality()).sum(0)
-    saliency = moments.variance.amax(0)
-    return weighted_mean(quality, saliency.where(saliency >= _FLAT, 0.0), (-2, -1))
+    return average(_weighted_quality(fused, sources))
+
+
+def _weighted_quality(fused: Tensor, sources: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    for _, moments in Moments.in_strips(fused, sources, box(8)):
+        quality = (shares(moments.variance) * moments.quality()).sum(0)
+        saliency = moments.variance.amax(0)
+        yield quality, saliency.where(saliency >= _FLAT, 0.0)

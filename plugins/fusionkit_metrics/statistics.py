@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fusionkit.ops import MOST, psnr
 
-from .filters import gradients
+from .filters import gradients, strips
 from .measure import INFINITE, Local, Measure, Pixelwise, mean
 
 # A standard deviation below 1e-8 grey levels is rounding: the image is constant.
@@ -162,7 +162,7 @@ class Correlation(Pixelwise):
 
     def measure(self, fused: Tensor, sources: Tensor) -> Tensor:
         """Return (B,)."""
-        return pearson(fused.expand_as(sources), sources).mean(0)
+        return pearson(fused, sources).mean(0)
 
 
 class SumOfCorrelations(Pixelwise):
@@ -185,9 +185,12 @@ class SumOfCorrelations(Pixelwise):
 
 def pearson(first: Tensor, second: Tensor) -> Tensor:
     """Pearson's correlation over the pixels, in [-1, 1]; 0 where one is constant."""
-    x = first - first.mean((-2, -1), keepdim=True)
-    y = second - second.mean((-2, -1), keepdim=True)
-    xx, yy, xy = mean(x.square()), mean(y.square()), mean(x * y)
+    means = [images.mean((-2, -1), keepdim=True) for images in (first, second)]
+    xy, xx, yy = (first.new_zeros(second.shape[:-2]) for _ in range(3))
+    for part in strips(*first.shape[-2:]):
+        x, y = (images[..., part, :] - m for images, m in zip((first, second), means, strict=True))
+        for total, products in ((xy, x * y), (xx, x.square_()), (yy, y.square_())):
+            total += products.sum((-2, -1)) / (first.shape[-2] * first.shape[-1])
     defined = (xx > _CONSTANT) & (yy > _CONSTANT)
     r = xy / (xx * yy).where(defined, 1.0).sqrt()
     return r.clamp(-1, 1).where(defined, torch.zeros_like(r))

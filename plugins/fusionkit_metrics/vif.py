@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from .filters import gaussian, smooth
 from .measure import Local, centred
-from .similarity import MID
+from .similarity import Moments
 
 _NOISE = 2.0
 _EPSILON = 1e-10
@@ -38,7 +39,7 @@ class VisualInformation(Local):
 
     def measure(self, fused: Tensor, sources: Tensor, where: Tensor | None = None) -> Tensor:
         """Return (B,)."""
-        maps = torch.cat([fused[None], sources]) - MID
+        maps = torch.cat([fused[None], sources])
         kept, there = sources.new_zeros(sources.shape[:2]), sources.new_zeros(sources.shape[:2])
         for scale, size in enumerate((17, 9, 5, 3)):
             window = gaussian(size, size / 5)
@@ -46,42 +47,26 @@ class VisualInformation(Local):
                 maps = smooth(maps, window, step=2)
                 inside = slice(size // 2, -(size // 2), 2)
                 where = None if where is None else where[..., inside, inside]
-            of_fused, of_source = _information(maps[0], maps[1:], window, where)
-            kept += of_fused
-            there += of_source
+            for rows, moments in Moments.in_strips(maps[0], maps[1:], window):
+                of_fused, of_source = _information(moments)
+                if where is not None:
+                    counts = centred(where[..., rows, :], of_source)
+                    of_fused, of_source = of_fused * counts, of_source * counts
+                kept += of_fused.sum((-2, -1))
+                there += of_source.sum((-2, -1))
         return torch.where(there > 0, kept / there.where(there > 0, 1.0), 1.0).sum(0)
 
 
-def _information(
-    f: Tensor, s: Tensor, window: tuple[float, ...], where: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Sum what one scale of F (B, h, w) and of the sources (K, B, h, w) carries, each (K, B).
+def _information(m: Moments) -> tuple[Tensor, Tensor]:
+    """Return what the windows of F and of the sources carry, (K, B, h, w) each.
 
-    Of the windows whose centre is in ``where`` (B, h, w), if it is given.
+    The special cases of the authors: nothing of a source arrives where it is flat, where F is,
+    and where the gain is negative; and a flat source has nothing.
     """
-    mean_f, mean_s = smooth(f, window), smooth(s, window)
-    variance_f = (smooth(f * f, window) - mean_f.square()).clamp_min_(0)
-    variance = (smooth(s * s, window) - mean_s.square()).clamp_min_(0)
-    covariance = smooth(s * f, window) - mean_s * mean_f
-
-    gain = covariance / (variance + _EPSILON)
-    noise = variance_f - gain * covariance
-    # The special cases of the authors: a flat source explains nothing, a flat F
-    # has nothing to explain, and a negative gain is no transmission.
-    flat = variance < _EPSILON
-    noise = noise.where(~flat, variance_f)
-    gain = gain.masked_fill_(flat, 0)
-    variance = variance.masked_fill_(flat, 0)
-    empty = variance_f < _EPSILON
-    noise = noise.masked_fill_(empty, 0)
-    gain = gain.masked_fill_(empty, 0)
-    inverse = gain < 0
-    noise = torch.where(inverse, variance_f, noise).clamp_min_(_EPSILON)
-    gain = gain.masked_fill_(inverse, 0)
-
+    arriving = m.covariance.clamp_min_(0)
+    gain = arriving / (m.variance + _EPSILON)
+    gain *= torch.gt(m.variance_fused, _EPSILON, out=torch.empty_like(m.variance_fused))
+    noise = torch.addcmul(m.variance_fused, gain, arriving, value=-1).clamp_min_(_EPSILON)
+    variance = functional.threshold(m.variance, _EPSILON, 0)
     of_fused = gain.square_().mul_(variance).div_(noise.add_(_NOISE)).log1p_()
-    of_source = variance.div_(_NOISE).log1p_()
-    if where is not None:
-        inside = centred(where, of_source)
-        of_fused, of_source = of_fused * inside, of_source * inside
-    return of_fused.sum((-2, -1)), of_source.sum((-2, -1))
+    return of_fused, variance.div_(_NOISE).log1p_()

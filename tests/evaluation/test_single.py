@@ -45,6 +45,22 @@ def test_it_measures_what_the_command_does(files, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_values_do_not_depend_on_the_number_of_threads():
+    photo = data.camera()
+    dim, blurred = photo // 2, np.roll(photo, 1, 0)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(evaluate(photo, [dim, blurred], metrics="infrared-visible"))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert found[1] == found[0]
+    assert found[2] == found[0]
+
+
 def test_the_recipe_names_the_metrics(files, tmp_path):
     result = fusionkit.fuse(files, task="multi-focus", **QUICK)
     assert list(evaluate(result, files)) == ["qabf", "vif", "ssim", "qw", "qcv", "mi"]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from fusionkit.errors import FusionkitError
+from fusionkit.evaluation.meter import one_thread
 from fusionkit.evaluation.scores import Column, Scores
-from fusionkit.evaluation.sharing import one_thread
 from fusionkit.host.fingerprint import combined
 
 from ..photographs import Pixels, luma_of_pixels

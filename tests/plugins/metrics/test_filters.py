@@ -7,7 +7,7 @@ import pytest
 import torch
 from fusionkit_metrics.filters import box, extend, gaussian, gradients, smooth
 from fusionkit_metrics.fmi import meyer_filters
-from fusionkit_metrics.histograms import entropy, joint_entropy, levels
+from fusionkit_metrics.histograms import bits, entropy, levels, pairs
 from scipy.ndimage import prewitt, sobel
 from scipy.signal import correlate2d
 
@@ -76,9 +76,9 @@ def test_histograms_of_a_batch() -> None:
         counts = np.bincount(grey[b].numpy(), minlength=256)
         p = counts[counts > 0] / 600
         assert float(entropy(grey)[b]) == pytest.approx(-(p * np.log2(p)).sum())
-        pairs = np.histogram2d(grey[b], grey[(b + 1) % 3], bins=256, range=[[0, 256]] * 2)[0]
-        p = pairs[pairs > 0] / 600
-        joint = joint_entropy(grey, grey.roll(-1, 0))
+        both = np.histogram2d(grey[b], grey[(b + 1) % 3], bins=256, range=[[0, 256]] * 2)[0]
+        p = both[both > 0] / 600
+        joint = bits(pairs(grey, grey.roll(-1, 0)))
         assert float(joint[b]) == pytest.approx(-(p * np.log2(p)).sum())
 
 
