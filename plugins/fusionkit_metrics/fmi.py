@@ -9,16 +9,17 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from .filters import extend, filter_columns, filter_rows
 from .measure import Measure
 
 _SIDE = 3
 # Windows at a time, each of which needs some hundreds of numbers: they stay in the cache.
-_BAND = 8192
+_BAND = 3072
+# What the masses of a joint distribution are whole numbers of, and the bits of a number hold.
+_UNIT = 2.0**-29
 _TINY = 1e-37  # the logarithm of which a float32 has, too
-# Features that differ by less than this, in grey levels, are equal.
+# Features that differ by less than this, in grey levels, are equal; a covariance below is none.
 _ROUNDING = 1e-6
 _REACH = 30
 
@@ -107,7 +108,9 @@ def _shared(maps: Tensor) -> Tensor:
     covariance = _covariance(p, flat)
     # Where p and q fall together, what is largest of one comes with what is smallest of the
     # other: that is the bound of p and of q read from its end.
-    first = p[:, :1].where(covariance >= 0, p[:, :1].flip(0))
+    along = torch.empty_like(covariance)
+    torch.ge(covariance, 0, out=along)
+    first = torch.lerp(p[:, :1].flip(0), p[:, :1], along)
     together = _joint_nats(p[:, 1:], first, covariance.abs(), apart)
     ratio = 2 * (apart - together) / apart.clamp_min(_ROUNDING)
     return ratio.clamp_(0, 1).masked_fill_(equal, 1)
@@ -140,9 +143,9 @@ def _covariance(p: Tensor, flat: Tensor) -> Tensor:
     Pearson's correlation of the nine probabilities times the deviations of the places under p and
     q; 0 where one of them is uniform.
     """
-    x = p - 1 / len(p)
-    squares = x.square().sum(0)
-    products = (x[:, 1:] * x[:, :1]).sum(0)
+    # p has a place of 0, unless it is uniform: it is far from that, and nothing cancels.
+    squares = p.square().sum(0).sub_(1 / len(p))
+    products = (p[:, 1:] * p[:, :1]).sum(0).sub_(1 / len(p))
     places = torch.arange(1, len(p) + 1, dtype=p.dtype, device=p.device)
     moments = torch.stack([places, places.square()]) @ p.flatten(1)
     mean, square = moments.view(2, *p.shape[1:])
@@ -166,13 +169,15 @@ def _joint_nats(p: Tensor, q: Tensor, wanted: Tensor, apart: Tensor) -> Tensor:
     masses, j = _staircase(P[:-1], Q[:-1])
     i = torch.arange(len(j), dtype=j.dtype, device=j.device)[:, None] - j
     # E[ij] - E[i] E[j], of places from 0 on, so that E[i] = Σ (1 - P_i).
-    bound = (i * j).to(masses).mul_(masses).sum(0) - (1 - P).sum(0) * (1 - Q).sum(0)
-    defined = bound > 1e-12
+    bound = (i * j).double().mul_(masses).sum(0).mul_(_UNIT)
+    bound -= (len(P) - P.sum(0)) * (len(Q) - Q.sum(0))
+    defined = bound > _ROUNDING
     share = (wanted / bound.where(defined, 1.0)).where(defined, 0.0).clamp_(0, 1)
     rest = 1 - share
     # Nothing is subtracted from here on: 32 bits are enough for the many logarithms.
     product = _chosen(p.float(), i).mul_(_chosen(q.float(), j)).mul_(rest.float())
-    stairs = _nats(torch.addcmul(product, masses.float(), share.float())) - _nats(product)
+    stairs = _nats(torch.addcmul(product, masses.float(), share.float(), value=_UNIT))
+    stairs -= _nats(product)
     return (rest * (apart - rest.clamp_min(_TINY).log_()) + stairs).view(shape)
 
 
@@ -187,11 +192,12 @@ def _staircase(P: Tensor, Q: Tensor) -> tuple[Tensor, Tensor]:
     """Return the masses (17, n) of the cells of min(P, Q) and their columns, given (8, n) of each.
 
     From the first cell on, a stair leads down where P ends next, and across where Q does: the
-    sums of both in ascending order, merged by a bitonic network. In their last bit they say whose
-    they are; 1 is added, so that this bit stands for 2e-16 in all of them.
+    sums of both in ascending order, merged by a bitonic network. They are whole numbers of 2^-30,
+    the last bit of which says whose they are; masses are of 2^-29. Columns are in float32, with
+    which one computes faster than with integers.
     """
-    sums = torch.cat([(1 + P).view(torch.int64) & -2, (1 + Q).view(torch.int64).flip(0) | 1])
-    sums, merged = sums.view(P.dtype), torch.empty_like(P).repeat(2, 1)
+    sums = torch.cat([_whole(P), _whole(Q).flip(0) | 1])
+    merged = torch.empty_like(sums)
     half = len(P)
     while half:
         pairs, sorted_ = (x.view(-1, 2, half, x.shape[-1]) for x in (sums, merged))
@@ -199,17 +205,21 @@ def _staircase(P: Tensor, Q: Tensor) -> tuple[Tensor, Tensor]:
         torch.maximum(pairs[:, 0], pairs[:, 1], out=sorted_[:, 1])
         sums, merged = merged, sums
         half //= 2
-    edge = torch.ones_like(sums[:1])
-    masses = torch.cat([edge, sums, 2 * edge]).diff(dim=0)
-    across = (sums.view(torch.int64) & 1).int()
-    return masses, _cumulated(functional.pad(across, (0, 0, 1, 0)))
+    edge = torch.zeros_like(sums[:1])
+    masses = torch.cat([edge, sums >> 1, edge + int(1 / _UNIT)]).double().diff(dim=0)
+    return masses, _cumulated(torch.cat([edge, sums & 1]).float())
+
+
+def _whole(sums: Tensor) -> Tensor:
+    """Round to the nearest even number of halves of a unit."""
+    return sums.mul(2 / _UNIT).add_(1).int() & -2
 
 
 def _chosen(p: Tensor, places: Tensor) -> Tensor:
     """Return p[places[s, n], n], (17, n), of p (9, n)."""
     columns = p.shape[1]
     index = torch.arange(columns, dtype=places.dtype, device=p.device).add(places, alpha=columns)
-    return p.flatten().index_select(0, index.flatten()).view(places.shape)
+    return p.flatten().index_select(0, index.int().flatten()).view(places.shape)
 
 
 def meyer_bands(maps: Tensor) -> Iterator[Tensor]:
