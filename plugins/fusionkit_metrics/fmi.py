@@ -100,6 +100,7 @@ def _bands(maps: Tensor) -> Iterator[Tensor]:
 
 def _shared(maps: Tensor) -> Tensor:
     """2 I / (H + H) of every window of F, the first of (N, h, w), and of each other: (N - 1, P)."""
+    count = (maps.shape[-2] - _SIDE + 1) * (maps.shape[-1] - _SIDE + 1)
     windows = _windows(maps)
     equal = (windows[:, 1:] - windows[:, :1]).abs_().amax(0) <= _ROUNDING
     p, flat = _distributions(windows)
@@ -113,14 +114,23 @@ def _shared(maps: Tensor) -> Tensor:
     first = torch.lerp(p[:, :1].flip(0), p[:, :1], along)
     together = _joint_nats(p[:, 1:], first, covariance.abs(), apart)
     ratio = 2 * (apart - together) / apart.clamp_min(_ROUNDING)
-    return ratio.clamp_(0, 1).masked_fill_(equal, 1)
+    return ratio.clamp_(0, 1).masked_fill_(equal, 1)[:, :count]
 
 
 def _windows(maps: Tensor) -> Tensor:
-    """All 3 x 3 windows of (N, h, w), column by column: (9, N, P)."""
+    """All 3 x 3 windows of (N, h, w), column by column: (9, N, P), and flat ones behind them.
+
+    With these P is a multiple of 32: what is left of a row is computed one by one, which may round
+    a logarithm otherwise, so that values would depend on the order of the sources.
+    """
     height, width = (side - _SIDE + 1 for side in maps.shape[-2:])
+    count = height * width
+    windows = maps.new_zeros(_SIDE**2, len(maps), count + -count % 32)
     places = [(row, column) for column in range(_SIDE) for row in range(_SIDE)]
-    return torch.stack([maps[:, r : r + height, c : c + width] for r, c in places]).flatten(2)
+    for place, (r, c) in enumerate(places):
+        target = windows[place, :, :count].view(len(maps), height, width)
+        target.copy_(maps[:, r : r + height, c : c + width])
+    return windows
 
 
 def _distributions(windows: Tensor) -> tuple[Tensor, Tensor]:
