@@ -58,9 +58,9 @@ def parser() -> CommandParser:
     add(
         "--size",
         type=int,
-        default=640,
         metavar="N",
-        help="side of the detector's input in pixels, where its file leaves it open (default: 640)",
+        help="side of the detector's input in pixels, where its file leaves it open "
+        "(default: what it was exported for, if it says so, else 640)",
     )
     add("--json", action="store_true", help="print everything, for programs")
     add("--quiet", action="store_true", help="no progress bar")
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
     if not 0 < given.confidence <= 1:
         raise UsageError(f"--confidence {given.confidence:g}: above 0, and 1 at most")
-    if not 32 <= given.size <= MOST_PIXELS:
+    if given.size is not None and not 32 <= given.size <= MOST_PIXELS:
         raise UsageError(f"--size {given.size}: 32 to {MOST_PIXELS} pixels")
     problems: list[str] = []
     truth = read_truth(given.boxes)

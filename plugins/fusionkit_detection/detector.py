@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ INSTALL = "pip install 'fusionkit-imaging[detect]'"
 MOST_PIXELS = 4096
 """Along a side of a detector's input."""
 
+_SIDE = 640
 _LEAST_SCORE = 0.001
 _SAME = 0.7  # boxes of one class that overlap by more are one thing
 _MOST = 300
@@ -35,7 +37,8 @@ class Detector:
         One input, (1, 3, H, W) float32 RGB in [0, 1]; one output, (1, 4 + classes, N): centre x
         and y, width and height in pixels of the input, and a score in [0, 1] for each class.
     size
-        H and W, where the file leaves them open.
+        H and W, where the file leaves them open; None for those that it was exported for, as
+        Ultralytics writes them into its metadata, else 640.
 
     Raises
     ------
@@ -43,7 +46,7 @@ class Detector:
         onnxruntime is not installed, or the file holds no such detector.
     """
 
-    def __init__(self, file: Path, size: int) -> None:
+    def __init__(self, file: Path, size: int | None = None) -> None:
         try:
             import onnxruntime
         except ModuleNotFoundError:
@@ -70,11 +73,21 @@ class Detector:
         if len(outputs) != 1:
             raise UsageError(f"--detector {file}: it has {len(outputs)} outputs, not one")
         self._name = inputs[0].name
-        self._size = tuple(n if isinstance(n, int) else size for n in shape[2:])
+        told = self._session.get_modelmeta().custom_metadata_map
+        sides = (size, size) if size is not None else _exported_for(told.get("imgsz", ""))
+        self._size = tuple(
+            n if isinstance(n, int) else side for n, side in zip(shape[2:], sides, strict=True)
+        )
         if not all(1 <= side <= MOST_PIXELS for side in self._size):
             raise UsageError(
                 f"--detector {file}: its input is {self._size[0]}x{self._size[1]}: export it with "
                 f"sides of at most {MOST_PIXELS} pixels"
+            )
+        stride = told.get("stride", "")
+        if stride.isdecimal() and any(side % max(int(stride), 1) for side in self._size):
+            raise UsageError(
+                f"--detector {file}: its input is {self._size[0]}x{self._size[1]}, and it takes "
+                f"multiples of {stride} pixels: --size"
             )
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Boxes:
@@ -117,6 +130,12 @@ class Detector:
         boxes = Boxes(corners, found[4:].argmax(0), scores)
         seen = (corners[:, 2:] > corners[:, :2]).all(1)  # not in the border that was added
         return _separate(boxes.where(seen & (scores >= _LEAST_SCORE)))
+
+
+def _exported_for(imgsz: str) -> tuple[int, int]:
+    """Return H and W of ``[H, W]``, or the default where it says nothing of the kind."""
+    found = re.fullmatch(r"\[(\d{1,5}), ?(\d{1,5})\]", imgsz.strip())
+    return (int(found[1]), int(found[2])) if found else (_SIDE, _SIDE)
 
 
 def _letterboxed(

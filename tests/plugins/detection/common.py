@@ -18,8 +18,11 @@ CELL = 16
 GRID = SIDE // CELL
 
 
-def write_detector(path: Path, *, side: int | str = SIDE, outputs: int = 1) -> Path:
-    """Write a detector of two classes: score 0 is mean red, score 1 mean blue, of each cell."""
+def write_detector(path: Path, *, side: int | str = SIDE, outputs: int = 1, **told: str) -> Path:
+    """Write a detector of two classes: score 0 is mean red, score 1 mean blue, of each cell.
+
+    ``told`` are its metadata.
+    """
     corners = np.arange(GRID) * CELL + CELL / 2
     down, across = (axis.ravel() for axis in np.meshgrid(corners, corners, indexing="ij"))
     size = np.full(GRID**2, CELL)
@@ -49,6 +52,7 @@ def write_detector(path: Path, *, side: int | str = SIDE, outputs: int = 1) -> P
         [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, told)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
     return path

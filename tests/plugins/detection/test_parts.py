@@ -85,6 +85,27 @@ def test_an_open_side_is_that_which_is_asked_for(tmp_path):
     assert len(Detector(path, SIDE)(picture((1, 1, (255, 0, 0)))).scores) == 1
 
 
+@pytest.mark.parametrize("imgsz", [f"[{SIDE}, {SIDE}]", f"[{SIDE},{SIDE}]"])
+def test_an_open_side_is_that_of_the_export(tmp_path, imgsz):
+    path = write_detector(tmp_path / "cells.onnx", side="side", imgsz=imgsz, stride="32")
+    assert len(Detector(path)(picture((1, 1, (255, 0, 0)))).scores) == 1
+
+
+@pytest.mark.parametrize("imgsz", ["", "64", "[64, 64, 3]", "[-1, 64]", "None"])
+def test_an_open_side_of_which_nothing_is_told_is_640(tmp_path, imgsz):
+    # This detector takes 64 x 64 alone.
+    with pytest.raises(FusionkitError, match=r"cells\.onnx"):
+        Detector(write_detector(tmp_path / "cells.onnx", side="side", imgsz=imgsz))(
+            picture((1, 1, (255, 0, 0)))
+        )
+
+
+def test_a_side_that_is_no_multiple_of_the_stride_is_refused(tmp_path):
+    path = write_detector(tmp_path / "cells.onnx", side="side", stride="32")
+    with pytest.raises(UsageError, match="multiples of 32 pixels: --size"):
+        Detector(path, 300)
+
+
 def test_an_input_too_large_for_memory_is_refused(tmp_path):
     with pytest.raises(UsageError, match="at most 4096"):
         Detector(write_detector(tmp_path / "d.onnx", side=100_000), 640)
