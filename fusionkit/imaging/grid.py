@@ -38,6 +38,8 @@ class Grid:
         The same for all that lies in one space; empty where the file does not say.
     series
         The same for all slices of one volume; empty where the file does not say.
+    thick
+        How thick the slice is, where that is known to be another length than that of `through`.
     number
         Of the slice in its volume, from 1; 0 where the file does not say.
     """
@@ -50,6 +52,7 @@ class Grid:
     space: str = "scanner"
     frame: str = ""
     series: str = ""
+    thick: float = 0.0
     number: int = 0
 
     def matrix(self) -> NDArray[np.float64]:
@@ -111,7 +114,7 @@ def sampled(
     return values, inside
 
 
-def grid_of(matrix: NDArray[np.float64], **said: str | int) -> Grid:
+def grid_of(matrix: NDArray[np.float64], **said: str | float) -> Grid:
     """Return the grid of an affine map, as :meth:`Grid.matrix` has it, and what else is said.
 
     Raises

@@ -149,7 +149,10 @@ def _read_bytes(name: str, max_pixels: int) -> bytes:
         file_name = split_part(name)[0]
         status = os.stat(file_name)
         if stat.S_ISDIR(status.st_mode):
-            raise ImageError(f"{name}: this is a folder: give an image file")
+            raise ImageError(
+                f"{name}: this is a folder: give an image file; one that holds a series of slices "
+                "is a volume, which --slices and --grid first take"
+            )
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(f"{name}: this is not a regular file: save the image to one first")
         with open(file_name, "rb", buffering=0) as file:  # a buffer would mean a copy of it all

@@ -131,7 +131,8 @@ class Volume:
         stored[3, 3] = 1
         about = {name: getattr(self.grid, name) for name in ("unit", "space", "frame", "series")}
         grid = grid_of(self.grid.matrix() @ stored @ shown, **about)
-        return replace(grid, number=number + 1)
+        thick = self.grid.thick if self.runs[along][0] == 2 else 0.0  # of slices as measured
+        return replace(grid, thick=thick, number=number + 1)
 
     def on(self, grid: Grid, size: tuple[int, int]) -> Decoded:
         """Return what it shows on a grid of so many rows and columns, linearly interpolated.

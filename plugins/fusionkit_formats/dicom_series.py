@@ -12,6 +12,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
+from fusionkit import Decoded
 from fusionkit.imaging import Grid, Volume, axes_of, grid_of
 
 from .apart import VALUES
@@ -66,7 +67,7 @@ def read_volume(name: str, part: str, room: Path) -> Volume:
     for k, each in enumerate(slices):
         if each.path != path:
             opened, path = pydicom.dcmread(each.path), each.path
-        found = decode_frame(opened, each.frame)
+        found = _decoded(opened, each)
         if found.pixels.ndim != 2:
             raise ValueError("its slices are in colour: fuse them one by one")
         plane = found.pixels.astype(np.float32) if floats else found.pixels
@@ -104,6 +105,15 @@ def read_volume(name: str, part: str, room: Path) -> Volume:
         (note,),
         tuple(dict.fromkeys(each.path for each in slices)),
     )
+
+
+def _decoded(opened: Any, slice_: _Slice) -> Decoded:
+    try:
+        return decode_frame(opened, slice_.frame)
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged data raise nearly anything
+        raise ValueError(f"{slice_.name}: {error}") from error
 
 
 def _slices(name: str, part: str) -> list[_Slice]:
@@ -184,7 +194,8 @@ def _grid(slices: Sequence[_Slice]) -> Grid:
     step = (origins[-1] - origins[0]) / len(steps)
     matrix = first.matrix()
     matrix[:3, 2] = step
-    return grid_of(matrix, frame=first.frame, series=first.series)
+    thick = float(np.linalg.norm(first.through))
+    return grid_of(matrix, frame=first.frame, series=first.series, thick=thick)
 
 
 def _range(

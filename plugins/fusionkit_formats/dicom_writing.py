@@ -120,7 +120,9 @@ def _place(stored: Dataset, image: Decoded) -> None:
         stored.PixelSpacing = [_ds(high), _ds(wide)]
         stored.ImageOrientationPatient = [_ds(x) for x in (*across / wide, *down / high)]
         stored.ImagePositionPatient = [_ds(x) for x in grid.origin]
-        stored.SliceThickness = _ds(thick)
+        stored.SliceThickness = _ds(grid.thick or thick)
+        if grid.thick:
+            stored.SpacingBetweenSlices = _ds(thick)
     elif finely is not None:
         stored.PixelSpacing = [_ds(INCH / finely[1]), _ds(INCH / finely[0])]
 

@@ -32,9 +32,10 @@ def decode(data: bytes, part: str) -> Decoded:
     """Decode a slice as radiologists look at it: the patient's right, or front, at the left.
 
     ``part`` is an axis of the patient (x from left to right, y from back to front, z from feet to
-    head), the number of the slice from 0, and that of the volume, if there are several. Without
-    one, it is the middle slice along z, or the only slice of the file. Black and white are
-    ``cal_min`` and ``cal_max`` of the header, or the least and the greatest value of the volume.
+    head), the number of the slice from 0, and that of the volume, if there are several:
+    ``z80,t2``. Without a slice, it is the middle one along z, or the only slice of the file. Black
+    and white are ``cal_min`` and ``cal_max`` of the header, or the least and the greatest value of
+    the volume.
     """
     if data[:2] == b"\x1f\x8b":
         data = gzip.decompress(data)

@@ -264,6 +264,7 @@ def test_a_series_is_a_volume(tmp_path: Path) -> None:
     (tmp_path / "room").mkdir()
     read = read_volume(folder, tmp_path / "room")
     assert isinstance(read, Volume)
+    assert isinstance(read.values, np.memmap)  # on the disk, however many slices there are
     assert np.array_equal(read.values, CT)
     assert read.stored_range == (0, 999)
     assert read.grid is not None
@@ -299,15 +300,57 @@ def test_what_is_no_volume_of_dicom(tmp_path: Path) -> None:
     assert "it holds 2 series (#4, #7): say which by its number" in problem(two)
     (tmp_path / "rr").mkdir()
     assert np.array_equal(read_volume(f"{two}#7", tmp_path / "rr").values, OTHER)
+    torn = series(tmp_path / "torn", CT)
+    cut = torn / "1.2.4-005.dcm"
+    cut.write_bytes(cut.read_bytes()[:-100])
+    assert "1.2.4-005.dcm: " in problem(torn)
     oblique = series(tmp_path / "oblique", CT)
     series(oblique, OTHER[..., :1], ImageOrientationPatient=[0, 1, 0, 0, 0, -1])
     assert "differ in size, spacing or direction" in problem(oblique)
 
 
+def test_scans_from_a_tilted_gantry_and_of_another_direction(tmp_path: Path) -> None:
+    """Slices that are moved against one another lie on a sheared grid; their order is in space."""
+    folder = tmp_path / "s"
+    folder.mkdir()
+    for k in range(8):
+        dicom(
+            folder / f"{k}.dcm", np.ascontiguousarray(CT[..., k].T), PixelSpacing=[2, 2],
+            ImageOrientationPatient=[0, 1, 0, 0, 0, -1], WindowCenter="500", WindowWidth="1000",
+            ImagePositionPatient=[4 * k, 0.5 * k, 100], SeriesInstanceUID="1.2.4",
+        )  # fmt: skip
+    (tmp_path / "room").mkdir()
+    read = read_volume(folder, tmp_path / "room")
+    assert read.axis == "x"
+    assert read.grid is not None
+    along = read.grid.matrix()[:3, 2]
+    assert np.allclose(along, np.sign(along[0]) * np.array([4, 0.5, 0]))
+    for k in range(8):  # x is counted from the patient's left to the right, DICOM's to the left
+        alone = read_picture(folder / f"{k}.dcm")
+        slice_ = read.slice("x", 7 - k)
+        assert np.array_equal(slice_.pixels, alone.pixels)
+        assert slice_.metadata.grid is not None
+        assert np.allclose(slice_.metadata.grid.origin, [4 * k, 0.5 * k, 100])
+
+
+def test_what_was_left_of_folders_is_swept(tmp_path: Path) -> None:
+    from fusionkit.imaging.files import part_folder, sweep
+
+    left = tmp_path / ".fusionkit-0123456789abcdef.part"
+    left.mkdir()
+    (left / "0001.dcm").write_bytes(b"half")
+    with part_folder(tmp_path / "fused") as made:
+        (made / "0001.dcm").write_bytes(b"whole")
+        sweep(tmp_path)
+        assert not left.exists()
+        assert (made / "0001.dcm").exists()  # in use
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_series_are_fused_into_a_series(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pydicom = pytest.importorskip("pydicom")
-    ct = series(tmp_path / "ct", CT)
+    ct = series(tmp_path / "ct", CT, SliceThickness="2")  # with gaps
     mr = series(tmp_path / "mr", OTHER, uid="1.2.8")
     out = tmp_path / "fused"
     assert run(ct, mr, "-o", out, "--slices", "all", "--quiet") == 0
@@ -317,7 +360,7 @@ def test_series_are_fused_into_a_series(tmp_path: Path, capsys: pytest.CaptureFi
     for k, each in enumerate(made):
         assert np.allclose(np.array(each.ImagePositionPatient, float), [-30, -40, 7 + 3 * k])
         assert np.allclose(np.array(each.PixelSpacing, float), [2, 1.5])
-        assert float(each.SliceThickness) == 3
+        assert (float(each.SliceThickness), float(each.SpacingBetweenSlices)) == (2, 3)
         assert int(each.InstanceNumber) == k + 1
         assert "Doe" not in str(each.PatientName)
     for keyword in ("SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID", "WindowWidth"):
