@@ -35,7 +35,7 @@ class Runner:
         for note in order.notes:
             self._inform(f"warning: {note}")
         folders = {Path(job.output).parent for job in order.jobs if not is_url(job.output)}
-        away = any(map(is_remote, order.jobs))
+        away = any(map(is_remote, order.jobs)) or self._given.slices is not None
         _sweep(folders, away)
         try:
             if order.jobs and not order.jobs[0].name:
@@ -128,7 +128,7 @@ class Runner:
 
 
 def _sweep(folders: Iterable[Path], away: bool) -> None:
-    """Remove what processes left that were killed, ``away`` also of what they fetched."""
+    """Remove what processes left that were killed, ``away`` also what they fetched or unpacked."""
     for folder in folders:
         sweep(folder)
     if away:

@@ -73,7 +73,7 @@ class VolumeFuser(Fuser):
         composed.check_for(len(scene.volumes))
         output, extension = self._place(job)
         self._check(scene, output, extension, bool(job.name))
-        for note in (*scene.notes, *scene.middle.notes_on(extension or output)):
+        for note in (*scene.notes, *scene.middle.notes_on(_first_file(output, extension))):
             watch.note(note, False)
         return _ReadVolumes(job, composed, output, scene, extension)
 
@@ -90,7 +90,7 @@ class VolumeFuser(Fuser):
         """Raise, before anything is computed, if the result could not be written."""
         Kept(each.name for each in scene.volumes).refuse(output, record_path_of(output))
         middle = scene.middle
-        one = f"slice{extension}" if extension else output
+        one = _first_file(output, extension)
         check_fits(one, middle.format.dtype, False, middle.pictures[0].shape)
         if extension:
             check_free_folder(output)
@@ -120,6 +120,11 @@ class VolumeFuser(Fuser):
         said = f"{width}x{height}, {scene.count} slices, {len(scene.volumes)} volumes, {task}"
         line = f"{read.output}: {said}, {seconds:.1f} s"
         return Outcome(job.name, read.output, line, height * width * scene.count, seconds)
+
+
+def _first_file(output: str, extension: str) -> str:
+    """Return the name of a file of a result, which may be a folder."""
+    return f"{output}/0001{extension}" if extension else output
 
 
 def _of_all(

@@ -197,6 +197,17 @@ def test_of_several_volumes_one_is_named(tmp_path: Path) -> None:
     assert np.array_equal(values_of(one)[..., 0], values_of(out)[..., 0])
 
 
+@pytest.mark.slow
+def test_slices_as_pictures(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "pictures"
+    words = ["--slices", "4:6", "--depth", "8", "--format", "png", "--quiet"]
+    assert run(*pair, "-o", f"{out}/", *words) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["0001.png", "0002.png", "0003.png"]
+    one = tmp_path / "one.png"
+    assert run(*(f"{each}#z5" for each in pair), "-o", one, "--depth", "8", "--quiet") == 0
+    assert one.read_bytes() == (out / "0002.png").read_bytes()  # with its resolution
+
+
 def test_what_cannot_be_fused_is_one_line(
     pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
