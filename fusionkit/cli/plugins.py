@@ -11,6 +11,7 @@ from ..contract.component import Component
 from ..contract.options import specs, suggest
 from ..contract.preparation import PREPARATION
 from ..contract.reader import Reader
+from ..contract.reading import need_of
 from ..contract.registry import PluginInfo, Provided, Registry
 from ..errors import UsageError
 from ..recipes.preparing import flag_of
@@ -94,6 +95,7 @@ def _as_text(plugin: PluginInfo, found: list[Provided], with_options: bool) -> s
         if isinstance(component, Reader):
             also = "" if component.writer is None else " (written, too)"
             lines.append(f"        files: {', '.join(component.extensions)}{also}")
+            lines += [] if component.there else [f"        {need_of(component)}"]
         if not isinstance(component, Component):
             continue
         for spec in specs(component.options):

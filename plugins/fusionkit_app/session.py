@@ -227,7 +227,8 @@ class Session:
 def _with_temperatures(files: Sequence[str], registry: Registry) -> Sequence[str]:
     """Return files, or the parts that are meant of the only JPEG of a thermal camera."""
     warm = [file for file in files if holds_temperatures(file)]
-    readers = [each.component for each in registry.all(fusionkit.READER) if each.component.parts]
+    found = [each.component for each in registry.all(fusionkit.READER)]
+    readers = [each for each in found if each.parts and each.there]
     if len(warm) != 1 or not any(warm[0].lower().endswith(each.extensions) for each in readers):
         return files
     parts = ("#visible", "#thermal") if len(files) == 1 else ("#thermal",)

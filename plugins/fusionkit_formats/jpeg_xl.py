@@ -25,7 +25,7 @@ def decode(data: bytes, part: str) -> Decoded:
     """Decode the only image, upright, in its depth: 8 or 16 bits, or floats."""
     codestream, metadata = _boxes(data)
     notes = _colours(codestream)
-    samples = np.asarray(imagecodecs.jpegxl_decode(data, numthreads=1))
+    samples = np.asarray(imagecodecs.jpegxl_decode(data, keeporientation=False, numthreads=1))
     if samples.ndim == 4:
         raise ValueError(f"it holds {len(samples)} frames: save the one you mean")
     if samples.dtype == np.float16:

@@ -253,6 +253,8 @@ def test_doctor_lists_formats_and_what_is_missing(monkeypatch, tmp_path, capsys)
     assert "ok    .avif: AVIF, read and written (formats:avif)" in shown
     missing = "takes the package nibabel: pip install 'fusionkit-imaging[formats]'"
     assert f"note  .nii .nii.gz: slices of volumes (NIfTI) {missing}" in shown
+    assert main(["plugins", "formats"]) == 0
+    assert missing in " ".join(capsys.readouterr().out.split())
     (tmp_path / "a.nii.gz").write_bytes(b"\x1f\x8b" + bytes(400))
     for words in (["a.nii.gz#z3", "a.nii.gz#z3"], ["a.nii.gz", "a.nii.gz", "--slices", "all"]):
         sources = [str(tmp_path / word) if "nii" in word else word for word in words]
