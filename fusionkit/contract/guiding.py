@@ -20,16 +20,40 @@ class Guiding:
         speaks of what comes of equal weights at every step.
     sources
         The only K that it can take, or ``"any"``.
+    reach
+        With ``levels = "none"``: how far away, in pixels, a source may change what is returned for
+        a pixel, beyond rounding and what no one sees; ``run.least`` may be used beside that. Where
+        both components say so, large images are fused tile by tile, each run over a tile and what
+        lies around it, so that the memory does not grow with the image. None: anywhere.
     """
 
     uses_trajectory: bool = True
     levels: str = "all"
     sources: int | str = "any"
+    reach: int | None = None
 
 
 def uses_trajectory(component: Any) -> bool:
     """Whether a weighting or objective reads the fused trajectory (True unless it says no)."""
     return bool(getattr(component, "uses_trajectory", Guiding.uses_trajectory))
+
+
+def reach(component: Any) -> int | None:
+    """Return how far sources matter to a weighting or objective, in pixels; None for anywhere.
+
+    Raises
+    ------
+    ValueError
+        It says something that is no number of pixels, or depends on noise levels.
+    """
+    said = getattr(component, "reach", Guiding.reach)
+    if said is None:
+        return None
+    if not isinstance(said, int) or said < 0:
+        raise ValueError(f"reach is a number of pixels, or None, not {said!r}")
+    if levels(component) != "none":
+        raise ValueError(f"reach is {said}, and so levels must be 'none'")
+    return said
 
 
 LEVELS = ("none", "first", "all")

@@ -33,6 +33,9 @@ class Run(Protocol):
         reads nothing from a device.
     observations : tuple of StartedObservation
         (K,), how each source was measured.
+    least : Tensor
+        (K, B, C, 1, 1), the least value of each source and channel; of the whole image, where the
+        run is over one of its tiles (:class:`fusionkit.BaseWeighting`, ``reach``).
     """
 
     sources: Tensor
@@ -40,6 +43,10 @@ class Run(Protocol):
     steps: int
     sigma: tuple[float, ...]
     observations: tuple[StartedObservation, ...]
+
+    @property
+    def least(self) -> Tensor:  # noqa: D102 - above
+        ...
 
     @property
     def nfe(self) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..contract.guiding import LEVELS, levels, uses_trajectory
+from ..contract.guiding import LEVELS, levels, reach, uses_trajectory
 from ..contract.registry import Provided
 from ..errors import PluginError, UsageError
 from .fingerprint import code_of_plugin
@@ -98,6 +98,20 @@ def needed_levels(weighting: Part, objective: Part) -> str:
         except ValueError as error:
             raise PluginError(f"{part.label}: {error}") from None
     return LEVELS[most]
+
+
+def common_reach(weighting: Part, objective: Part) -> int | None:
+    """Return how far sources matter to what comes of both, in pixels; None for anywhere."""
+    total = 0
+    for part in (weighting, objective):
+        try:
+            pixels = reach(part.built)
+        except ValueError as error:
+            raise PluginError(f"{part.label}: {error}") from None
+        if pixels is None:
+            return None
+        total += pixels
+    return total
 
 
 def checked_range(estimator: Part) -> tuple[float, float]:

@@ -14,7 +14,10 @@ from ..contract.component import BuildContext
 from ..contract.guiding import uses_trajectory
 from ..contract.options import to_mapping
 from ..contract.preparation import Sources
+from ..contract.run import Step
 from ..errors import UsageError
+from ..ops import distinct, in_patches, patches
+from ..ops.patching import Patch
 from ..recipes.preparing import PREPARATIONS
 from ..recipes.settings import Settings
 from ..sampling.cache import EstimateCache, RunCache
@@ -25,7 +28,7 @@ from ..sampling.levels import Schedule, schedule_of
 from ..sampling.run import Run
 from .fingerprint import code_of_plugin
 from .latents import at_full_size, check_pixels, decoded, encoded, is_latent
-from .parts import Fused, Part, check_fit, checked_range, needed_levels
+from .parts import Fused, Part, check_fit, checked_range, common_reach, needed_levels
 from .preparing import Preparing, ScenePrior, ordered, prepare
 
 
@@ -45,6 +48,9 @@ class Pipeline:
         The levels that are visited: one, if the same comes of all.
     latent
         Whether the prior is one of latents, which sources are encoded to.
+    reach
+        How far away a source may change the result, in pixels, where large images can be fused in
+        patches for that; else None.
     preparations
         What is made of the sources of a scene before they are fused, in this order. A call of
         the pipeline takes sources as they are.
@@ -74,6 +80,8 @@ class Pipeline:
         self.left_out: frozenset[str] = frozenset()
         self.latent = is_latent(parts["estimator"])
         check_fit(self.parts)
+        reach = common_reach(parts["weighting"], parts["objective"])
+        self.reach = None if self.latent or parts["sampler"].built.trajectory else reach
         schedule = self._schedule(checked_range(parts["estimator"])[1])
         # The same would come of every step: one is run.
         self.schedule = schedule if self.levels == "all" else schedule.first
@@ -174,10 +182,8 @@ class Pipeline:
         if self.latent:
             image = decoded(self.parts["estimator"], image, sources)
             weights = at_full_size(weights, sources)
-        if sources.shape[2] != image.shape[1]:
-            image = image.mean(1, keepdim=True)
         return Fused(
-            image=image,
+            image=_in_channels(image, sources.shape[2]),
             weights=weights / run.steps if run.steps > 1 else weights,
             nfe=run.nfe / sources.shape[1],
             steps=run.steps,
@@ -237,29 +243,54 @@ class Pipeline:
         x_init: Tensor | None,
         grad: bool,
     ) -> Iterator[SampledStep]:
+        flags = Flags()
+        run = self._run(sources, seeds, flags, cache, on_pixels, grad)
+        if x_init is not None:
+            x_init = self._checked_start(x_init, run.sources)
+        if self.patchy(sources.shape) and not grad:
+            yield self._whole_of_patches(run, flags)
+        else:
+            yield from self._sampled(run, x_init, grad)
+        flags.verify()
+        if cache is not None:
+            cache.write()
+
+    def _run(
+        self,
+        sources: Tensor,
+        seeds: tuple[int, ...],
+        flags: Flags,
+        cache: RunCache | None = None,
+        on_pixels: OnPixels | None = None,
+        grad: bool = False,
+        least: Tensor | None = None,
+    ) -> Run:
         K, B, C, H, W = sources.shape
         prepared = sources.to(self.device, self.dtype)
         channels = self.channels_of(C)
-        flags = Flags()
         flags.finite(prepared, "the sources hold values that are not finite")
-        evaluator = self._evaluator(flags, on_pixels)
         if self.latent:
             prepared = encoded(self.parts["estimator"], prepared)
         elif channels != C:
             prepared = prepared.expand(K, B, channels, H, W)
-        run = Run(
+        if least is not None:
+            least = least.to(prepared).expand(K, B, channels, 1, 1)
+        return Run(
             prepared,
             seeds,
             self.parts["estimator"].built,
             self.schedule,
             flags=flags,
             cache=cache,
-            evaluator=evaluator,
+            evaluator=self._evaluator(flags, on_pixels),
             detach=grad,
+            least=least,
         )
-        if x_init is not None:
-            x_init = self._checked_start(x_init, prepared)
-        yield from sample(
+
+    def _sampled(
+        self, run: Run, x_init: Tensor | None = None, grad: bool = False
+    ) -> Iterator[SampledStep]:
+        return sample(
             run,
             self.parts["weighting"].built,
             self.parts["objective"].built,
@@ -271,9 +302,63 @@ class Pipeline:
             objective_name=self.parts["objective"].label,
             sampler_name=self.parts["sampler"].label,
         )
-        flags.verify()
-        if cache is not None:
-            cache.write()
+
+    def patchy(self, shape: Sequence[int]) -> bool:
+        """Whether sources (K, B, C, H, W) are fused in patches: they are large, and may be."""
+        K, B, _, H, W = shape
+        return self.reach is not None and in_patches(H, W, K * B)
+
+    def by_patches(
+        self,
+        read: Callable[[tuple[slice, slice]], Tensor],
+        shape: Sequence[int],
+        least: Tensor,
+        flags: Flags | None = None,
+    ) -> Iterator[tuple[Patch, Fused]]:
+        """Fuse sources that need not be in memory at once; those that are :meth:`patchy`.
+
+        Parameters
+        ----------
+        read
+            Returns some rows and columns of all sources, (K, B, C, h, w) in [-1, 1].
+        shape
+            K, B, C, H, W.
+        least
+            (K, B, C, 1, 1), the least value of each source.
+        flags
+            Where what is wrong with what comes is noted, instead of being raised.
+
+        Yields
+        ------
+        Patch, Fused
+            The place in the image, and what is fused and weighed there.
+        """
+        assert self.reach is not None
+        (K, B, C, H, W), noted = shape, flags or Flags()
+        seeds = self._seeds(None, B)  # which nothing here depends on
+        for patch in patches(H, W, K * B, self.reach):
+            sources = read(patch.seen)
+            self._check_sources(sources)
+            run = self._run(sources, seeds, noted, least=least)
+            (done,) = self._sampled(run)
+            image, weights = (each[..., *patch.inside] for each in (done.corrected, done.weights))
+            image = _in_channels(image, C)
+            yield patch, Fused(image, weights, 0.0, run.steps, self.target_only)
+        if flags is None:
+            noted.verify()
+
+    def _whole_of_patches(self, run: Run, flags: Flags) -> SampledStep:
+        sources = distinct(run.sources)
+        K, B, C, H, W = sources.shape
+        weights, image = sources.new_empty(K, B, 1, H, W), sources.new_empty(B, C, H, W)
+
+        def read(seen: tuple[slice, slice]) -> Tensor:
+            return sources[..., *seen]
+
+        for patch, done in self.by_patches(read, sources.shape, distinct(run.least), flags):
+            weights[..., *patch.place] = done.weights
+            image[..., *patch.place] = done.image
+        return SampledStep(Step(run, 0, None, None), weights, image.expand(run.sources.shape[1:]))
 
     def _evaluator(self, flags: Flags, on_pixels: OnPixels | None) -> Evaluator:
         part = self.parts["estimator"]
@@ -342,3 +427,11 @@ class Pipeline:
                 f"up to {most:.4g}: start there, or below"
             )
         return schedule
+
+
+def _in_channels(image: Tensor, channels: int) -> Tensor:
+    """Return it in as many channels as the sources have, or the one that they have in common."""
+    if image.shape[1] == channels:
+        return image
+    ours = distinct(image)
+    return ours if ours.shape[1] == channels else image.mean(1, keepdim=True)

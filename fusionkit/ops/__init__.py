@@ -2,17 +2,21 @@
 
 from .borders import mirrored_index
 from .channels import distinct, weighted_sum
+from .patching import Patch, in_patches, patches
 from .sending import sent
 from .similarity import MOST, psnr, ssim_map
 from .windows import box_mean, consistent_weights, image_mean, raised
 
 __all__ = [
     "MOST",
+    "Patch",
     "box_mean",
     "consistent_weights",
     "distinct",
     "image_mean",
+    "in_patches",
     "mirrored_index",
+    "patches",
     "psnr",
     "raised",
     "sent",

@@ -47,6 +47,8 @@ class Run:
         The estimator with what it has cost already, instead of a new one.
     detach
         Whether images to estimate may require a gradient, which ends there.
+    least
+        Of the whole image, (K, B, C, 1, 1), where these sources are a tile of it.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Run:
         tile: int = 0,
         evaluator: Evaluator | None = None,
         detach: bool = False,
+        least: Tensor | None = None,
     ) -> None:
         self.seeds = tuple(seeds)
         self.flags = flags if flags is not None else Flags()
@@ -72,9 +75,11 @@ class Run:
         self._budget = memory_budget
         self._detach = detach
         self._cache = cache
-        self._begin(sources, schedule, 1)
+        self._begin(sources, schedule, 1, least)
 
-    def _begin(self, sources: Tensor, schedule: Schedule, factor: int) -> None:
+    def _begin(
+        self, sources: Tensor, schedule: Schedule, factor: int, least: Tensor | None = None
+    ) -> None:
         self.sources = sources
         self.schedule = schedule
         self.steps = schedule.steps
@@ -86,11 +91,20 @@ class Run:
         self._announced: set[int] = set()
         self._source_noise: Tensor | None = None
         self._reduced: dict[int, Run] = {}
+        self._least = least
 
     def _derived(self, sources: Tensor, schedule: Schedule, factor: int) -> Run:
         run = copy.copy(self)
         run._begin(sources, schedule, factor)
         return run
+
+    @property
+    def least(self) -> Tensor:
+        """The least value of each source and channel, (K, B, C, 1, 1)."""
+        if self._least is None:
+            least = distinct(self.sources).amin((-2, -1), keepdim=True)
+            self._least = least.expand(*self.sources.shape[:3], 1, 1)
+        return self._least
 
     @property
     def nfe(self) -> float:

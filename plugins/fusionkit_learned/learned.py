@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 
 import torch
@@ -12,6 +9,7 @@ from fusionkit_dig.dig import Dig
 from torch import Tensor
 
 from fusionkit import Run, StartedWeighting, Step, UsageError, mirrored_index
+from fusionkit.ops import in_patches, patches
 
 from .gains import FACTOR, gains_of, sigmas_of
 from .network import MULTIPLE_OF, fusion_weights
@@ -30,15 +28,10 @@ SHIPPED = {
 """The weights that come with fusionkit, by what they are for, and their SHA-256
 (docs/learned.md)."""
 
-TILE = 2**23
-"""About how many pixels of all sources are weighed at once, which takes about a gigabyte."""
-
-LEAST_SIDE = 256
-"""No tile is smaller, however many sources there are."""
-
-MARGIN = 192
-"""What the network sees beyond a tile, in pixels; a multiple of 32. What lies further away has some
-influence on flat parts, which may so be weighed otherwise than without tiles."""
+REACH = 48
+"""What the network is shown around a patch of a large image, in pixels. What lies farther away has
+some influence on flat parts: with this, results differ from the whole image's by less than 0.01 of
+255 in the root mean square, and by a level at most (docs/learned.md)."""
 
 DIG_WINDOW = 9
 """Side of the window that gains are averaged over, as in the recipe of focus stacks."""
@@ -109,6 +102,7 @@ class Learned:
                 f"which its metadata name {len(self.sigmas)}"
             )
         self.levels = "all" if self.sigmas else "first" if dig else "none"
+        self.reach = REACH if self.levels == "none" else None
 
     def start(self, run: Run) -> StartedWeighting:
         """Begin a run: weigh its sources, once for all steps."""
@@ -128,21 +122,23 @@ class Learned:
     def weigh(self, sources: Tensor, gains: Tensor | None = None) -> Tensor:
         """Return weights (K, B, 1, H, W) of sources (K, B, C, H, W) in [-1, 1].
 
-        Images of any size will do. Large ones are weighed tile by tile. ``gains`` are those of
+        Images of any size will do. Large ones are weighed patch by patch. ``gains`` are those of
         :func:`.gains.gains_of`, where the network is shown any.
         """
         K, B, _, height, width = sources.shape
+        if not in_patches(height, width, K * B):
+            return self._weights(sources, gains)
         weights = sources.new_empty((K, B, 1, height, width))
-        side = tile_side(K * B)
-        for top, left in product(range(0, height, side), range(0, width, side)):
-            first = max(0, top - MARGIN), max(0, left - MARGIN)
-            seen = sources[..., first[0] : top + side + MARGIN, first[1] : left + side + MARGIN]
-            luma = seen.mean(-3, keepdim=True).to(self._dtype)
-            shown = None if gains is None else _part(gains, first, luma.shape[-2:])
-            found = fusion_weights(self._scores(luma, shown), self.sharpness)
-            inner = found[..., top - first[0] :, left - first[1] :][..., :side, :side]
-            weights[..., top : top + side, left : left + side] = inner
+        for patch in patches(height, width, K * B, REACH):
+            rows, columns = patch.seen
+            shown = None if gains is None else _part(gains, rows, columns)
+            found = self._weights(sources[..., rows, columns], shown)
+            weights[..., *patch.place] = found[..., *patch.inside]
         return weights
+
+    def _weights(self, sources: Tensor, gains: Tensor | None) -> Tensor:
+        luma = sources.mean(-3, keepdim=True).to(self._dtype)
+        return fusion_weights(self._scores(luma, gains), self.sharpness).to(sources.dtype)
 
     def _scores(self, luma: Tensor, gains: Tensor | None = None) -> Tensor:
         """Return the scores of images of any size, mirrored past their right and lower border."""
@@ -162,14 +158,7 @@ class Learned:
         return scores[..., :height, :width]
 
 
-def _part(gains: Tensor, first: tuple[int, int], size: Sequence[int]) -> Tensor:
-    """Return the gains of a tile, which begins at an even pixel."""
-    top, left = (start // FACTOR for start in first)
-    height, width = (-(-side // FACTOR) for side in size)
-    return gains[..., top : top + height, left : left + width]
-
-
-def tile_side(sources: int) -> int:
-    """Return the side of a tile, a multiple of 32, for so many sources of all images."""
-    side = math.isqrt(TILE // sources) // MULTIPLE_OF * MULTIPLE_OF
-    return max(side, LEAST_SIDE)
+def _part(gains: Tensor, rows: slice, columns: slice) -> Tensor:
+    """Return the gains of a part of the sources, which begins at even pixels."""
+    height, width = (slice(part.start // 2, -(-part.stop // 2)) for part in (rows, columns))
+    return gains[..., height, width]

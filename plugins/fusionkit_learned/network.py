@@ -9,12 +9,13 @@ permuted sources have permuted scores.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import interpolate
 
-from .planes import GAIN_PLANES, PLANES, planes
+from .planes import GAIN_PLANES, PLANES, largest_of, mean_of, planes, quartered
 
 WIDTHS = (16, 32, 48, 48, 48)
 """Channels at a half, a quarter ... a thirty-second of the resolution."""
@@ -32,11 +33,12 @@ class Block(nn.Module):
         self.first = _convolution(width, width, 3)
         self.second = _convolution(width, width, 3, 0.5)
 
-    def forward(self, x: Tensor, sources: int) -> Tensor:
-        """Return a tensor shaped as ``x``, (K B, C, H, W)."""
-        each = x.view(sources, -1, *x.shape[1:])
-        common = self.others(torch.cat([each.mean(0), each.amax(0)], 1))
-        x = (each + common).flatten(0, 1)
+    def forward(self, each: Sequence[Tensor]) -> list[Tensor]:
+        """Return tensors shaped as those of the K sources, (B, C, H, W) each."""
+        common = self.others(torch.cat([mean_of(each), largest_of(each)], 1))
+        return [self._convolved(x + common) for x in each]
+
+    def _convolved(self, x: Tensor) -> Tensor:
         y: Tensor = self.second(self.first(x.relu()).relu_())
         return y.add_(x)
 
@@ -78,19 +80,29 @@ class Network(nn.Module):
         gains
             (K, B, L, H/2, W/2), the sources' information gains at L levels.
         """
-        K = len(sources)
-        x = self.stem(planes(sources, gains))
+        # Source after source: their maps together would be too large for the caches, and for the
+        # memory that a process keeps.
+        each = [self.stem(shown) for shown in planes(sources, gains)]
         kept = []
         for shrink, block in zip(self.shrink, self.down, strict=True):
-            kept.append(x)
-            x = block(shrink(avg_pool2d(x.relu(), 2)), K)
-        for n in reversed(range(len(kept))):
-            # After the mixing of channels, so that fewer of them are interpolated.
-            x = interpolate(self.grow[n](x.relu()), scale_factor=2, mode="bilinear")
-            x.add_(kept.pop())
-            x = self.up[n - 1](x, K) if n else self.finest(x.relu()).add_(x)
-        scores = interpolate(self.head(x.relu()), scale_factor=2, mode="bilinear")
-        return scores.view_as(sources)
+            kept.append(each)
+            each = block([shrink(quartered(x.relu())) for x in each])
+        for n in reversed(range(1, len(kept))):
+            finer = kept.pop()
+            each = self.up[n - 1]([self._grown(n, x, y) for x, y in zip(each, finer, strict=True)])
+        (finest,) = kept
+        scores = [self._score(x, y) for x, y in zip(each, finest, strict=True)]
+        return torch.stack(scores)
+
+    def _grown(self, n: int, x: Tensor, finer: Tensor) -> Tensor:
+        # After the mixing of channels, so that fewer of them are interpolated.
+        grown = interpolate(self.grow[n](x.relu()), scale_factor=2, mode="bilinear")
+        return grown.add_(finer)
+
+    def _score(self, x: Tensor, finest: Tensor) -> Tensor:
+        x = self._grown(0, x, finest)
+        x = self.finest(x.relu()).add_(x)
+        return interpolate(self.head(x.relu_()), scale_factor=2, mode="bilinear")
 
 
 def fusion_weights(scores: Tensor, sharpness: float = 1.0) -> Tensor:

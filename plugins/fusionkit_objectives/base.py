@@ -100,7 +100,9 @@ def hidden_structure(sources: Tensor, weights: Tensor) -> Tensor:
     return hidden.addcmul_(common, shown, value=-1) * (present.sum(0) > 1)
 
 
-def kept_dark(image: Tensor, sources: Tensor, weights: Tensor, gain: float) -> Tensor:
+def kept_dark(
+    image: Tensor, sources: Tensor, weights: Tensor, gain: float, least: Tensor | None = None
+) -> Tensor:
     """Return an image that shows no light where no source has any.
 
     With m the darkest value of all sources and pixels of an image and channel, and b the brightest
@@ -121,6 +123,8 @@ def kept_dark(image: Tensor, sources: Tensor, weights: Tensor, gain: float) -> T
         As for :func:`fused_base`.
     gain
         1 or more.
+    least
+        (K, B, C, 1, 1), the least value of each source, where these are parts of larger images.
 
     Returns
     -------
@@ -128,8 +132,12 @@ def kept_dark(image: Tensor, sources: Tensor, weights: Tensor, gain: float) -> T
         (B, C, H, W).
     """
     absent = weights.amax((-2, -1), keepdim=True) <= 0
-    darkest = sources.masked_fill(absent, torch.inf).amin((0, -2, -1), keepdim=True)[0]
-    brightest = sources.masked_fill(absent, -torch.inf).amax(0)
+    if least is None:
+        least = sources.amin((-2, -1), keepdim=True)
+    darkest = least.masked_fill(absent, torch.inf).amin(0)
+    brightest = torch.full_like(sources[0], -torch.inf)
+    for source, none in zip(sources.unbind(), absent.unbind(), strict=True):
+        brightest = torch.maximum(brightest, torch.where(none, brightest, source))
     return torch.minimum(image, darkest + gain * (brightest - darkest))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 
 from torch import Tensor
@@ -11,6 +12,12 @@ from fusionkit import Run, StartedObjective, StartedTarget, Step, distinct
 from .base import fused_base, hidden_structure, kept_dark
 from .differences import gradient, gradient_transposed, solve_screened, weighted_gradient
 from .outlines import restored_outlines
+
+FALLEN = 11
+"""How many times what a place adds falls to 1 / e, so that it matters no more: to 2e-5."""
+
+FARTHEST = 48
+"""Pixels around a patch beyond which it is cheaper to solve for the whole image."""
 
 
 class Gradients:
@@ -65,10 +72,23 @@ class Gradients:
         self.base = base
         self.uses_trajectory = strength > 0
         self.levels = "all" if strength > 0 else "none"
+        self.reach = _reach(self)
 
     def start(self, run: Run) -> StartedObjective:
         """Begin a run."""
         return _StartedGradients(self, run)
+
+
+def _reach(objective: Gradients) -> int | None:
+    """Return how far sources matter; None for anywhere, or farther than patches are worth it.
+
+    What b or a gradient at one place adds to T falls to 1 / e every sqrt(psi) pixels.
+    """
+    local = objective.levels == "none" and objective.base == "weights"
+    if not local or objective.hidden or objective.outlines:
+        return None
+    pixels = math.ceil(FALLEN * math.sqrt(objective.psi))
+    return pixels if pixels <= FARTHEST else None
 
 
 class _StartedGradients(StartedTarget):
@@ -105,7 +125,8 @@ class _StartedGradients(StartedTarget):
         difference = solve_screened(gradient_transposed(lacking).mul_(psi), 1.0, psi)
         target = difference.add_(base)
         if self.objective.gain > 0:
-            target = kept_dark(target, sources, weights, self.objective.gain)
+            least = distinct(self.run.least)
+            target = kept_dark(target, sources, weights, self.objective.gain, least)
         if self.objective.outlines:
             target = restored_outlines(sources, weights, target)
         return target.expand(self.run.sources.shape[1:])

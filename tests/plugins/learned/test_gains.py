@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from fusionkit_dig.dig import Dig
-from fusionkit_learned import learned
 from fusionkit_learned.gains import gains_of, information_gain, parsed
 from fusionkit_learned.learned import Learned
 from fusionkit_learned.planes import GAIN_PLANES, PLANES, planes
 from torch import Tensor
 
 import fusionkit
+from fusionkit.ops import patching
 from fusionkit.sampling.run import Run
 from fusionkit.testing import make_run
 
@@ -67,7 +67,7 @@ def test_what_is_recovered_already_has_nothing_to_gain() -> None:
 
 def test_the_network_sees_them_beside_those_of_the_others(tmp_path) -> None:
     sources, gains = images(3, 1, 1, 32, 32), images(3, 1, 2, 16, 16).abs()
-    plain, more = planes(sources), planes(sources, gains)
+    plain, more = (torch.cat(list(each)) for each in (planes(sources), planes(sources, gains)))
     assert plain.shape[1] == PLANES
     assert more.shape[1] == PLANES + 2 * GAIN_PLANES
     assert torch.equal(more[:, :PLANES], plain)
@@ -79,14 +79,18 @@ def test_the_network_sees_them_beside_those_of_the_others(tmp_path) -> None:
     assert apart.abs().max() > 1e-3
 
 
-def test_a_tile_sees_its_own_gains(tmp_path, monkeypatch) -> None:
+def test_a_patch_sees_its_own_gains(tmp_path, monkeypatch) -> None:
     weighting = Learned(shown_gains(tmp_path), precision="float64")
     sources = images(2, 1, 1, 32 * 18 + 7, 41)
     gains = images(2, 1, 2, 16 * 18 + 4, 21).abs()
     whole = weighting.weigh(sources, gains)
-    monkeypatch.setattr(learned, "TILE", 0)
-    tiled = weighting.weigh(sources, gains)
-    assert 0 < (tiled - whole).abs().max() < 0.02
+    monkeypatch.setattr(patching, "AREA", 0)
+    monkeypatch.setattr(patching, "SMALLEST", 96)
+    patched = weighting.weigh(sources, gains)
+    others = weighting.weigh(sources, gains.roll(2, -2))
+    # Random weights look farther than trained ones.
+    apart, wrong = ((each - whole).abs().mean() for each in (patched, others))
+    assert 0 < apart < wrong / 10
 
 
 def test_a_run_without_such_levels_is_refused(tmp_path) -> None:
