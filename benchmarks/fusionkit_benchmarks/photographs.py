@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fusionkit.errors import UsageError
 from fusionkit.host.batch import images_by_stem
 from fusionkit.imaging import read_picture
-from fusionkit.imaging.colour import luma_of
+from fusionkit.imaging.luma import luma_of
 
 Pixels = NDArray[np.uint8]
 Photograph = Callable[[], Pixels]

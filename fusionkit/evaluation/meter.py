@@ -17,7 +17,7 @@ from ..contract.registry import Registry
 from ..contract.stray import prints_on_stderr
 from ..host.hardware import usable_device
 from ..imaging import Picture
-from ..imaging.colour import luma_of
+from ..imaging.luma import luma_of
 from ..imaging.values import to_unit
 from .presets import REFERENCE_METRICS, own_metrics
 from .scores import Column

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..contract.preparation import Sources
-from ..errors import UsageError
 from ..imaging import (
     ColourPlan,
     OutputFormat,
@@ -26,17 +25,17 @@ from ..imaging import (
     orientation_notes,
     output_format,
     plan_colour,
-    planes_left_to_one,
     planes_of,
     seen_noise,
     shown_by,
 )
+from ..imaging.luma import Lumas
 from ..imaging.shift import seen_shift, shift_note
 from ..imaging.slicing import elsewhere_notes
 from ..imaging.sources import Source, is_tensor, listed, source_pictures
 from ..imaging.storing import Storage
 from ..recipes.deciding import Decision, Hue, decide
-from ..recipes.preparing import NOTHING_MADE, RESTORES_SIZE, Made, described
+from ..recipes.preparing import NOTHING_MADE, Made, described
 from ..recipes.settings import Settings
 from .carrying import carried, lost_on, patient_notes
 from .result import Result
@@ -47,9 +46,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ..sampling.guide import SampledStep
-    from .parts import Fused
     from .pipeline import Pipeline
-    from .weight_maps import WeightMaps
 
     OnStep = Callable[[SampledStep], None]
 
@@ -179,11 +176,12 @@ class Scene:
         return self._of_luma(colour)
 
     @property
-    def _without_colour(self) -> Sources:
+    def without_colour(self) -> Sources:
+        """The scene as a pipeline without preparations is given it."""
         return self.sources if self.in_rgb else self._of_luma({})
 
     def _of_luma(self, colour: dict[int, NDArray[np.float32]]) -> Sources:
-        return Sources(self.pictures, self.plan.luma[:, None], colour, self.plan.shown)
+        return Sources(self.pictures, np.asarray(self.plan.luma)[:, None], colour, self.plan.shown)
 
     def fuse(
         self,
@@ -199,69 +197,41 @@ class Scene:
         ``on_note`` is called with what the person should know of what was prepared. With ``maps``
         the result says what each source counts.
         """
-        import torch
-
-        from .composing import with_preparation
+        from .fusing import in_patches, patch_by_patch, whole
         from .record import make_record, metadata_record
-        from .spread import spread_of
 
         began = time.perf_counter()
-        if any(picture.measured is not None for picture in self.pictures):
-            _check_restored(self.pictures, pipeline.left_out)
-            pipeline = with_preparation(pipeline, RESTORES_SIZE)
-        # Colour is held as floats for preparations alone.
-        before = self.sources if pipeline.preparations else self._without_colour
-        prepared = pipeline.prepare(before, seed, on_pixels)
-        if on_note is not None:
-            for note in prepared.notes:
-                on_note(note)
-        after = prepared.sources
-        images = torch.from_numpy(after.planes)[:, None].mul(2).sub_(1)
-        fused = pipeline(images, seed, on_step, on_pixels)
-        beside = dict(prepared.maps)
-        if prepared.samples:
-            beside["std"], nfe = spread_of(pipeline, prepared.samples, seed, on_pixels)
-            fused = replace(fused, nfe=fused.nfe + nfe)
-        storage = self.storage if after.shown is before.shown else self.store(after.shown)
-        pixels = self._pixels(fused, before, after, storage)
-        fused = replace(
-            fused,
-            nfe=fused.nfe + prepared.nfe,
-            tiled=min(filter(None, [fused.tiled, prepared.tiled]), default=0),
-            retries=fused.retries + prepared.retries,
-        )
+        if on_step is None and not maps and in_patches(self, pipeline):
+            made = patch_by_patch(self, pipeline)
+        else:
+            made = whole(self, pipeline, seed, on_step, on_pixels, on_note, maps)
+        storage = made.storage
         alpha = storage.stored_alpha()
         record = make_record(
-            pipeline,
-            fused,
+            made.pipeline,
+            made.fused,
             seed=pipeline.settings.seed if seed is None else seed,
             pictures=self.pictures,
             colour={"fused": self.fused_as, **({} if self.in_rgb else self.plan.record())},
-            preparations=prepared.record,
+            preparations=made.preparations,
             output=self.format,
-            notes=[*self.notes, *prepared.notes],
+            notes=[*self.notes, *made.notes],
             seconds=time.perf_counter() - began,
             metadata={"from": self.pictures[0].name, **metadata_record(storage.metadata)},
             task=None if self.decision is None else self.decision.record(),
         )
         return Result(
-            self._like_sources(pixels, alpha),
+            self._like_sources(made.pixels, alpha),
             record,
-            pixels,
+            made.pixels,
             alpha,
             self.plan.icc,
             self.paths,
             storage.metadata,
             storage.no_data,
-            beside,
-            self._weight_maps(fused, after, pipeline) if maps else None,
+            made.beside,
+            made.weight_maps,
         )
-
-    def _weight_maps(self, fused: Fused, after: Sources, pipeline: Pipeline) -> WeightMaps:
-        from .weight_maps import WeightMaps
-
-        weights = fused.weights[:, 0, 0].float().cpu().numpy()
-        return WeightMaps.of(weights, after.names, after.shown, pipeline.is_of_focus)
 
     @property
     def in_rgb(self) -> bool:
@@ -272,19 +242,6 @@ class Scene:
     def fused_as(self) -> str:
         """What is fused: ``luma``, or ``rgb`` where that is asked for and there is colour."""
         return "rgb" if self.rgb and self.plan.kind != "grey" else "luma"
-
-    def _pixels(
-        self, fused: Fused, before: Sources, after: Sources, storage: Storage
-    ) -> NDArray[Any]:
-        """Return what was fused as it is stored, what one source alone shows taken from it."""
-        image = ((fused.image[0] + 1) / 2).cpu().numpy()
-        if after.shown is not None:
-            image = planes_left_to_one(image, after.planes, after.shown)
-        if self.in_rgb:
-            return storage.planes(image)
-        weights = fused.weights[:, 0, 0].cpu().numpy()
-        plan = self.plan if after is before else self.plan.of(after)
-        return storage.pixels(plan, image[0], weights)
 
     def _like_sources(
         self, pixels: NDArray[Any], alpha: NDArray[Any] | None
@@ -309,11 +266,14 @@ def _faults(pictures: Sequence[Picture], plan: ColourPlan, made: Made) -> tuple[
         if source in known:
             continue
         shown = None if plan.shown is None else plan.shown[source]
-        if seen := seen_noise(picture, plan.luma[source], shown):
+        luma = plan.luma
+        read = luma.rows_of(source) if isinstance(luma, Lumas) else luma[source].__getitem__
+        if seen := seen_noise(picture, read, shown):
             notes.append(noise_note(picture.name, seen))
     if "align" not in made and plan.shown is None:
-        for picture, luma in zip(pictures[1:], plan.luma[1:], strict=True):
-            if shift := seen_shift(plan.luma[0], luma):
+        first = plan.luma[0]
+        for source, picture in enumerate(pictures[1:], 1):
+            if shift := seen_shift(first, plan.luma[source]):
                 notes.append(shift_note(picture.name, pictures[0].name, shift))
                 break  # of a stack that was not aligned, once
     return tuple(notes)
@@ -327,20 +287,6 @@ def _hue(picture: Picture) -> Hue:
     if not picture.is_colour:
         return "grey"
     return "tint" if picture.is_tinted else "colour"
-
-
-def _check_restored(pictures: Sequence[Picture], left_out: frozenset[str]) -> None:
-    """Raise UsageError where what makes sources one size is left out."""
-    called = RESTORES_SIZE.rpartition(":")[2]
-    if called not in left_out:
-        return
-    small = next(picture for picture in pictures if picture.measured is not None)
-    assert small.measured is not None
-    raise UsageError(
-        f"{small.name}: {small.measured.width}x{small.measured.height} pixels, where others have "
-        f"{small.width}x{small.height}, are made one size by {called}, which is left out "
-        f"(--no-{called}): resize it, or leave out the flag"
-    )
 
 
 def _has_channel_axis(source: Source) -> bool:

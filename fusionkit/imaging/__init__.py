@@ -4,10 +4,11 @@ from fusionkit.imaging._encode import FORMATS
 from fusionkit.imaging._pillow import holds_temperatures
 from fusionkit.imaging._sniff import EXTENSIONS, SUPPORTED
 from fusionkit.imaging.alpha import common_alpha
-from fusionkit.imaging.colour import CHROMA_RULES, ColourPlan, chroma_offset, luma_of, plan_colour
+from fusionkit.imaging.colour import CHROMA_RULES, ColourPlan, chroma_offset, plan_colour
 from fusionkit.imaging.files import atomic_write, check_destination, write_text
 from fusionkit.imaging.geometry import check_same_size, on_one_grid, orientation_notes
 from fusionkit.imaging.grid import Grid, check_comparable, grid_of, sampled
+from fusionkit.imaging.luma import Lumas, luma_of
 from fusionkit.imaging.making import picture_from_array
 from fusionkit.imaging.masks import filled, left_to_one, shown_by
 from fusionkit.imaging.metadata import (
@@ -55,6 +56,7 @@ __all__ = [
     "SUPPORTED",
     "ColourPlan",
     "Grid",
+    "Lumas",
     "Metadata",
     "OutputFormat",
     "Picture",

@@ -1,6 +1,5 @@
 """What is fused and how colour comes back: fuse luma, then re-attach chroma inside the gamut.
 
-Luma is BT.601 full range, Y = 0.299 R + 0.587 G + 0.114 B (Rec. ITU-R BT.601-7, 2.5.1).
 Chroma is carried as the offset d = RGB - Y, whose own luma is zero, so that Yf + g d has
 luma Yf for every g. A colour that would leave [0, 1] is desaturated (g < 1), never clipped.
 """
@@ -8,7 +7,7 @@ luma Yf for every g. A colour that would leave [0, 1] is desaturated (g < 1), ne
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,10 @@ from fusionkit.contract.preparation import Sources
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging.exposures import DARK, are_exposures, headroom
 from fusionkit.imaging.geometry import check_same_size
+from fusionkit.imaging.luma import WHOLE, Lumas, Place, luma_of
 from fusionkit.imaging.masks import filled
 from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.profiles import described, icc_channels
-from fusionkit.imaging.values import bands
 
 CHROMA_RULES = ("auto", "weights", "distance", "none")
 """What ``--chroma`` accepts beside a source number."""
@@ -38,19 +37,19 @@ class Offsets(Mapping[int, NDArray[np.float32]]):
     Attributes
     ----------
     colours
-        What returns some rows of a source in colour, (h, W, 3) in [0, 1].
+        What returns some rows and columns of a source in colour, (h, w, 3) in [0, 1].
     shown
-        As of :class:`ColourPlan`, of these rows.
-    rows
+        As of :class:`ColourPlan`, of that place.
+    place
         Which are meant.
     """
 
-    colours: Mapping[int, Callable[[slice], NDArray[np.float32]]]
+    colours: Mapping[int, Callable[[Place], NDArray[np.float32]]]
     shown: NDArray[np.bool_] | None = None
-    rows: slice = field(default_factory=lambda: slice(None))
+    place: Place = WHOLE
 
     def __getitem__(self, source: int) -> NDArray[np.float32]:
-        offset = chroma_offset(self.colours[source](self.rows))
+        offset = chroma_offset(self.colours[source](self.place))
         if self.shown is not None:
             offset[~self.shown[source]] = 0
         return offset
@@ -61,10 +60,10 @@ class Offsets(Mapping[int, NDArray[np.float32]]):
     def __len__(self) -> int:
         return len(self.colours)
 
-    def part(self, rows: slice) -> Offsets:
-        """Return those of some rows of the whole image."""
-        shown = None if self.shown is None else self.shown[:, rows]
-        return Offsets(self.colours, shown, rows)
+    def part(self, place: Place) -> Offsets:
+        """Return those of some rows and columns of the whole image."""
+        shown = None if self.shown is None else self.shown[:, *place]
+        return Offsets(self.colours, shown, place)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +72,7 @@ class ColourPlan:
 
     Parameters
     ----------
-    luma : array of float32, (K, H, W)
+    luma : Lumas, or array of float32, (K, H, W)
         What is fused, in [0, 1].
     kind : str
         "grey", "one colour source" or "several colour sources".
@@ -93,7 +92,7 @@ class ColourPlan:
         Where each source shows the scene; None where all do everywhere.
     """
 
-    luma: NDArray[np.float32]
+    luma: Lumas | NDArray[np.float32]
     kind: str
     chroma: str
     layout: int
@@ -141,14 +140,14 @@ class ColourPlan:
         colours = {source: image.__getitem__ for source, image in sources.colour.items()}
         offsets = Offsets(colours, sources.shown)
         luma = sources.planes[:, 0]
-        exposures = self.exposures and are_exposures([luma[source] for source in offsets])
+        exposures = self.exposures and are_exposures(luma[source] for source in offsets)
         return replace(self, luma=luma, offsets=offsets, exposures=exposures, shown=sources.shown)
 
-    def part(self, rows: slice) -> ColourPlan:
-        """Return the plan for these rows of the whole image alone."""
-        offsets = self.offsets.part(rows)
-        shown = None if self.shown is None else self.shown[:, rows]
-        return replace(self, luma=self.luma[:, rows], offsets=offsets, shown=shown)
+    def part(self, place: Place) -> ColourPlan:
+        """Return the plan for these rows and columns of the whole image alone."""
+        offsets = self.offsets.part(place)
+        shown = None if self.shown is None else self.shown[:, *place]
+        return replace(self, luma=self.luma[:, *place], offsets=offsets, shown=shown)
 
     def record(self) -> dict[str, Any]:
         """Colour decisions for the run record, JSON-able; sources count from 1."""
@@ -168,7 +167,7 @@ class ColourPlan:
         offsets = np.stack(list(self.offsets.values()), dtype=np.float64)
         shares = self._shares(offsets, weights)
         if self.exposures:
-            luma = self.luma[list(self.offsets)].astype(np.float64)
+            luma = np.asarray(self.luma)[list(self.offsets)].astype(np.float64)
             shares = shares * np.minimum(fused / np.maximum(luma, DARK), _MOST_GAIN)
         combined: NDArray[np.float64] = (shares[..., np.newaxis] * offsets).sum(axis=0)
         return combined
@@ -180,7 +179,7 @@ class ColourPlan:
         givers = list(self.offsets)
         if len(givers) == 1:
             return np.ones(offsets.shape[:3])
-        luma = self.luma[givers].astype(np.float64)
+        luma = np.asarray(self.luma)[givers].astype(np.float64)
         if self.exposures or self.chroma == "distance":
             say = headroom(luma[..., np.newaxis] + offsets)
             if self.shown is not None:
@@ -237,20 +236,11 @@ def plan_colour(
     rule, givers = _resolve(pictures, chroma, colour, vivid)
     layout = 1 if chroma == "none" else max(picture.channels for picture in pictures)
 
-    size = pictures[0].shape
-    luma = np.empty((len(pictures), *size), np.float32)
-    for source, picture in enumerate(pictures):
-        for rows in bands(*size):
-            unit = picture.unit(rows)
-            if picture.is_colour:
-                luma[source, rows] = luma_of(unit)
-            else:
-                # Equal channels are their own luma.
-                luma[source, rows] = unit if unit.ndim == 2 else unit[..., 0]
+    luma: Lumas | NDArray[np.float32] = Lumas(pictures)
     if shown is not None:
-        luma = filled(luma, shown)
+        luma = filled(np.asarray(luma), shown)
     described_by = [pictures[source] for source in givers] or list(pictures)
-    exposures = are_exposures([luma[source] for source in givers])
+    exposures = are_exposures(luma[source] for source in givers)
     offsets = Offsets({source: pictures[source].unit for source in givers}, shown)
     icc = _shared_icc(described_by, layout)
     return ColourPlan(luma, kind, rule, layout, icc, offsets, exposures, shown)
@@ -289,17 +279,6 @@ def _shared_icc(pictures: Sequence[Picture], channels: int) -> bytes | None:
     profiles = {picture.icc for picture in pictures}
     profile = profiles.pop() if len(profiles) == 1 else None
     return profile if profile and icc_channels(profile) == channels else None
-
-
-LUMA = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in luma."""
-
-
-def luma_of(rgb: NDArray[Any]) -> NDArray[np.float64]:
-    """BT.601 luma of (H, W, 3) RGB; (H, W), on the scale of the input."""
-    red, green, blue = np.moveaxis(rgb.astype(np.float64), -1, 0)
-    luma: NDArray[np.float64] = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
-    return luma
 
 
 def chroma_offset(rgb: NDArray[Any]) -> NDArray[np.float32]:

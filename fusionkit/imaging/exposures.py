@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,15 @@ _ALIKE = 0.3  # how strongly exposures of one scene are correlated at least
 _EXPOSURES = 0.9  # frames of one exposure differ by a few percent, a third of a stop by more
 
 
-def are_exposures(luma: Sequence[NDArray[np.float32]]) -> bool:
+def are_exposures(luma: Iterable[NDArray[np.float32]]) -> bool:
     """Whether frames, K of (H, W), are of different exposure and otherwise of the same light."""
-    means = [float(frame.mean(dtype=np.float64)) for frame in luma]
-    if len(luma) < 2 or min(means) >= _EXPOSURES * max(means):
+    means, some = [], []
+    for frame in luma:
+        means.append(float(frame.mean(dtype=np.float64)))
+        height, width = frame.shape
+        some.append(frame[:: 1 + height // 256, :: 1 + width // 256].astype(np.float64))
+    if len(means) < 2 or min(means) >= _EXPOSURES * max(means):
         return False
-    height, width = luma[0].shape
-    rows, columns = slice(None, None, 1 + height // 256), slice(None, None, 1 + width // 256)
-    some = [frame[rows, columns].astype(np.float64) for frame in luma]
     return all(_go_together(one, other) for one, other in itertools.combinations(some, 2))
 
 

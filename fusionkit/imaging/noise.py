@@ -26,7 +26,7 @@ _SATURATED = 0.05  # of a block's pixels, clipped: noise is cut off there
 
 
 def seen_noise(
-    picture: Picture, luma: NDArray[Any], shown: NDArray[np.bool_] | None = None
+    picture: Picture, luma: NDArray[Any] | Read, shown: NDArray[np.bool_] | None = None
 ) -> float:
     """Estimate the noise of a channel of a source, as :func:`estimated_noise` does.
 
@@ -35,7 +35,8 @@ def seen_noise(
     picture
         The source.
     luma
-        (H, W) of it, in [0, 1]: what is looked at where the source is grey.
+        (H, W) of it, in [0, 1], or what makes some of its rows: what is looked at where the source
+        is grey.
     shown
         (H, W), where it shows the scene; it does everywhere by default.
 
@@ -45,7 +46,9 @@ def seen_noise(
         Of 255; 0 for less than :data:`LEAST_NOISE`, which may as well be texture.
     """
     # Of a large image only the rows that are looked at are made.
-    read: Read = picture.unit if picture.is_colour else luma.__getitem__
+    read: Read = luma if callable(luma) else luma.__getitem__
+    if picture.is_colour:
+        read = picture.unit
     if shown is not None:
         read = partial(_only, read, shown)
     seen = _estimated(read, picture.shape)

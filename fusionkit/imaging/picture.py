@@ -147,20 +147,20 @@ class Picture:
         """The least and the greatest stored value, over all channels."""
         return float(self.pixels.min()), float(self.pixels.max())
 
-    def unit(self, rows: slice = slice(None)) -> NDArray[np.float32]:
+    def unit(self, place: slice | tuple[slice | int, ...] = slice(None)) -> NDArray[np.float32]:
         """Pixels mapped to [0, 1]; values outside the range are clipped.
 
         Parameters
         ----------
-        rows : slice
-            Which rows; all by default.
+        place : slice or tuple of slices
+            Which rows, or rows and columns; all by default. A number behind these is of a channel.
 
         Returns
         -------
         array of float32, (H, W) or (H, W, 3)
             In [0, 1].
         """
-        return to_unit(self.pixels[rows], self.low, self.high).astype(np.float32)
+        return to_unit(self.pixels[place], self.low, self.high).astype(np.float32)
 
     def eight_bit(self) -> NDArray[np.uint8]:
         """Pixels of 8 bits, from 0 to 255 over the range: as stored, if they are such.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import ColourPlan, OutputFormat, Picture, bands, from_unit, full_scale
+from .luma import WHOLE, Place
 from .metadata import Metadata
 
 
@@ -76,12 +76,30 @@ class Storage:
         return (f"{count} pixels are shown by no source: in the output they are {what}",)
 
     def pixels(self, plan: ColourPlan, luma: NDArray[Any], weights: NDArray[Any]) -> NDArray[Any]:
-        """Return the fused luma, (H, W), in colour, as it is stored; some rows at a time."""
+        """Return the fused luma, (H, W), in colour, as it is stored."""
+        pixels = self.blank(luma.shape, plan.layout)
+        self.put(pixels, WHOLE, plan, luma, weights)
+        return self.finished(pixels)
 
-        def coloured(rows: slice) -> NDArray[np.float64]:
-            return plan.part(rows).attach(luma[rows], weights[:, rows])
+    def blank(self, size: tuple[int, ...], channels: int) -> NDArray[Any]:
+        """Return pixels to put parts into."""
+        return np.empty(size if channels == 1 else (*size, channels), self.format.dtype)
 
-        return self._stored(luma.shape, plan.layout, coloured, max(1, len(plan.offsets)))
+    def put(
+        self,
+        pixels: NDArray[Any],
+        place: Place,
+        plan: ColourPlan,
+        luma: NDArray[Any],
+        weights: NDArray[Any],
+    ) -> None:
+        """Store a part of the fused luma, (h, w), in colour, in its place; some rows at a time."""
+        first, columns = place[0].start or 0, place[1]
+        height, width = luma.shape
+        for rows in bands(height, width * max(1, len(plan.offsets))):
+            where = slice(first + rows.start, first + rows.stop), columns
+            unit = plan.part(where).attach(luma[rows], weights[:, rows])
+            pixels[where] = self._depth(unit)
 
     def planes(self, planes: NDArray[Any]) -> NDArray[Any]:
         """Return fused channels, (C, H, W), as they are stored."""
@@ -90,20 +108,16 @@ class Storage:
             unit = np.moveaxis(planes[:, rows], 0, -1).astype(np.float64).clip(0, 1)
             return unit if len(planes) > 1 else unit[..., 0]
 
-        return self._stored(planes.shape[1:], len(planes), channels)
+        pixels = self.blank(planes.shape[1:], len(planes))
+        for rows in bands(*planes.shape[1:]):
+            pixels[rows] = self._depth(channels(rows))
+        return self.finished(pixels)
 
-    def _stored(
-        self,
-        size: tuple[int, ...],
-        channels: int,
-        unit: Callable[[slice], NDArray[np.float64]],
-        sources: int = 1,
-    ) -> NDArray[Any]:
-        format = self.format
-        pixels = np.empty(size if channels == 1 else (*size, channels), format.dtype)
-        height, width = size
-        for rows in bands(height, width * sources):
-            pixels[rows] = from_unit(unit(rows), format.dtype, format.low, format.high)
+    def _depth(self, unit: NDArray[np.float64]) -> NDArray[Any]:
+        return from_unit(unit, self.format.dtype, self.format.low, self.format.high)
+
+    def finished(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Return pixels that all were put, with what says that there are no data."""
         if self.no_data is not None:
             _keep_apart(pixels, self.no_data)
             if self.hidden is not None:

@@ -15,6 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..imaging.luma import Lumas
+
 Planes = NDArray[np.float32]
 Hue = Literal["grey", "tint", "colour"]
 """What a source has of colour: none, hardly any, as an infrared image saved as RGB may, or some."""
@@ -90,7 +92,7 @@ class Decision:
         return {"name": self.task, "why": self.why, "statistics": rounded}
 
 
-def decide(planes: Planes, hues: Sequence[Hue], alike: bool = False) -> Decision:
+def decide(planes: Lumas | Planes, hues: Sequence[Hue], alike: bool = False) -> Decision:
     """Decide which task registered sources are of; ``general`` if no rule is met.
 
     Parameters
@@ -104,8 +106,9 @@ def decide(planes: Planes, hues: Sequence[Hue], alike: bool = False) -> Decision
         equal means.
     """
     if alike:
-        means = planes.mean((1, 2), keepdims=True, dtype=np.float64)
-        planes = (planes * (means.mean() / np.maximum(means, 1e-6))).astype(np.float32)
+        whole: Planes = np.asarray(planes)
+        means = whole.mean((1, 2), keepdims=True, dtype=np.float64)
+        planes = (whole * (means.mean() / np.maximum(means, 1e-6))).astype(np.float32)
     if min(planes.shape[1:]) < LEAST_SIDE:
         return Decision("general", "too small to tell")
     seen = statistics(planes)
@@ -133,9 +136,11 @@ def decide(planes: Planes, hues: Sequence[Hue], alike: bool = False) -> Decision
     return Decision("general", why, seen)
 
 
-def statistics(planes: Planes) -> Statistics:
+def statistics(planes: Lumas | Planes) -> Statistics:
     """Measure what a decision goes by: (K, H, W) in [0, 1], sides of :data:`LEAST_SIDE` or more."""
-    images = _block_means(planes, -(-max(planes.shape[1:]) // LONGEST))
+    side = -(-max(planes.shape[1:]) // LONGEST)
+    reduced = [_block_means(plane[np.newaxis], side) for plane in planes]
+    images: Planes = np.concatenate(reduced)
     images = images / max(float(images.max()), 1e-6)  # of 12 bits in 16, for example
     # Equal means are told apart by the pixels, so that the order they come in does not matter.
     keys = [(float(image.mean(dtype=np.float64)), image.tobytes()) for image in images]

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import fusionkit
-from fusionkit.imaging.colour import luma_of
+from fusionkit.imaging.luma import luma_of
 from fusionkit.recipes.finding import tasks
 
 Image = NDArray[np.uint8]

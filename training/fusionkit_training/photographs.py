@@ -15,7 +15,7 @@ from torch.nn.functional import avg_pool2d
 
 from fusionkit.errors import UsageError
 from fusionkit.imaging import read_picture
-from fusionkit.imaging.colour import LUMA, luma_of
+from fusionkit.imaging.luma import LUMA, luma_of
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
