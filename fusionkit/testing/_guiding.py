@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fusionkit.contract.guiding import reach
 from fusionkit.contract.kind import SOURCE_SYMMETRIC
 from fusionkit.contract.objective import OBJECTIVE
 from fusionkit.contract.weighting import WEIGHTING
@@ -28,6 +29,9 @@ from ._drive import (
 from ._randomness import global_seed, torch_state
 from .checks import CheckSkipped, Subject
 from .doubles import synthetic_sources
+
+UNSEEN = 0.01
+"""How much of a weight, or of values from -1 to 1, no one sees: a grey level of 8 bits."""
 
 
 def any_number_of_sources(subject: Subject) -> None:
@@ -91,6 +95,31 @@ def images_do_not_interact(subject: Subject) -> None:
         _require_equal(
             subject, together.image(b), alone, "an image must come out alike alone and in a batch"
         )
+
+
+def reach_is_kept(subject: Subject) -> None:
+    """Check that no pixel depends on what lies farther away than the component says, if it does."""
+    component = subject.build()
+    pixels = reach(component)
+    if pixels is None:
+        return
+    side = 2 * pixels + 9
+    near, other = (scene(B=1, H=side, W=side, seed=seed) for seed in (3, 4))
+    near[..., side // 2, side // 2] = -1.5  # the least value of both: that may be used
+    far = other.clone()
+    inside = slice(3, side - 3)  # all that counts for the three pixels in the middle
+    far[..., inside, inside] = near[..., inside, inside]
+    middle = slice(side // 2 - 1, side // 2 + 2)
+    one, two = (
+        torch.stack(drive(subject, component, sources).steps)[..., middle, middle]
+        for sources in (near, far)
+    )
+    worst = float((one - two).abs().max())
+    subject.require(
+        worst <= UNSEEN,
+        f"it says that sources matter within {pixels} pixels (reach), but what lies farther away "
+        f"changed what it returns by {worst:.3g}",
+    )
 
 
 def inputs_not_mutated(subject: Subject) -> None:
@@ -254,6 +283,7 @@ CHECKS = (
     every_precision,
     other_options,
     images_do_not_interact,
+    reach_is_kept,
     inputs_not_mutated,
     deterministic,
     leaves_global_random_state,

@@ -50,6 +50,7 @@ class Fixed:
 
     uses_trajectory = False
     levels = "none"
+    reach = 0
 
     def __init__(self, weights: tuple[float, ...] = ()) -> None:
         self.weights = weights

@@ -24,6 +24,7 @@ class Mse:
         self.strength = strength
         self.uses_trajectory = strength > 0
         self.levels = "all" if strength > 0 else "none"
+        self.reach = None if strength > 0 else 0
 
     def start(self, run: Run) -> StartedObjective:
         """Begin a run; nothing but the proximal weights is kept."""

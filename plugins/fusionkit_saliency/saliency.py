@@ -14,6 +14,10 @@ FLOOR = 1e-3
 """Counts as no saliency, of values in [-1, 1]: an eighth of a grey level of 8 bits."""
 
 
+LOCAL = ("contrast", "gradient")
+"""The measures for which a source matters no farther away than a few pixels."""
+
+
 class Saliency:
     """Weigh each source by how much it stands out, as fusion did before there were networks.
 
@@ -63,6 +67,7 @@ class Saliency:
         self.measure = measure
         self.window = window
         self.sharpness = sharpness
+        self.reach = 1 + window // 2 + consistency // 2 if measure in LOCAL else None
 
     def start(self, run: Run) -> StartedWeighting:
         """Weigh the sources once; every step gets the same (K, B, 1, H, W)."""

@@ -21,6 +21,7 @@ from fusionkit.imaging import (
 )
 from fusionkit.imaging.colour import chroma_distance, into_gamut
 from fusionkit.imaging.exposures import headroom
+from fusionkit.imaging.luma import Lumas, luma_of
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -51,7 +52,7 @@ def weights(rng):
 
 def test_luma_is_bt601(photos):
     plan = plan_colour([picture(p) for p in photos])
-    assert plan.luma.dtype == np.float32
+    assert np.asarray(plan.luma).dtype == np.float32
     assert plan.luma.shape == (3, 64, 80)
     np.testing.assert_allclose(plan.luma[0], photos[0] @ LUMA / 255, atol=1e-6)
     np.testing.assert_allclose(plan.luma[2], photos[2] / 255, atol=1e-7)
@@ -66,7 +67,7 @@ def test_luma_of_equal_channels_is_exact(make):
 def test_luma_stays_in_range():
     white = np.full((4, 4, 3), 255, np.uint8)
     white[0, 0] = (255, 0, 0)
-    luma = plan_colour([picture(white)]).luma
+    luma = np.asarray(plan_colour([picture(white)]).luma)
     assert luma.max() <= 1
 
 
@@ -85,7 +86,7 @@ def test_stretch_comes_first():
 def test_grey_only(make):
     plan = plan_colour([picture(make()), picture(make())])
     assert (plan.kind, plan.chroma, plan.layout) == ("grey", "none", 1)
-    fused = plan.luma.mean(axis=0)
+    fused = np.asarray(plan.luma).mean(axis=0)
     np.testing.assert_allclose(plan.attach(fused), fused)
 
 
@@ -438,15 +439,42 @@ def test_bands_make_up_an_image_and_change_nothing(make, rng, monkeypatch):
     assert [band.stop - band.start for band in rows] == [2, 2, 2, 2, 1]
     plan = plan_colour(pictures)
     assert np.array_equal(plan.luma, whole.luma)
-    parts = [plan.part(band).attach(plan.luma[1, band], shares[:, band]) for band in rows]
-    assert np.array_equal(np.concatenate(parts), expected)
+    for columns in (slice(None), slice(2, 6)):
+        places = [(band, columns) for band in rows]
+        parts = [plan.part(at).attach(plan.luma[1][at], shares[:, *at]) for at in places]
+        assert np.array_equal(np.concatenate(parts), expected[:, columns])
+
+
+@pytest.mark.parametrize("kept", [0, 2**26])
+def test_luma_is_the_same_made_when_it_is_asked_for(make, rng, monkeypatch, kept):
+    shapes = [("uint8", 3), ("uint8", 1), ("uint16", 3), ("float32", 3), ("uint8", 3)]
+    sources = [make(dtype, channels) for dtype, channels in shapes]
+    sources[4] = np.repeat(sources[4][..., :1], 3, axis=-1)
+    pictures = [picture(samples) for samples in sources]
+    pictures.append(picture_from_array(sources[0], "of a range", (17, 200)))
+    monkeypatch.setattr("fusionkit.imaging.luma.KEPT", kept)
+    made = Lumas(pictures)
+    expected = [
+        unit if (unit := each.unit()).ndim == 2 else luma_of(unit).astype(np.float32)
+        for each in pictures
+    ]
+    expected[4] = pictures[4].unit()[..., 0]
+    whole = np.asarray(made)
+    assert whole.dtype == np.float32
+    assert whole.shape == made.shape == (6, *pictures[0].shape)
+    assert np.array_equal(whole, expected)
+    assert np.array_equal(list(made), expected)
+    assert np.array_equal(made[:, 3:9, 5:7], whole[:, 3:9, 5:7])
+    assert np.array_equal(made[1:3, 4:], whole[1:3, 4:])
+    assert np.array_equal(made.rows_of(2)(slice(1, 5)), expected[2][1:5])
+    assert np.array_equal(made.least, whole.min((1, 2)))
 
 
 def test_colour_is_made_for_the_rows_that_are_asked_for(photos):
     shown = np.ones((len(photos), *photos[0].shape[:2]), bool)
     shown[0, :7, :9] = False
     plan = plan_colour([picture(photo) for photo in photos], "weights", shown)
-    rows = slice(5, 12)
+    rows = slice(5, 12), slice(3, 20)
     part = plan.part(rows)
     assert list(part.offsets) == list(plan.offsets)
     for source, offset in plan.offsets.items():

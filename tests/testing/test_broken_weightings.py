@@ -133,6 +133,16 @@ BROKEN = {
     ),
     "host read": (PerStep(reading), "runs_on_meta_device", "on the meta device"),
     "data-dependent shape": (PerStep(selecting), "runs_on_meta_device", "on the meta device"),
+    "farther than it says": (
+        PerStep(
+            lambda s: by_contrast(s.run.sources, (2, 3, 4)),
+            uses_trajectory=False,
+            levels="none",
+            reach=4,
+        ),
+        "reach_is_kept",
+        "within 4 pixels (reach), but what lies farther away changed what it returns by",
+    ),
     "undeclared trajectory": (
         PerStep(by_trajectory, uses_trajectory=False),
         "no_trajectory",
