@@ -31,7 +31,7 @@ SHIPPED = {
 REACH = 48
 """What the network is shown around a patch of a large image, in pixels. What lies farther away has
 some influence on flat parts: with this, results differ from the whole image's by less than 0.01 of
-255 in the root mean square, and by a level at most (docs/learned.md)."""
+255 in the root mean square, and by a level at most (docs/performance.md)."""
 
 DIG_WINDOW = 9
 """Side of the window that gains are averaged over, as in the recipe of focus stacks."""

@@ -9,7 +9,7 @@ permuted sources have permuted scores.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -33,10 +33,10 @@ class Block(nn.Module):
         self.first = _convolution(width, width, 3)
         self.second = _convolution(width, width, 3, 0.5)
 
-    def forward(self, each: Sequence[Tensor]) -> list[Tensor]:
-        """Return tensors shaped as those of the K sources, (B, C, H, W) each."""
+    def forward(self, each: list[Tensor]) -> list[Tensor]:
+        """Return tensors shaped as those of the K sources, (B, C, H, W) each, which it takes."""
         common = self.others(torch.cat([mean_of(each), largest_of(each)], 1))
-        return [self._convolved(x + common) for x in each]
+        return [self._convolved(x + common) for x in taken(each)]
 
     def _convolved(self, x: Tensor) -> Tensor:
         y: Tensor = self.second(self.first(x.relu()).relu_())
@@ -88,11 +88,10 @@ class Network(nn.Module):
             kept.append(each)
             each = block([shrink(quartered(x.relu())) for x in each])
         for n in reversed(range(1, len(kept))):
-            finer = kept.pop()
-            each = self.up[n - 1]([self._grown(n, x, y) for x, y in zip(each, finer, strict=True)])
-        (finest,) = kept
-        scores = [self._score(x, y) for x, y in zip(each, finest, strict=True)]
-        return torch.stack(scores)
+            pairs = zip(taken(each), taken(kept.pop()), strict=True)
+            each = self.up[n - 1]([self._grown(n, x, finer) for x, finer in pairs])
+        pairs = zip(taken(each), taken(kept.pop()), strict=True)
+        return torch.stack([self._score(x, finest) for x, finest in pairs])
 
     def _grown(self, n: int, x: Tensor, finer: Tensor) -> Tensor:
         # After the mixing of channels, so that fewer of them are interpolated.
@@ -103,6 +102,13 @@ class Network(nn.Module):
         x = self._grown(0, x, finest)
         x = self.finest(x.relu()).add_(x)
         return interpolate(self.head(x.relu_()), scale_factor=2, mode="bilinear")
+
+
+def taken(each: list[Tensor]) -> Iterator[Tensor]:
+    """Yield tensors of a list that nobody else needs: each is let go of before the next."""
+    each.reverse()
+    while each:
+        yield each.pop()
 
 
 def fusion_weights(scores: Tensor, sharpness: float = 1.0) -> Tensor:
