@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+import torch._dynamo  # noqa: F401 - now: pytester has what its runs import forgotten, torch cannot
 
 import fusionkit
 from fusionkit.testing import conformance, run_checks
