@@ -40,7 +40,8 @@ class MseOptions:
 
 _BASE = (
     "From the weights; the plain mean; the larger value, which keeps hot objects hot; what is "
-    "nearest to mid-grey, by pixels or (tone) by places; or what stands out from its image's mean."
+    "nearest to mid-grey, by pixels or (tone) by places; what stands out from its image's mean; or "
+    "(contrast) the mean with as much contrast as the source that has most."
 )
 
 
@@ -49,7 +50,7 @@ class IncrementsOptions:
     """Options of the ``increments`` objective."""
 
     strength: float = option(0.0, _STRENGTH, minimum=0, maximum=1e6)
-    base: Literal["weights", "mean", "max", "exposure", "tone", "saliency"] = option(
+    base: Literal["weights", "mean", "max", "exposure", "tone", "saliency", "contrast"] = option(
         "weights", "How the lowest bands, what the noisiest level still shows, are fused. " + _BASE
     )
 
@@ -65,7 +66,7 @@ class GradientsOptions:
         above=0,
         maximum=1e9,
     )
-    base: Literal["weights", "mean", "max", "exposure", "tone", "saliency"] = option(
+    base: Literal["weights", "mean", "max", "exposure", "tone", "saliency", "contrast"] = option(
         "weights", "Where the brightness comes from. " + _BASE
     )
     hidden: float = option(
@@ -80,6 +81,12 @@ class GradientsOptions:
         "pixel, so that black ground stays black; 0 for no bound, else 1 or more.",
         minimum=0,
         maximum=100,
+    )
+    targets: float = option(
+        0.0,
+        "What share of the contrast to its surround a hot target of one source keeps; 0 for none.",
+        minimum=0,
+        maximum=1,
     )
     outlines: bool = option(
         False,

@@ -23,7 +23,7 @@ NOTHING = 1e-6
 TONE_SHARE = 0.25
 """Side of the window that ``tone`` smooths over, of the shorter side of the image."""
 
-RULES = ("weights", "mean", "max", "exposure", "tone", "saliency")
+RULES = ("weights", "mean", "max", "exposure", "tone", "saliency", "contrast")
 
 
 def fused_base(bands: Tensor, weights: Tensor, rule: str) -> Tensor:
@@ -43,7 +43,8 @@ def fused_base(bands: Tensor, weights: Tensor, rule: str) -> Tensor:
         exp(-v² / (2 * 0.4²)), which prefers mid-grey. ``tone``: the same, its shares averaged
         twice over a window of a quarter of the shorter side, so that places and
         not pixels are well exposed, and contrast stays. ``saliency``: a mean weighted by
-        the squared distance from the image's own mean.
+        the squared distance from the image's own mean. ``contrast``: the plain mean, with as much
+        contrast as the source that has most (:func:`contrast_restored`).
 
     Returns
     -------
@@ -55,6 +56,8 @@ def fused_base(bands: Tensor, weights: Tensor, rule: str) -> Tensor:
     present = weights.amax((-2, -1), keepdim=True) > 0
     if rule == "max":
         return bands.masked_fill(~present, -torch.inf).amax(0)
+    if rule == "contrast":
+        return contrast_restored(bands, present)
     here = present.to(bands.dtype).expand(-1, -1, 1, *bands.shape[-2:])
     if rule == "mean":
         share = here
@@ -67,6 +70,52 @@ def fused_base(bands: Tensor, weights: Tensor, rule: str) -> Tensor:
         distance = bands - image_mean(bands, keepdim=True)
         share = here * (distance.square().mean(2, keepdim=True) + FLOOR)
     return weighted_sum(share, bands) / share.sum(0)
+
+
+def contrast_restored(bands: Tensor, present: Tensor) -> Tensor:
+    """Return the mean of the sources with the contrast that a mean loses.
+
+    With a the mean of the sources, ā its mean over the image, and var the variance over the image,
+
+        b = ā + g (a - ā),    g = sqrt(max_k var(c_k) / var(a)), from 1 to K:
+
+    shades that only one source has are halved in a mean of two, and come back. Where b is
+    brighter than the brightest source c by e, it becomes c + e r / (e + r), r what is left from c
+    to the brightest value of all, so that nothing is clipped; and so for the darkest.
+    Of equal sources it is the source.
+
+    Parameters
+    ----------
+    bands
+        (K, B, C, H, W).
+    present
+        (K, B, 1, 1, 1), which of them count.
+
+    Returns
+    -------
+    Tensor
+        (B, C, H, W).
+    """
+    count = present.sum(0)
+    mean = bands.masked_fill(~present, 0).sum(0) / count
+    centre = image_mean(mean, keepdim=True)
+    spread = image_mean((bands - image_mean(bands, keepdim=True)).square(), keepdim=True)
+    most = spread.mean(2, keepdim=True).masked_fill(~present, 0).amax(0)
+    own = image_mean((mean - centre).square(), keepdim=True).mean(1, keepdim=True)
+    gain = (most / own.clamp_min(FLOOR)).sqrt().clamp_min(1).minimum(count.to(mean.dtype))
+    restored = centre + gain * (mean - centre)
+    brightest = bands.masked_fill(~present, -torch.inf).amax(0)
+    darkest = bands.masked_fill(~present, torch.inf).amin(0)
+    lightest, deepest = brightest.amax((-2, -1), keepdim=True), darkest.amin((-2, -1), keepdim=True)
+    above = _within(restored - brightest, lightest - brightest)
+    below = _within(darkest - restored, darkest - deepest)
+    return restored.minimum(brightest).maximum(darkest) + above - below
+
+
+def _within(excess: Tensor, room: Tensor) -> Tensor:
+    """Return e r / (e + r), which is nearly e where that is small, and less than r."""
+    excess = excess.clamp_min(0)
+    return excess * room / (excess + room).clamp_min(FLOOR)
 
 
 def hidden_structure(sources: Tensor, weights: Tensor) -> Tensor:

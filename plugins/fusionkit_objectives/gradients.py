@@ -12,6 +12,7 @@ from fusionkit import Run, StartedObjective, StartedTarget, Step, distinct
 from .base import fused_base, hidden_structure, kept_dark
 from .differences import gradient, gradient_transposed, solve_screened, weighted_gradient
 from .outlines import restored_outlines
+from .targets import kept_targets
 
 FALLEN = 11
 """How many times what a place adds falls to 1 / e, so that it matters no more: to 2e-5."""
@@ -50,6 +51,9 @@ class Gradients:
     gain
         How many times as far from black as the brightest source the result may be, see
         :func:`.base.kept_dark`; 0 for no bound.
+    targets
+        What share of its contrast a hot target of one source keeps, see
+        :func:`.targets.kept_targets`; 0 for none.
     outlines
         Whether what lies beside outlines is restored in a focus stack, see
         :func:`.outlines.restored_outlines`.
@@ -63,7 +67,9 @@ class Gradients:
         hidden: float = 0.0,
         gain: float = 0.0,
         outlines: bool = False,
+        targets: float = 0.0,
     ) -> None:
+        self.targets = targets
         self.hidden = hidden
         self.gain = gain
         self.outlines = outlines
@@ -124,6 +130,8 @@ class _StartedGradients(StartedTarget):
         lacking.below.sub_(own.below)
         difference = solve_screened(gradient_transposed(lacking).mul_(psi), 1.0, psi)
         target = difference.add_(base)
+        if self.objective.targets > 0:
+            target = kept_targets(target, sources, weights, self.objective.targets)
         if self.objective.gain > 0:
             least = distinct(self.run.least)
             target = kept_dark(target, sources, weights, self.objective.gain, least)

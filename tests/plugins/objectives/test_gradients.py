@@ -156,6 +156,18 @@ def test_each_rule_is_what_its_name_says() -> None:
     assert np.allclose(rules["tone"], (smooth.numpy() * plain).sum(0))
     stands_out = ((plain - plain.mean((-2, -1), keepdims=True)) ** 2).mean(2, keepdims=True)
     assert np.allclose(rules["saliency"], (stands_out * plain).sum(0) / stands_out.sum(0))
+    mean, spread = plain.mean(0), plain.var((-2, -1)).mean(-1).max(0)
+    centre = mean.mean((-2, -1), keepdims=True)
+    gain = np.sqrt(spread / mean.var((-2, -1)).mean(-1)).clip(1, 4)[:, None, None, None]
+    restored, most, least = centre + gain * (mean - centre), plain.max(0), plain.min(0)
+    above, below = (restored - most).clip(0), (least - restored).clip(0)
+    room = most.max((-2, -1), keepdims=True) - most, least - least.min((-2, -1), keepdims=True)
+    assert np.allclose(
+        rules["contrast"],
+        restored.clip(least, most)
+        + above * room[0] / (above + room[0] + 1e-300)
+        - below * room[1] / (below + room[1] + 1e-300),
+    )
 
 
 def test_tone_keeps_the_contrast_that_exposure_flattens() -> None:
@@ -166,6 +178,25 @@ def test_tone_keeps_the_contrast_that_exposure_flattens() -> None:
     spread = {rule: float(fused_base(bands, weights, rule).std()) for rule in ("exposure", "tone")}
     assert spread["exposure"] < 0.5 * float(board.std())
     assert spread["tone"] > 0.9 * float(board.std())
+
+
+def test_contrast_brings_back_what_a_mean_halves_and_clips_nothing() -> None:
+    # Shades that one source has in columns and the other in rows, up to black and white.
+    wave = torch.linspace(0, 12.56, 48).double().sin().expand(48, 48)
+    bands = torch.stack([wave, wave.T])[:, None, None]
+    weights = torch.full((2, 1, 1, 48, 48), 0.5, dtype=torch.float64)
+    spread = {rule: float(fused_base(bands, weights, rule).std()) for rule in ("mean", "contrast")}
+    assert spread["mean"] < 0.75 * float(wave.std())
+    assert spread["contrast"] > 0.85 * float(wave.std())  # not all: there is no room above white
+    base = fused_base(bands, weights, "contrast")
+    assert base.amax() <= bands.amax()
+    assert base.amin() >= bands.amin()
+
+
+def test_of_opposite_sources_contrast_makes_no_more_than_there_is() -> None:
+    wave = 0.5 * torch.linspace(0, 12.56, 48).double().sin().expand(48, 48)[None, None]
+    weights = torch.full((2, 1, 1, 48, 48), 0.5, dtype=torch.float64)
+    assert fused_base(torch.stack([wave, -wave]), weights, "contrast").abs().max() < 1e-12
 
 
 def test_increments_take_their_lowest_band_by_the_rule() -> None:
