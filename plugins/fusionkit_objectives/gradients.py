@@ -91,7 +91,7 @@ def _reach(objective: Gradients) -> int | None:
     What b or a gradient at one place adds to T falls to 1 / e every sqrt(psi) pixels.
     """
     local = objective.levels == "none" and objective.base == "weights"
-    if not local or objective.hidden or objective.outlines:
+    if not local or objective.hidden or objective.outlines or objective.targets:
         return None
     pixels = math.ceil(FALLEN * math.sqrt(objective.psi))
     return pixels if pixels <= FARTHEST else None
