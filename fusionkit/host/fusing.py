@@ -18,6 +18,7 @@ from ..imaging.storing import Storage
 from ..recipes.preparing import RESTORES_SIZE
 from .composing import with_preparation
 from .parts import Fused
+from .patching import by_patches
 from .pipeline import Pipeline
 from .spread import spread_of
 from .weight_maps import WeightMaps
@@ -67,7 +68,7 @@ def patch_by_patch(scene: Scene, pipeline: Pipeline) -> Made:
     least = _on_scale(luma.least).view(-1, 1, 1, 1, 1)
     pixels = storage.blank(scene.pictures[0].shape, plan.layout)
     fused: Fused | None = None
-    for patch, fused in pipeline.by_patches(read, _shape(scene), least):
+    for patch, fused in by_patches(pipeline, read, _shape(scene), least):
         image = _unit(fused)[0]
         storage.put(pixels, patch.place, plan, image, _weights(fused))
     assert fused is not None

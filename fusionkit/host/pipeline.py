@@ -14,10 +14,8 @@ from ..contract.component import BuildContext
 from ..contract.guiding import uses_trajectory
 from ..contract.options import to_mapping
 from ..contract.preparation import Sources
-from ..contract.run import Step
 from ..errors import UsageError
-from ..ops import distinct, in_patches, patches
-from ..ops.patching import Patch
+from ..ops import in_patches
 from ..recipes.preparing import PREPARATIONS
 from ..recipes.settings import Settings
 from ..sampling.cache import EstimateCache, RunCache
@@ -29,6 +27,7 @@ from ..sampling.run import Run
 from .fingerprint import code_of_plugin
 from .latents import at_full_size, check_pixels, decoded, encoded, is_latent
 from .parts import Fused, Part, check_fit, checked_range, common_reach, needed_levels
+from .patching import in_channels, whole_of_patches
 from .preparing import Preparing, ScenePrior, ordered, prepare
 
 
@@ -183,7 +182,7 @@ class Pipeline:
             image = decoded(self.parts["estimator"], image, sources)
             weights = at_full_size(weights, sources)
         return Fused(
-            image=_in_channels(image, sources.shape[2]),
+            image=in_channels(image, sources.shape[2]),
             weights=weights / run.steps if run.steps > 1 else weights,
             nfe=run.nfe / sources.shape[1],
             steps=run.steps,
@@ -207,8 +206,8 @@ class Pipeline:
         pass through weighting, objective and sampler, so that what they learn can be trained
         through the steps; what the prior estimates is a constant.
         """
-        self._check_sources(sources)
-        seeds = self._seeds(seed, sources.shape[1])
+        self.check_sources(sources)
+        seeds = self.seeds(seed, sources.shape[1])
         cache = self._run_cache(sources, seeds)
         return self._sample(sources, seeds, cache, on_pixels, x_init, grad)
 
@@ -229,7 +228,7 @@ class Pipeline:
         check_pixels(self.parts["estimator"], f"preparation {next(iter(self.preparations))}")
         self.channels_of(sources.planes.shape[1])
         evaluator = self._evaluator(Flags(), on_pixels)
-        (seed,) = self._seeds(seed, 1)
+        (seed,) = self.seeds(seed, 1)
         channels: int | None = self.parts["estimator"].built.channels
         prior = ScenePrior(evaluator, channels, seed, self.device, self.dtype)
         return prepare(sources, self.preparations, prior)
@@ -244,18 +243,18 @@ class Pipeline:
         grad: bool,
     ) -> Iterator[SampledStep]:
         flags = Flags()
-        run = self._run(sources, seeds, flags, cache, on_pixels, grad)
+        run = self.begun(sources, seeds, flags, cache, on_pixels, grad)
         if x_init is not None:
             x_init = self._checked_start(x_init, run.sources)
         if self.patchy(sources.shape) and not grad:
-            yield self._whole_of_patches(run, flags)
+            yield whole_of_patches(self, run, flags)
         else:
-            yield from self._sampled(run, x_init, grad)
+            yield from self.sampled(run, x_init, grad)
         flags.verify()
         if cache is not None:
             cache.write()
 
-    def _run(
+    def begun(
         self,
         sources: Tensor,
         seeds: tuple[int, ...],
@@ -265,6 +264,7 @@ class Pipeline:
         grad: bool = False,
         least: Tensor | None = None,
     ) -> Run:
+        """Return a run over sources, checked before, or over a patch of them."""
         K, B, C, H, W = sources.shape
         prepared = sources.to(self.device, self.dtype)
         channels = self.channels_of(C)
@@ -287,9 +287,10 @@ class Pipeline:
             least=least,
         )
 
-    def _sampled(
+    def sampled(
         self, run: Run, x_init: Tensor | None = None, grad: bool = False
     ) -> Iterator[SampledStep]:
+        """Sample a run, yielding every step."""
         return sample(
             run,
             self.parts["weighting"].built,
@@ -307,58 +308,6 @@ class Pipeline:
         """Whether sources (K, B, C, H, W) are fused in patches: they are large, and may be."""
         K, B, _, H, W = shape
         return self.reach is not None and in_patches(H, W, K * B)
-
-    def by_patches(
-        self,
-        read: Callable[[tuple[slice, slice]], Tensor],
-        shape: Sequence[int],
-        least: Tensor,
-        flags: Flags | None = None,
-    ) -> Iterator[tuple[Patch, Fused]]:
-        """Fuse sources that need not be in memory at once; those that are :meth:`patchy`.
-
-        Parameters
-        ----------
-        read
-            Returns some rows and columns of all sources, (K, B, C, h, w) in [-1, 1].
-        shape
-            K, B, C, H, W.
-        least
-            (K, B, C, 1, 1), the least value of each source.
-        flags
-            Where what is wrong with what comes is noted, instead of being raised.
-
-        Yields
-        ------
-        Patch, Fused
-            The place in the image, and what is fused and weighed there.
-        """
-        assert self.reach is not None
-        (K, B, C, H, W), noted = shape, flags or Flags()
-        seeds = self._seeds(None, B)  # which nothing here depends on
-        for patch in patches(H, W, K * B, self.reach):
-            sources = read(patch.seen)
-            self._check_sources(sources)
-            run = self._run(sources, seeds, noted, least=least)
-            (done,) = self._sampled(run)
-            image, weights = (each[..., *patch.inside] for each in (done.corrected, done.weights))
-            image = _in_channels(image, C)
-            yield patch, Fused(image, weights, 0.0, run.steps, self.target_only)
-        if flags is None:
-            noted.verify()
-
-    def _whole_of_patches(self, run: Run, flags: Flags) -> SampledStep:
-        sources = distinct(run.sources)
-        K, B, C, H, W = sources.shape
-        weights, image = sources.new_empty(K, B, 1, H, W), sources.new_empty(B, C, H, W)
-
-        def read(seen: tuple[slice, slice]) -> Tensor:
-            return sources[..., *seen]
-
-        for patch, done in self.by_patches(read, sources.shape, distinct(run.least), flags):
-            weights[..., *patch.place] = done.weights
-            image[..., *patch.place] = done.image
-        return SampledStep(Step(run, 0, None, None), weights, image.expand(run.sources.shape[1:]))
 
     def _evaluator(self, flags: Flags, on_pixels: OnPixels | None) -> Evaluator:
         part = self.parts["estimator"]
@@ -390,7 +339,8 @@ class Pipeline:
         provided = self.parts["estimator"].provided
         return "" if provided is None else code_of_plugin(provided.plugin)
 
-    def _check_sources(self, sources: Tensor) -> None:
+    def check_sources(self, sources: Tensor) -> None:
+        """Raise UsageError if these are no sources, or none that the components take."""
         shape = tuple(sources.shape)
         if sources.ndim != 5:
             raise UsageError(f"sources must be (K, B, C, H, W), not {shape}")
@@ -411,7 +361,8 @@ class Pipeline:
             raise UsageError("x_init: nothing here reads the fused trajectory")
         return x.to(sources).expand(shape)
 
-    def _seeds(self, seed: int | Sequence[int] | None, batch: int) -> tuple[int, ...]:
+    def seeds(self, seed: int | Sequence[int] | None, batch: int) -> tuple[int, ...]:
+        """Return the seed of each image: the settings' by default."""
         seed = self.settings.seed if seed is None else seed
         seeds = (seed,) * batch if isinstance(seed, int) else tuple(seed)
         if len(seeds) != batch:
@@ -427,11 +378,3 @@ class Pipeline:
                 f"up to {most:.4g}: start there, or below"
             )
         return schedule
-
-
-def _in_channels(image: Tensor, channels: int) -> Tensor:
-    """Return it in as many channels as the sources have, or the one that they have in common."""
-    if image.shape[1] == channels:
-        return image
-    ours = distinct(image)
-    return ours if ours.shape[1] == channels else image.mean(1, keepdim=True)
