@@ -74,7 +74,7 @@ def restored_outlines(sources: Tensor, weights: Tensor, fused: Tensor) -> Tensor
         (B, C, H, W).
     """
     # Image by image: Fourier transforms of several at once are rounded otherwise on some CPUs.
-    each = (x.split(1, dim) for x, dim in ((sources, 1), (weights, 1), (fused, 0)))
+    each = (torch.split(x, 1, dim) for x, dim in ((sources, 1), (weights, 1), (fused, 0)))
     return torch.cat([_restored(*image) for image in zip(*each, strict=True)])
 
 
