@@ -13,6 +13,8 @@ from torch import Tensor
 from ..contract.guiding import LEVELS, levels, reach, uses_trajectory
 from ..contract.registry import Provided
 from ..errors import PluginError, UsageError
+from ..recipes.settings import Settings
+from ..sampling.levels import Schedule, schedule_of
 from .fingerprint import code_of_plugin
 
 
@@ -125,6 +127,19 @@ def checked_range(estimator: Part) -> tuple[float, float]:
             f"{estimator.label}: its levels run from sigma_min {least:g} to sigma_max {most:g}"
         )
     return least, most
+
+
+def fitting_schedule(settings: Settings, estimator: Part, levels: str) -> Schedule:
+    """Return the levels that the settings ask for; raise UsageError if the prior has fewer."""
+    _, most = checked_range(estimator)
+    schedule = schedule_of(settings)
+    if schedule.sigma[0] > most * (1 + 1e-6) and levels != "none":
+        flag = "sigmas" if settings.sigmas else "start-sigma"
+        raise UsageError(
+            f"--{flag} {schedule.sigma[0]:g}: {estimator.label} knows levels up to {most:.4g}: "
+            "start there, or below"
+        )
+    return schedule
 
 
 def check_fit(parts: Mapping[str, Part]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,11 +21,10 @@ from ..sampling.cache import EstimateCache, RunCache
 from ..sampling.evaluator import Evaluator, OnPixels
 from ..sampling.flags import Flags
 from ..sampling.guide import SampledStep, sample
-from ..sampling.levels import Schedule, schedule_of
 from ..sampling.run import Run
-from .fingerprint import code_of_plugin
+from .caching import run_cache
 from .latents import at_full_size, check_pixels, decoded, encoded, is_latent
-from .parts import Fused, Part, check_fit, checked_range, common_reach, needed_levels
+from .parts import Fused, Part, check_fit, common_reach, fitting_schedule, needed_levels
 from .patching import in_channels, whole_of_patches
 from .preparing import Preparing, ScenePrior, ordered, prepare
 
@@ -81,7 +79,7 @@ class Pipeline:
         check_fit(self.parts)
         reach = common_reach(parts["weighting"], parts["objective"])
         self.reach = None if self.latent or parts["sampler"].built.trajectory else reach
-        schedule = self._schedule(checked_range(parts["estimator"])[1])
+        schedule = fitting_schedule(settings, parts["estimator"], self.levels)
         # The same would come of every step: one is run.
         self.schedule = schedule if self.levels == "all" else schedule.first
 
@@ -208,7 +206,7 @@ class Pipeline:
         """
         self.check_sources(sources)
         seeds = self.seeds(seed, sources.shape[1])
-        cache = self._run_cache(sources, seeds)
+        cache = run_cache(self, sources, seeds)
         return self._sample(sources, seeds, cache, on_pixels, x_init, grad)
 
     def prepare(
@@ -313,32 +311,6 @@ class Pipeline:
         part = self.parts["estimator"]
         return Evaluator(part.built, part.label, flags, self.settings.tile, on_pixels)
 
-    def _run_cache(self, sources: Tensor, seeds: tuple[int, ...]) -> RunCache | None:
-        """Return the cache as a batch sees it; a device without values has none to keep."""
-        if self.cache is None or self.device.type == "meta":
-            return None
-        estimator = self.parts["estimator"]
-        about = {
-            "estimator": estimator.provenance(),
-            "options": dict(estimator.table),
-            "code": self._estimator_code,
-            "channels": self.channels_of(sources.shape[2]),
-            "precision": self.context.precision,
-            "tile": self.settings.tile,
-            "device": self.device.type,
-            "dtype": str(self.dtype),
-            "torch": torch.__version__,  # draws the noise, too
-        }
-        if self.context.compile:  # which rounds otherwise
-            about["compile"] = True
-        return RunCache(self.cache, about, sources.to("cpu", self.dtype), seeds)
-
-    @cached_property
-    def _estimator_code(self) -> str:
-        """A hash of the estimator's plugin: with other code, estimates are others."""
-        provided = self.parts["estimator"].provided
-        return "" if provided is None else code_of_plugin(provided.plugin)
-
     def check_sources(self, sources: Tensor) -> None:
         """Raise UsageError if these are no sources, or none that the components take."""
         shape = tuple(sources.shape)
@@ -368,13 +340,3 @@ class Pipeline:
         if len(seeds) != batch:
             raise UsageError(f"{len(seeds)} seeds for a batch of {batch}")
         return seeds
-
-    def _schedule(self, most: float) -> Schedule:
-        schedule = schedule_of(self.settings)
-        if schedule.sigma[0] > most * (1 + 1e-6) and self.levels != "none":
-            flag = "sigmas" if self.settings.sigmas else "start-sigma"
-            raise UsageError(
-                f"--{flag} {schedule.sigma[0]:g}: {self.parts['estimator'].label} knows levels "
-                f"up to {most:.4g}: start there, or below"
-            )
-        return schedule

@@ -7,17 +7,34 @@ on half of a collection of scenes and tried on the other half (docs/command-line
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations, pairwise
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..imaging.luma import Lumas
-
 Planes = NDArray[np.float32]
+
+
+class Frames(Protocol):
+    """Brightness of K images, (K, H, W), that need not be in memory at once."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """K, H, W."""
+        ...
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        """Yield those of one image after the other, (H, W)."""
+        ...
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return all."""
+        ...
+
+
 Hue = Literal["grey", "tint", "colour"]
 """What a source has of colour: none, hardly any, as an infrared image saved as RGB may, or some."""
 
@@ -92,7 +109,7 @@ class Decision:
         return {"name": self.task, "why": self.why, "statistics": rounded}
 
 
-def decide(planes: Lumas | Planes, hues: Sequence[Hue], alike: bool = False) -> Decision:
+def decide(planes: Frames | Planes, hues: Sequence[Hue], alike: bool = False) -> Decision:
     """Decide which task registered sources are of; ``general`` if no rule is met.
 
     Parameters
@@ -136,7 +153,7 @@ def decide(planes: Lumas | Planes, hues: Sequence[Hue], alike: bool = False) -> 
     return Decision("general", why, seen)
 
 
-def statistics(planes: Lumas | Planes) -> Statistics:
+def statistics(planes: Frames | Planes) -> Statistics:
     """Measure what a decision goes by: (K, H, W) in [0, 1], sides of :data:`LEAST_SIDE` or more."""
     side = -(-max(planes.shape[1:]) // LONGEST)
     reduced = [_block_means(plane[np.newaxis], side) for plane in planes]

@@ -74,7 +74,8 @@ def infrared_pair() -> Tensor | None:
     files = real_scenes().get("tno")
     if files is None:
         return None
-    luma = torch.from_numpy(Scene.load(files, Settings()).plan.luma)[:, None, None] * 2 - 1
+    planes = np.asarray(Scene.load(files, Settings()).plan.luma)
+    luma = torch.from_numpy(planes)[:, None, None] * 2 - 1
     return torch.nn.functional.interpolate(luma[:, 0], (SIDE, SIDE + 16), mode="area")[:, None]
 
 

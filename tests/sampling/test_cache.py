@@ -262,7 +262,7 @@ def test_so_is_the_code_of_the_plugin(tmp_path: Path, monkeypatch: pytest.Monkey
     pipeline(tmp_path)(sources)
     assert pipeline(tmp_path)(sources).cached == 2 * N
     monkeypatch.setattr(
-        "fusionkit.host.pipeline.code_of_plugin", lambda plugin: plugin.name + "other"
+        "fusionkit.host.caching.code_of_plugin", lambda plugin: plugin.name + "other"
     )
     assert pipeline(tmp_path)(sources).cached == 0
 

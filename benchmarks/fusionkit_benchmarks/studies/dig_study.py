@@ -85,7 +85,7 @@ def scenes(data: Path, wanted: list[str]) -> Iterator[tuple[str, str, list[Path]
 
 def read(files: list[Path]) -> Tensor:
     """Return luma (K, 1, 1, H, W) in [-1, 1], the longer side at most SIDE."""
-    luma = torch.from_numpy(Scene.load(files, Settings()).plan.luma)[:, None]
+    luma = torch.from_numpy(np.asarray(Scene.load(files, Settings()).plan.luma))[:, None]
     factor = SIDE / max(luma.shape[-2:])
     if factor < 1:
         size = [round(n * factor) for n in luma.shape[-2:]]
