@@ -173,6 +173,11 @@ def order_of(
     kept = Kept([*scenes.sources, *sources])
     names_image = _names_image(output) and not os.path.isdir(output)
     if slices and not many and not names_image:  # a folder of slices
+        if suffix := Path(output).suffix:
+            raise UsageError(
+                f"{output}: {suffix} is no format of volumes that can be written: name a folder of "
+                "slices, without an extension, or a .nii.gz file"
+            )
         (paths,) = scenes.found.values()
         job = Job("", tuple(map(str, paths)), output.rstrip("/"), (f".{form or 'dcm'}",))
         check_kept(job, job.output, kept, len(paths))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 
@@ -49,11 +50,11 @@ def reach(component: Any) -> int | None:
     said = getattr(component, "reach", Guiding.reach)
     if said is None:
         return None
-    if not isinstance(said, int) or said < 0:
+    if not isinstance(said, Integral) or isinstance(said, bool) or said < 0:
         raise ValueError(f"reach is a number of pixels, or None, not {said!r}")
     if levels(component) != "none":
         raise ValueError(f"reach is {said}, and so levels must be 'none'")
-    return said
+    return int(said)
 
 
 LEVELS = ("none", "first", "all")

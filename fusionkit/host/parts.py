@@ -17,6 +17,9 @@ from ..recipes.settings import Settings
 from ..sampling.levels import Schedule, schedule_of
 from .fingerprint import code_of_plugin
 
+FARTHEST = 192
+"""Pixels around a patch that are worth it: it then looks at some twice its own."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -103,7 +106,10 @@ def needed_levels(weighting: Part, objective: Part) -> str:
 
 
 def common_reach(weighting: Part, objective: Part) -> int | None:
-    """Return how far sources matter to what comes of both, in pixels; None for anywhere."""
+    """Return how far sources matter to what comes of both, in pixels; None for anywhere.
+
+    Or for so far that patches with as much around them would cost more than the whole image.
+    """
     total = 0
     for part in (weighting, objective):
         try:
@@ -113,7 +119,7 @@ def common_reach(weighting: Part, objective: Part) -> int | None:
         if pixels is None:
             return None
         total += pixels
-    return total
+    return total if total <= FARTHEST else None
 
 
 def checked_range(estimator: Part) -> tuple[float, float]:

@@ -47,18 +47,19 @@ def by_patches(
         The place in the image, and what is fused and weighed there.
     """
     assert pipeline.reach is not None
-    (K, B, C, H, W), noted = shape, flags or Flags()
+    K, B, C, H, W = shape
     seeds = pipeline.seeds(None, B)  # which nothing here depends on
     for patch in patches(H, W, K * B, pipeline.reach):
         sources = read(patch.seen)
         pipeline.check_sources(sources)
+        noted = flags or Flags()
         run = pipeline.begun(sources, seeds, noted, least=least)
         (done,) = pipeline.sampled(run)
+        if flags is None:
+            noted.verify()
         image, weights = (each[..., *patch.inside] for each in (done.corrected, done.weights))
         image = in_channels(image, C)
         yield patch, Fused(image, weights, 0.0, run.steps, pipeline.target_only)
-    if flags is None:
-        noted.verify()
 
 
 def whole_of_patches(pipeline: Pipeline, run: Run, flags: Flags) -> SampledStep:

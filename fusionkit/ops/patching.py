@@ -1,7 +1,7 @@
 """Large images in patches, where nothing that guides their fusion looks farther than a few pixels.
 
 A patch is fused together with what lies around it as far as the components reach, and then what
-lies around is left out: what comes out is what the whole image gives.
+lies around is left out: what comes out is what the whole image gives, as far as anyone sees.
 """
 
 from __future__ import annotations

@@ -182,9 +182,29 @@ def test_what_one_patch_spoils_is_said() -> None:
     sources[0, 0, 0, 250, 250] = 1
     with pytest.raises(fusionkit.PluginError, match=r"Broken.*not finite"):
         pipe(sources)
+    pictures = ((sources[:, 0, 0] + 1) * 127.5).byte().numpy()
+    with pytest.raises(fusionkit.PluginError, match=r"Broken.*not finite"):
+        fusionkit.fuse(list(pictures), pipeline=pipe)
 
 
-@pytest.mark.parametrize(("reach", "levels"), [(-1, "none"), (2.5, "none"), (4, "first")])
+def test_who_looks_too_far_is_given_the_whole_image() -> None:
+    class Far:
+        uses_trajectory = False
+        levels = "none"
+
+        def start(self, run):
+            weights = torch.full_like(run.sources[:, :, :1], 1 / len(run.sources))
+            return lambda step: weights
+
+    for reach, expected in ((np.int64(2), 2), (192, 192), (193, None)):
+        Far.reach = reach
+        pipe = fusionkit.compose(weighting=Far(), objective={"name": "mse", "strength": 0})
+        assert pipe.reach == expected
+
+
+@pytest.mark.parametrize(
+    ("reach", "levels"), [(-1, "none"), (2.5, "none"), (True, "none"), (4, "first")]
+)
 def test_a_reach_that_is_none_is_refused(reach, levels) -> None:
     class Odd:
         uses_trajectory = False

@@ -72,6 +72,13 @@ def test_axes_are_found_as_nibabel_does() -> None:
 # NIfTI
 
 
+def test_a_name_of_no_format_is_refused(pair: tuple[Path, Path], tmp_path: Path, capsys) -> None:
+    out = tmp_path / "o.nrrd"
+    assert run(*pair, "-o", out, "--slices", "0:1") == 2
+    assert "o.nrrd: .nrrd is no format of volumes that can be written" in capsys.readouterr().err
+    assert not out.exists()
+
+
 @pytest.mark.slow
 def test_every_slice_is_fused_as_it_is_alone_and_lies_where_it_did(
     pair: tuple[Path, Path], tmp_path: Path
