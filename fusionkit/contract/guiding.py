@@ -24,8 +24,8 @@ class Guiding:
     reach
         With ``levels = "none"``: how far away, in pixels, a source may change what is returned for
         a pixel, beyond rounding and what no one sees; ``run.least`` may be used beside that. Where
-        both components say so, large images are fused tile by tile, each run over a tile and what
-        lies around it, so that the memory does not grow with the image. None: anywhere.
+        both components say so, large images are fused patch by patch, each run over a patch and
+        what lies around it, so that the memory does not grow with the image. None: anywhere.
     """
 
     uses_trajectory: bool = True

@@ -35,7 +35,7 @@ class Run(Protocol):
         (K,), how each source was measured.
     least : Tensor
         (K, B, C, 1, 1), the least value of each source and channel; of the whole image, where the
-        run is over one of its tiles (:class:`fusionkit.BaseWeighting`, ``reach``).
+        run is over a patch of it (:class:`fusionkit.BaseWeighting`, ``reach``).
     """
 
     sources: Tensor

@@ -179,8 +179,8 @@ class ColourPlan:
         givers = list(self.offsets)
         if len(givers) == 1:
             return np.ones(offsets.shape[:3])
-        luma = np.asarray(self.luma)[givers].astype(np.float64)
         if self.exposures or self.chroma == "distance":
+            luma = np.asarray(self.luma)[givers].astype(np.float64)
             say = headroom(luma[..., np.newaxis] + offsets)
             if self.shown is not None:
                 say = say * self.shown[givers]

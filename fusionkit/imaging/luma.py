@@ -52,6 +52,7 @@ class Lumas:
     def __init__(self, pictures: Sequence[Picture]) -> None:
         self.shape = (len(pictures), *pictures[0].shape)
         self._read = [reader_of(picture) for picture in pictures]
+        self._least: dict[int, np.float32] = {}  # of those that were made whole
         self._whole: NDArray[np.float32] | None = None
         if np.prod(self.shape, dtype=np.int64) <= KEPT:
             self._whole = np.empty(self.shape, np.float32)
@@ -87,11 +88,15 @@ class Lumas:
 
     @cached_property
     def least(self) -> NDArray[np.float32]:  # noqa: D102 - above
-        return np.array([luma.min() for luma in self])
+        for source in range(len(self)):
+            if source not in self._least:
+                self._make(source, np.empty(self.shape[1:], np.float32))
+        return np.array([self._least[source] for source in range(len(self))])
 
     def _make(self, source: int, luma: NDArray[np.float32]) -> NDArray[np.float32]:
         for rows in bands(*luma.shape):
             luma[rows] = self._read[source]((rows, slice(None)))
+        self._least[source] = luma.min()
         return luma
 
 

@@ -48,7 +48,7 @@ class Run:
     detach
         Whether images to estimate may require a gradient, which ends there.
     least
-        Of the whole image, (K, B, C, 1, 1), where these sources are a tile of it.
+        Of the whole image, (K, B, C, 1, 1), where these sources are a patch of it.
     """
 
     def __init__(
