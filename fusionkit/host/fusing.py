@@ -67,10 +67,11 @@ def patch_by_patch(scene: Scene, pipeline: Pipeline) -> Made:
 
     least = _on_scale(luma.least).view(-1, 1, 1, 1, 1)
     pixels = storage.blank(scene.pictures[0].shape, plan.layout)
+    threads = torch.get_num_threads()
     fused: Fused | None = None
     for patch, fused in by_patches(pipeline, read, _shape(scene), least):
         image = _unit(fused)[0]
-        storage.put(pixels, patch.place, plan, image, _weights(fused))
+        storage.put(pixels, patch.place, plan, image, _weights(fused), threads)
     assert fused is not None
     return Made(pipeline, fused, storage.finished(pixels), storage)
 
@@ -156,7 +157,7 @@ def _pixels(
     if scene.in_rgb:
         return storage.planes(image)
     plan = scene.plan if after is before else scene.plan.of(after)
-    return storage.pixels(plan, image[0], _weights(fused))
+    return storage.pixels(plan, image[0], _weights(fused), torch.get_num_threads())
 
 
 def _check_restored(pictures: Sequence[Picture], left_out: frozenset[str]) -> None:

@@ -164,7 +164,7 @@ class ColourPlan:
         self, fused: NDArray[np.float64], weights: NDArray[Any] | None
     ) -> NDArray[np.float64]:
         """Combine the sources' chroma offsets for the fused luma; (H, W, 3)."""
-        offsets = np.stack(list(self.offsets.values()), dtype=np.float64)
+        offsets = _stacked(list(self.offsets.values()))
         shares = self._shares(offsets, weights)
         if self.exposures:
             luma = np.asarray(self.luma)[list(self.offsets)].astype(np.float64)
@@ -282,15 +282,33 @@ def _shared_icc(pictures: Sequence[Picture], channels: int) -> bytes | None:
 
 
 def chroma_offset(rgb: NDArray[Any]) -> NDArray[np.float32]:
-    """RGB - Y of (H, W, 3), on the scale of the input."""
-    offset: NDArray[np.float32] = (rgb - luma_of(rgb)[..., np.newaxis]).astype(np.float32)
-    return offset
+    """RGB - Y of (H, W, 3), on the scale of the input.
+
+    It lies in memory channel by channel, as does all that is made of it: numpy takes several
+    times as long where the innermost axis has three places.
+    """
+    channels = np.moveaxis(rgb, -1, 0)
+    luma = luma_of(rgb)
+    planes = np.empty(channels.shape, np.float32)
+    for plane, channel in zip(planes, channels, strict=True):
+        np.subtract(channel, luma, out=plane, casting="same_kind")
+    return np.moveaxis(planes, 0, -1)
+
+
+def _stacked(offsets: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
+    """Return K offsets as (K, H, W, 3), in memory channel by channel as well."""
+    planes = np.stack([np.moveaxis(offset, -1, 0) for offset in offsets], dtype=np.float64)
+    return np.moveaxis(planes, 1, -1)
 
 
 def _normalised(say: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Divide (K, H, W), >= 0, by their sum over K; where nobody has a say, all share equally."""
-    total = say.sum(axis=0)
-    return np.where(total > 0, say / np.where(total > 0, total, 1.0), 1 / len(say))
+    """Divide (K, H, W), >= 0, by their sum over K, in place; where it is 0, all share equally."""
+    total: NDArray[np.float64] = say.sum(axis=0)
+    nobody = total <= 0
+    if not nobody.any():
+        say /= total
+        return say
+    return np.where(nobody, 1 / len(say), say / np.where(nobody, 1.0, total))
 
 
 def chroma_distance(offset: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -314,12 +332,19 @@ def into_gamut(luma: NDArray[np.float64], offset: NDArray[np.float64]) -> NDArra
     array of float64, (H, W, 3)
         luma + g offset in [0, 1], with the largest g in [0, 1] at each pixel.
     """
-    luma = luma[..., np.newaxis]
-    room = np.where(offset > 0, 1.0 - luma, luma)
-    size = np.abs(offset)
-    gain = np.divide(room, size, out=np.ones_like(size), where=size > room)
-    # Pair by pair: numpy reduces an axis of three many times as slowly.
-    least = np.minimum(np.minimum(gain[..., :1], gain[..., 1:2]), gain[..., 2:])
-    result: NDArray[np.float64] = luma + least * offset
+    planes = np.moveaxis(offset, -1, 0)
+    gain = np.ones_like(luma)
+    with np.errstate(invalid="ignore"):
+        for channel in planes:
+            room = np.abs(np.subtract(channel > 0, luma))  # to 1 for what is added, or to 0
+            size = np.abs(channel)
+            np.maximum(size, room, out=size)
+            # No offset where there is no room is 0 / 0, which fmin leaves out.
+            np.fmin(gain, np.divide(room, size, out=room), out=gain)
+    result = np.empty(planes.shape)
+    for added, channel in zip(result, planes, strict=True):
+        np.multiply(gain, channel, out=added)
+        added += luma
     # Rounding only: the gain keeps every channel inside up to the last bit.
-    return np.clip(result, 0.0, 1.0, out=result)
+    np.clip(result, 0.0, 1.0, out=result)
+    return np.moveaxis(result, 0, -1)

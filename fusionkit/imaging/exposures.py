@@ -57,6 +57,7 @@ def headroom(rgb: NDArray[Any]) -> NDArray[np.float64]:
         In (0, 1], 1 for the source that is clipped least.
     """
     room = np.clip((_CLIPPED - rgb.astype(np.float64)) / (_CLIPPED - _BRIGHT), _LEAST_SAY, 1.0)
-    product = room.prod(axis=-1)
+    # One by one: numpy reduces an axis of three many times as slowly.
+    product = room[..., 0] * room[..., 1] * room[..., 2]
     relative: NDArray[np.float64] = product / product.max(axis=0)
     return relative

@@ -30,8 +30,13 @@ WHOLE: Place = (slice(None), slice(None))
 
 def luma_of(rgb: NDArray[Any]) -> NDArray[np.float64]:
     """BT.601 luma of (H, W, 3) RGB; (H, W), on the scale of the input."""
-    red, green, blue = np.moveaxis(rgb.astype(np.float64), -1, 0)
-    luma: NDArray[np.float64] = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+    luma: NDArray[np.float64]
+    luma, green, blue = (
+        np.multiply(rgb[..., channel], share, dtype=np.float64)
+        for channel, share in enumerate(LUMA)
+    )
+    luma += green
+    luma += blue
     return luma
 
 
@@ -113,13 +118,16 @@ def reader_of(picture: Picture) -> Callable[[Place], NDArray[np.float32]]:
     if picture.dtype != np.uint8:
         return lambda place: luma_of(picture.unit(place)).astype(np.float32)
     unit = to_unit(np.arange(256, dtype=np.uint8), picture.low, picture.high).astype(np.float32)
-    red, green, blue = (share * unit.astype(np.float64) for share in LUMA)
+    tables = [share * unit.astype(np.float64) for share in LUMA]
 
     def by_tables(place: Place) -> NDArray[np.float32]:
         pixels = picture.pixels[place]
-        luma = red[pixels[..., 0]]
-        luma += green[pixels[..., 1]]
-        luma += blue[pixels[..., 2]]
+        luma, green, blue = (
+            np.take(table, pixels[..., channel], mode="clip")  # faster; there is nothing to clip
+            for channel, table in enumerate(tables)
+        )
+        luma += green
+        luma += blue
         made: NDArray[np.float32] = luma.astype(np.float32)
         return made
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import ColourPlan, OutputFormat, Picture, bands, from_unit, full_scale
+from ._threads import on_threads
 from .luma import WHOLE, Place
 from .metadata import Metadata
 
@@ -75,10 +76,12 @@ class Storage:
         count = np.count_nonzero(self.hidden)
         return (f"{count} pixels are shown by no source: in the output they are {what}",)
 
-    def pixels(self, plan: ColourPlan, luma: NDArray[Any], weights: NDArray[Any]) -> NDArray[Any]:
+    def pixels(
+        self, plan: ColourPlan, luma: NDArray[Any], weights: NDArray[Any], threads: int = 1
+    ) -> NDArray[Any]:
         """Return the fused luma, (H, W), in colour, as it is stored."""
         pixels = self.blank(luma.shape, plan.layout)
-        self.put(pixels, WHOLE, plan, luma, weights)
+        self.put(pixels, WHOLE, plan, luma, weights, threads)
         return self.finished(pixels)
 
     def blank(self, size: tuple[int, ...], channels: int) -> NDArray[Any]:
@@ -92,14 +95,18 @@ class Storage:
         plan: ColourPlan,
         luma: NDArray[Any],
         weights: NDArray[Any],
+        threads: int = 1,
     ) -> None:
         """Store a part of the fused luma, (h, w), in colour, in its place; some rows at a time."""
         first, columns = place[0].start or 0, place[1]
         height, width = luma.shape
-        for rows in bands(height, width * max(1, len(plan.offsets))):
+
+        def put_rows(rows: slice) -> None:
             where = slice(first + rows.start, first + rows.stop), columns
             unit = plan.part(where).attach(luma[rows], weights[:, rows])
             pixels[where] = self._depth(unit)
+
+        on_threads(put_rows, bands(height, width * max(1, len(plan.offsets))), threads)
 
     def planes(self, planes: NDArray[Any]) -> NDArray[Any]:
         """Return fused channels, (C, H, W), as they are stored."""

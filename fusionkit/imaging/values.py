@@ -87,7 +87,9 @@ def from_unit(unit: NDArray[Any], dtype: DTypeLike, low: float, high: float) -> 
     if not np.isfinite(unit).all():
         raise ValueError("only finite values can be stored as an image")
     dtype = np.dtype(dtype)
-    stored = low + np.clip(unit.astype(np.float64), 0.0, 1.0) * (high - low)
+    stored: NDArray[Any] = np.clip(unit, 0.0, 1.0, dtype=np.float64)
+    stored *= high - low
+    stored += low
     if dtype.kind == "f":
         return stored.astype(dtype)
     info = np.iinfo(dtype)
@@ -95,7 +97,8 @@ def from_unit(unit: NDArray[Any], dtype: DTypeLike, low: float, high: float) -> 
     ceiling = float(info.max)
     if int(ceiling) > info.max:
         ceiling = math.nextafter(ceiling, 0.0)
-    return np.clip(np.rint(stored), float(info.min), ceiling).astype(dtype)
+    np.rint(stored, out=stored)
+    return np.clip(stored, float(info.min), ceiling, out=stored).astype(dtype)
 
 
 def output_format(pictures: Sequence[Picture], depth: str = "auto") -> OutputFormat:

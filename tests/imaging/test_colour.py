@@ -12,8 +12,11 @@ from skimage import data
 
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging import (
+    Metadata,
+    OutputFormat,
     check_same_size,
     from_unit,
+    output_format,
     picture_from_array,
     plan_colour,
     read_picture,
@@ -22,6 +25,7 @@ from fusionkit.imaging import (
 from fusionkit.imaging.colour import chroma_distance, into_gamut
 from fusionkit.imaging.exposures import headroom
 from fusionkit.imaging.luma import Lumas, luma_of
+from fusionkit.imaging.storing import Storage
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -404,6 +408,13 @@ def test_colour_is_desaturated_not_clipped(rng):
     assert (gain < 0.99).any()
 
 
+@pytest.mark.parametrize("luma", [0.0, 1.0])
+def test_black_and_white_have_no_room_for_colour(luma):
+    offset = np.array([[[0.0, 0.0, 0.0], [0.3, -0.2, 0.0], [-0.0, 1e-9, -0.1]]])
+    result = into_gamut(np.full((1, 3), luma), offset)
+    assert np.array_equal(result, np.full((1, 3, 3), luma))
+
+
 # --- sizes, profile --------------------------------------------------------------------------
 
 
@@ -480,3 +491,27 @@ def test_colour_is_made_for_the_rows_that_are_asked_for(photos):
     for source, offset in plan.offsets.items():
         assert np.array_equal(part.offsets[source], offset[rows])
         assert (offset[~shown[source]] == 0).all()
+
+
+@pytest.mark.parametrize("depth", ["uint8", "uint16", "float32"])
+def test_colour_is_stored_to_the_same_bits_by_any_number_of_threads(
+    rng, photos, depth, monkeypatch
+):
+    monkeypatch.setattr(values, "BAND", 2**11)
+    top = 1.0 if depth == "float32" else np.iinfo(depth).max
+    pictures = [picture((photo / 255 * top).astype(depth)) for photo in photos]
+    plan = plan_colour(pictures)
+    luma = rng.random(plan.luma.shape[1:])
+    weights = rng.random(plan.luma.shape)
+    storage = Storage(output_format(pictures), None, None, None, Metadata())
+    expected = from_unit(plan.attach(luma, weights), depth, 0, top)
+    for threads in (1, 2, 5):
+        assert np.array_equal(storage.pixels(plan, luma, weights, threads), expected)
+
+
+def test_what_goes_wrong_on_a_thread_is_raised(photos, monkeypatch):
+    monkeypatch.setattr(values, "BAND", 2**11)
+    plan = plan_colour([picture(photo) for photo in photos])
+    storage = Storage(OutputFormat(np.dtype("uint8"), 0, 255), None, None, None, Metadata())
+    with pytest.raises(ValueError, match="weights of shape"):
+        storage.pixels(plan, np.asarray(plan.luma)[0], np.ones((1, *plan.luma.shape[1:])), 2)
