@@ -276,11 +276,22 @@ def _of_series(sources: Sequence[str], slices: bool) -> bool:
     """Whether sources are of one scene though some are folders: those hold the slices of a volume.
 
     Folders alone are scenes paired by name, unless volumes are asked for.
+
+    Raises
+    ------
+    UsageError
+        Volumes are asked for, and one of several is a folder that is none.
     """
     folders = [source for source in sources if os.path.isdir(split_part(source)[0])]
     if not folders or not (slices or len(folders) < len(sources)):
         return False
-    return all(map(is_series, folders))
+    none = [folder for folder in folders if not is_series(folder)]
+    if none and slices and len(none) < len(sources):
+        raise UsageError(
+            f"{none[0]}: this folder holds no series of slices, as DICOM has them: give a volume, "
+            "as the others are"
+        )
+    return not none
 
 
 def _paths(sources: Sequence[str]) -> tuple[Path, ...]:

@@ -9,8 +9,9 @@ from ..contract.paths import refuse_url
 from ..errors import UsageError
 from ..host.listing import expanded
 from ..host.mirror import mirrored
-from ..host.remote import local_name
+from ..host.remote import is_url, local_name, shown
 from ..imaging import FORMATS
+from ..imaging.volumes import is_volume
 from ..recipes.finding import GIVEN
 from .jobs import Job, Order, order_of
 from .remote_jobs import RemoteFuser, at_urls
@@ -31,8 +32,12 @@ def main(arguments: Sequence[str]) -> int:
         refuse_url(folder or "")
     with mirrored() as mirror:
         given.output = given.output and local_name(given.output)
+        sources = mirror.sources(given.sources)
+        if given.slices is not None:
+            _refuse_series(given.sources, sources)
+        sources = expanded(sources)
         order = order_of(
-            expanded(mirror.sources(given.sources)),
+            sources,
             given.output and mirror.output(given.output),
             stacking(given),
             form=given.format,
@@ -48,6 +53,16 @@ def main(arguments: Sequence[str]) -> int:
         order = order if given.shard is None else order.share(given.shard)
         order = at_urls(with_words(order, fuser), mirror)
     return Runner(fuser, given).run(order)
+
+
+def _refuse_series(names: Sequence[str], places: Sequence[str]) -> None:
+    """Refuse a folder at a URL that holds no volumes, and hence the slices of one, if anything."""
+    for name, place in zip(map(local_name, names), map(Path, places), strict=True):
+        if is_url(name) and place.is_dir() and not any(map(is_volume, place.rglob("*"))):
+            raise UsageError(
+                f"{shown(name)}: at a URL, volumes are files (NIfTI), or folders of these: "
+                "download a series of slices first, and give that folder"
+            )
 
 
 def _jpeg(job: Job) -> bool:

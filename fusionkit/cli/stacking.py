@@ -34,9 +34,10 @@ def add_slices_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--slices",
         type=_slices,
-        metavar="all|A:B|AXIS",
-        help="fuse volumes slice by slice into one: all slices, A to B counted from 0, or these "
-        "along the patient's x, y or z: y, y20:60; sources are NIfTI files and folders of DICOM",
+        metavar="all|A:B|A|AXIS",
+        help="fuse volumes slice by slice into one: all slices, A to B counted from 0, A alone, or "
+        "these along the patient's x, y or z: y, y20:60, y20; sources are NIfTI files "
+        "and folders of DICOM",
     )
 
 

@@ -117,7 +117,8 @@ class VolumeFuser(Fuser):
         height, width = scene.middle.pictures[0].shape
         seconds = time.perf_counter() - began
         task = self._task(job, scene.middle)
-        said = f"{width}x{height}, {scene.count} slices, {len(scene.volumes)} volumes, {task}"
+        slices = "1 slice" if scene.count == 1 else f"{scene.count} slices"
+        said = f"{width}x{height}, {slices}, {len(scene.volumes)} volumes, {task}"
         line = f"{read.output}: {said}, {seconds:.1f} s"
         return Outcome(job.name, read.output, line, height * width * scene.count, seconds)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -16,7 +18,15 @@ def hash_of_folder(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def hash_of_file(file: Path) -> str:
+def hash_of_files(files: Sequence[str | os.PathLike[str]]) -> str:
+    """Return the SHA-256 of a file; of several, that of theirs."""
+    digests = [hash_of_file(file) for file in files]
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def hash_of_file(file: str | os.PathLike[str]) -> str:
     """Return the SHA-256 of a file."""
     with open(file, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()

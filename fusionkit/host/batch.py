@@ -8,10 +8,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..contract.paths import split_part
 from ..contract.reading import stem_of
 from ..errors import UsageError
 from ..imaging import SUPPORTED
 from ..imaging.stacks import images_in
+from ..imaging.volumes import is_series
 from .grouping import Groups, Stacking, group, names_say_scenes
 from .listing import (
     by_stem,
@@ -20,6 +22,7 @@ from .listing import (
     holds_sources,
     ignores_case,
     images_by_stem,
+    images_of,
     other_kinds,
     sources_of,
 )
@@ -91,7 +94,13 @@ def holds_scenes(sources: Sequence[str | Path]) -> bool:
     """
     folders = [Path(source).is_dir() for source in sources]
     if any(folders) and not all(folders):
-        raise UsageError("sources are all files, or all folders, not some of each")
+        named = [str(source) for source in sources if os.path.isdir(split_part(source)[0])]
+        none = [name for name in named if not is_series(name)]
+        why = ", without a series of slices, as DICOM has them" if none else ""
+        raise UsageError(
+            f"{(none or named)[0]}: this is a folder{why}: sources are all files, or all folders, "
+            "not some of each"
+        )
     return any(folders) or (len(sources) == 1 and Path(sources[0]).suffix.lower() in SUFFIXES)
 
 
@@ -143,7 +152,8 @@ def find_scenes(
             problems[name] = why
     if not found:
         listed = ", ".join(map(str, paths))
-        why = next(iter(problems.values()), None) or _without_images(paths)
+        bare = [path for path in paths if path.is_dir() and not holds_sources(path)]
+        why = _without_images(bare) if bare else next(iter(problems.values()), "")
         raise UsageError(f"{listed}: no scene with two sources or more: {why}")
     return Scenes(found, dict(sorted(problems.items())), tuple(notes), rows)
 
@@ -172,10 +182,13 @@ def _no_scene(name: str, paths: Sequence[Path]) -> str | None:
 
 
 def _without_images(paths: Sequence[Path]) -> str:
-    """Say that there are no images, and what there is."""
-    others = sorted({kind for path in paths if path.is_dir() for kind in other_kinds(path)})
+    """Say that there are no images in folders, and what there is."""
+    where = f"in {' and '.join(map(str, paths))} "
+    if any(map(images_of, paths)):
+        return f"{where}there are but results of fusionkit, which are no sources of a folder"
+    others = sorted({kind for path in paths for kind in other_kinds(path)})
     there = f", but {', '.join(others)}" if others else ""
-    return f"there are no images ({SUPPORTED}){there}"
+    return f"{where}there are no images ({SUPPORTED}){there}"
 
 
 def _paired(

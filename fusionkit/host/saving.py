@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..contract.hashes import hash_of_file
 from ..contract.paths import refuse_url, split_part
 from ..contract.reading import stem_of
 from ..errors import UsageError
@@ -66,10 +67,21 @@ def record_of(path: StrPath) -> dict[str, Any] | None:
 
 
 def is_result(path: StrPath) -> bool:
-    """Whether fusionkit made a file: a fused image with its record, a map of one, or of a trace."""
+    """Whether fusionkit made a file.
+
+    That is a fused image with its record, a map of one, or of a trace, or a slice of a folder.
+    """
     if Path(path).name in TRACE_FILES:
         return _json_of_ours(Path(path).with_name("trace.json")) is not None
-    return record_of(path) is not None or is_map(path)
+    return record_of(path) is not None or is_map(path) or _is_slice(path)
+
+
+def _is_slice(path: StrPath) -> bool:
+    """Whether the record beside a file's folder lists it."""
+    folder, name = os.path.split(os.path.abspath(path))
+    output = (record_of(folder) or {}).get("output")
+    files = output.get("files") if isinstance(output, dict) else None
+    return isinstance(files, dict) and name in files
 
 
 def is_map(path: StrPath) -> bool:
@@ -121,8 +133,7 @@ def made_of(record: dict[str, Any], recipe: dict[str, Any], sources: Sequence[St
 def file_sha256(path: StrPath) -> str:
     """Return the SHA-256 of a file; raise UsageError if it cannot be read."""
     try:
-        with open(split_part(path)[0], "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hash_of_file(split_part(path)[0])
     except (OSError, ValueError) as error:
         raise UsageError(f"{os.fspath(path)}: it cannot be read: {error}") from None
 

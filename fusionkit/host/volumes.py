@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import ImageError, UsageError
 from ..imaging import Picture, Volume, value_ranges
-from ..imaging.making import picture_from_decoded
+from ..imaging.making import picture_from_decoded, spanned
 from ..imaging.volume import AXES
 from ..imaging.volumes import read_volume
 from ..recipes.deciding import Decision
@@ -71,7 +71,7 @@ class VolumeScene:
             volumes.append(read_volume(source, room / str(k)))
         self.volumes = tuple(volumes)
         self._ranges = [
-            each.extremes if given.get(k) == "own" else given.get(k)
+            spanned(*each.extremes) if given.get(k) == "own" else given.get(k)
             for k, each in enumerate(volumes)
         ]
         self._own = [given.get(k) == "own" for k in range(len(volumes))]

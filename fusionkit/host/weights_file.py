@@ -5,7 +5,6 @@ What is refused is refused in one line, a UsageError that begins with the file.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from ..contract.hashes import hash_of_file
 from ..errors import UsageError
 from ..imaging import atomic_write
 
@@ -33,8 +33,7 @@ def checked_file(path: str | Path) -> Path:
 def checked_hash(file: Path, expected: str = "") -> str:
     """Return the SHA-256 of a file in hexadecimal, which must be the one expected, if any."""
     try:
-        with file.open("rb") as opened:
-            found = hashlib.file_digest(opened, "sha256").hexdigest()
+        found = hash_of_file(file)
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
     if expected and found != expected.lower():

@@ -106,6 +106,13 @@ def picture_from_decoded(
     return replace(made, quantity=decoded.quantity) if decoded.quantity else made
 
 
+def spanned(least: float, greatest: float) -> tuple[float, float]:
+    """Return the range that values span; where all are one, this is black, and white above it."""
+    if least < greatest:
+        return least, greatest
+    return least, least + max(1.0, abs(least) / 1e3)  # which float32 tells apart
+
+
 def split_alpha(samples: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Split (H, W) or (H, W, 1 to 4) samples into pixels, (H, W) or (H, W, 3), and alpha."""
     if samples.ndim == 2:
@@ -164,7 +171,7 @@ def checked_picture(
     smallest, largest = float(pixels.min()), float(pixels.max())
     stretched = value_range == OWN
     if isinstance(value_range, str):
-        low, high = smallest, largest if largest > smallest else smallest + 1
+        low, high = spanned(smallest, largest)
     elif value_range is not None:
         low, high = check_range(value_range, f"{name}, {option}")
         outside = (pixels < low) | (pixels > high)
@@ -173,6 +180,8 @@ def checked_picture(
             said.append(f"{clipped} pixels lie outside the range {low:g},{high:g} and are clipped")
     elif stored_range is not None:
         low, high = stored_range
+        if low == high == smallest == largest:  # of a file that says what it spans
+            low, high = spanned(low, high)
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise ImageError(
                 f"{name}: it says that black and white are {low:g} and {high:g}, which is no "

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from fusionkit.contract.hashes import hash_of_files
 from fusionkit.contract.paths import refuse_url, split_part
 from fusionkit.contract.reading import lacking, readers, readers_of
 from fusionkit.contract.registry import Provided
 from fusionkit.contract.stray import prints_on_stderr
 from fusionkit.errors import ImageError
 from fusionkit.imaging._sniff import HEAD
+from fusionkit.imaging.making import spanned
 from fusionkit.imaging.read import default_max_pixels
 from fusionkit.imaging.volume import Volume
 
@@ -88,22 +89,16 @@ def _read(provided: Provided, called: str, room: Path) -> Volume:
     sides = sorted(volume.values.shape)
     if sides[1] * sides[2] > most:
         raise ImageError(f"{called}: slices of more than {most} pixels (FUSIONKIT_MAX_PIXELS)")
+    low, high = volume.stored_range
+    if low == high == volume.extremes[0] == volume.extremes[1]:
+        volume = replace(volume, stored_range=spanned(low, high))
     files = volume.files or (split_part(called)[0],)
     return replace(
         volume,
         name=called,
-        sha256=_digest(files),
+        sha256=hash_of_files(files),
         reader=f"{provided.qualified}, {provided.plugin.source}",
     )
-
-
-def _digest(files: Sequence[str]) -> str:
-    """Return the SHA-256 of a file; of several, that of theirs."""
-    digests = []
-    for name in files:
-        with open(name, "rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return digests[0] if len(files) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _of_file(name: str) -> list[Provided]:

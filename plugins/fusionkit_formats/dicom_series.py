@@ -17,6 +17,7 @@ from fusionkit.imaging import Grid, Volume, axes_of, grid_of
 
 from .apart import VALUES
 from .dicom import decode_frame, frames_of, place_of, window_of
+from .dicom_writing import FUSED
 
 AXES = "xyz"
 _UNEVEN = 0.05  # of the distance of slices
@@ -88,8 +89,8 @@ def read_volume(name: str, part: str, room: Path) -> Volume:
         first, last, _, said = window_of(opened)
         windows.append((first, last, said))
     assert stored is not None
-    if low >= high:
-        raise ValueError("all its values are the same")
+    if low > high:
+        raise ValueError("it holds no values: all are padding")
     bounds, note = _range(windows, (low, high))
     if len(set(windows)) > 1 and opened.PhotometricInterpretation == "MONOCHROME1":
         raise ValueError("its slices are MONOCHROME1 and have different windows: save them anew")
@@ -129,18 +130,16 @@ def _slices(name: str, part: str) -> list[_Slice]:
         if "Rows" in header:  # of an image
             uid = str(header.get("SeriesInstanceUID") or "")
             series.setdefault(uid, []).append((str(path), header))
-    numbers = {uid: str(found[0][1].get("SeriesNumber") or "") for uid, found in series.items()}
-    chosen = [uid for uid, number in numbers.items() if number == part or not part]
     if folder.is_file() and part:
         raise ValueError("all its frames are the volume: leave out the part")
     if not series:
         raise ValueError("it holds no images of DICOM")
+    measured = {uid: found for uid, found in series.items() if not _is_fused(found[0][1])}
+    series = measured or series  # what was made of them lies beside them
+    numbers = {uid: str(found[0][1].get("SeriesNumber") or "") for uid, found in series.items()}
+    chosen = [uid for uid, number in numbers.items() if number == part or not part]
     if len(chosen) != 1:
-        listed = ", ".join(f"#{number or '?'}" for number in sorted(numbers.values()))
-        raise ValueError(
-            f"it holds {len(series)} series ({listed}): say which by its number, such as "
-            f"FOLDER#{sorted(numbers.values())[0] or 1}, or put each into a folder of its own"
-        )
+        raise ValueError(_no_choice(sorted(numbers.values()), part))
     found = []
     for place, header in series[chosen[0]]:
         for frame in range(frames_of(header)):
@@ -152,6 +151,28 @@ def _slices(name: str, part: str) -> list[_Slice]:
             floats |= header.get("PhotometricInterpretation") == "MONOCHROME1"
             found.append(_Slice(place, frame, grid, size, floats or int(header.BitsAllocated) > 16))
     return found
+
+
+def _no_choice(numbers: Sequence[str], part: str) -> str:
+    """Say that none, or several, of the series that have these numbers are meant by a part."""
+    told = [f"#{number}" for number in numbers if number]
+    if len(numbers) == 1:
+        which = f"and it is {told[0]}" if told else "and it has no number"
+        return f"it holds one series, {which}: there is no #{part}: leave that out"
+    unnumbered = len(numbers) - len(told)
+    listed = ", ".join(told + ([f"{unnumbered} without a number"] if unnumbered else []))
+    missing = f", and no #{part}" if part and part not in numbers else ""
+    once = [number for number in numbers if number and numbers.count(number) == 1]
+    say = f"say which by its number, such as FOLDER#{once[0]}, or " if once else ""
+    return (
+        f"it holds {len(numbers)} series ({listed}){missing}: {say}put each into a folder of its "
+        "own"
+    )
+
+
+def _is_fused(header: Any) -> bool:
+    """Whether a file is a result, which is no slice of what lies beside it."""
+    return str(header.get("DerivationDescription") or "") == FUSED
 
 
 def _sorted(slices: Sequence[_Slice]) -> list[_Slice]:
@@ -204,6 +225,8 @@ def _range(
     """Return what is black and white in all slices, and where that is from."""
     low, high, _ = windows[len(windows) // 2]
     if not all(each[2] for each in windows):
+        if ends[0] == ends[1]:
+            return ends, f"all its values are {ends[0]:g}: black; --range K:LO,HI is another"
         return ends, f"range of the volume: {ends[0]:g} to {ends[1]:g}; --range K:LO,HI is another"
     if len(set(windows)) > 1:
         return (low, high), f"windows of its slices differ: that of the middle, {low:g} to {high:g}"

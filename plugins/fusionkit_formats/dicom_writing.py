@@ -20,6 +20,8 @@ from pydicom.valuerep import DS
 from fusionkit import Decoded
 
 INCH = 25.4  # millimetres
+FUSED = "fused by fusionkit"
+"""What the description of how an image was derived says of results."""
 _SHEAR = 0.1  # degrees that rows and columns may miss a right angle by
 _EMPTY = (  # must be there, and may say nothing
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime",
@@ -42,7 +44,7 @@ def encode(image: Decoded, name: str) -> bytes:
         setattr(stored, keyword, None)
     stored.Modality, stored.ConversionType = "OT", "WSD"
     stored.ImageType = ["DERIVED", "SECONDARY"]
-    stored.DerivationDescription = "fused by fusionkit"
+    stored.DerivationDescription = FUSED
     _name(stored, image)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = stored.SOPClassUID

@@ -221,6 +221,8 @@ def _range(header: Any, ends: tuple[float, float] | None) -> tuple[float, float,
     low, high = float(header["cal_min"]), float(header["cal_max"])
     if high > low and np.isfinite([low, high]).all():
         return low, high, f"range of the file: {low:g} to {high:g}"
-    if ends is None or ends[0] == ends[1]:
-        raise ValueError("all its values are the same")
+    if ends is None:
+        raise ValueError("it holds no values: all are NaN")
+    if ends[0] == ends[1]:
+        return *ends, f"all its values are {ends[0]:g}: black; --range K:LO,HI says another"
     return *ends, f"range of the volume: {ends[0]:g} to {ends[1]:g}; --range K:LO,HI says another"

@@ -296,6 +296,18 @@ register_implementation("shelf", Shelf)
 """
 
 
+def test_a_series_of_slices_at_a_url_is_to_be_downloaded(store, tmp_path, capsys):
+    for name in ("ct", "mr"):
+        store.pipe_file(f"/shelf/{name}/1.dcm", b"")
+    words = ["--slices", "all", "-o", str(tmp_path / "o.nii.gz")]
+    for sources in (["memory://shelf/ct", "memory://shelf/mr"], ["memory://shelf/ct", "a.nii"]):
+        said = fails(capsys, 2, "run", *sources, *words)
+        assert (
+            "memory://shelf/ct: at a URL, volumes are files (NIfTI), or folders of these: " in said
+        )
+        assert not (tmp_path / "o.nii.gz").exists()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="processes are killed by signals")
 def test_a_run_that_is_killed_leaves_nothing(folders, tmp_path):
     """In processes, too, which find the store by a plugin."""

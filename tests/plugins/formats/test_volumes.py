@@ -12,6 +12,8 @@ import pytest
 
 from fusionkit import ImageError
 from fusionkit.cli import main
+from fusionkit.host.listing import holds_sources
+from fusionkit.host.saving import is_result
 from fusionkit.host.slices import Slices
 from fusionkit.imaging import Volume, axes_of, read_picture
 from fusionkit.imaging.volumes import is_series, is_volume, read_volume
@@ -254,6 +256,30 @@ def test_a_cohort_is_paired_by_name_and_taken_up_again(tmp_path: Path) -> None:
     assert run(*words, "--slices", "3:5") == 1  # another result is there
 
 
+@pytest.mark.slow
+def test_air_is_black(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A volume, or a slice, of one value is fused as a picture of one is."""
+    ct = nifti(tmp_path / "ct.nii", CT[..., :2], FINE)
+    hollow = OTHER[..., :2].copy()
+    hollow[..., 0] = 0
+    for name, values in {"air": np.full_like(hollow, 5), "hollow": hollow}.items():
+        air = nifti(tmp_path / f"{name}.nii", values, FINE)
+        for how in ([], ["--stretch"]):
+            out = tmp_path / f"{name}{len(how)}.nii"
+            assert run(ct, air, "-o", out, "--slices", "all", *how) == 0
+            assert np.isfinite(values_of(out)).all()
+    assert "air.nii: all its values are 5: black; --range K:LO,HI" in capsys.readouterr().err
+    hollow[:] = 5
+    for source in (tmp_path / "air.nii", series(tmp_path / "s", hollow, WindowWidth="")):
+        room = tmp_path / f"room {source.name}"
+        room.mkdir()
+        read = read_volume(source, room)
+        assert read.extremes == (5, 5)
+        assert read.stored_range == (5, 6)
+    alone = read_picture(f"{tmp_path / 'air.nii'}#z1")
+    assert (alone.low, alone.high) == (5, 6)
+
+
 # DICOM
 
 
@@ -316,6 +342,16 @@ def test_what_is_no_volume_of_dicom(tmp_path: Path) -> None:
     two = series(tmp_path / "two", CT)
     series(two, OTHER, uid="1.2.9", SeriesNumber="7")
     assert "it holds 2 series (#4, #7): say which by its number" in problem(two)
+    assert "2 series (#4, #7), and no #9: say which by its number, such as FOLDER#4" in problem(
+        two, "#9"
+    )
+    assert "it holds one series, and it is #4: there is no #1: leave that out" in problem(
+        series(tmp_path / "one", CT[..., :2]), "#1"
+    )
+    bare = series(tmp_path / "bare", CT[..., :2], SeriesNumber="")
+    assert "one series, and it has no number: there is no #1: leave that out" in problem(bare, "#1")
+    series(bare, OTHER[..., :2], uid="1.2.9", SeriesNumber="")
+    assert "2 series (2 without a number): put each into a folder of its own" in problem(bare)
     (tmp_path / "rr").mkdir()
     assert np.array_equal(read_volume(f"{two}#7", tmp_path / "rr").values, OTHER)
     torn = series(tmp_path / "torn", CT)
@@ -430,3 +466,45 @@ def test_a_series_is_cut_where_the_first_source_lies(tmp_path: Path) -> None:
                      ImagePositionPatient=[-30, -40, 7 + 3 * 4.5])  # fmt: skip
     _, mean = source_pictures([next(between.iterdir()), ct], on_first=True)
     assert np.abs(mean.pixels - CT[..., 4:6].mean(-1).T).max() <= 0.5
+
+
+def test_folders_that_hold_no_slices_are_named(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    empty, ct = tmp_path / "empty", series(tmp_path / "s", CT[..., :2])
+    empty.mkdir()
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "1.png").write_bytes(b"")
+    no_series = "empty: this folder holds no series of slices"
+    for words, says in {
+        (empty, ct, "--slices", "all"): no_series,
+        (pair[0], empty, "--slices", "all"): no_series,
+        (f"{empty}#1", ct, "--slices", "all"): "empty#1: this folder holds no series of slices",
+        (f"{pair[0]}#z1", empty, "--grid", "first"): "empty: this is a folder, without a series",
+        (empty, tmp_path / "pictures"): "in {empty} there are no images (PNG,",
+    }.items():
+        assert run(*words, "-o", tmp_path / "o.nii") == 2
+        said = capsys.readouterr().err
+        assert says.format(empty=empty) in said, said
+        assert said.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_what_is_made_is_no_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whether it lies among the slices, or among stacks, as a file or as a folder of slices."""
+    ct, mr = series(tmp_path / "ct", CT[..., :2]), series(tmp_path / "mr", OTHER[..., :2])
+    words = ["--slices", "1", "--quiet"]
+    assert run(ct, mr, "-o", ct / "fused", *words) == 0
+    (ct / "again.dcm").write_bytes((ct / "fused" / "0001.dcm").read_bytes())
+    (tmp_path / "room").mkdir()
+    assert np.array_equal(read_volume(ct, tmp_path / "room").values, CT[..., :2])
+    assert run(ct / "fused", mr, "-o", tmp_path / "o.nii", *words) == 2  # another size: it is read
+    assert "40x48x1" in capsys.readouterr().err
+    stacks = tmp_path / "stacks"
+    stacks.mkdir()
+    pictures = [*words, "--format", "png", "--depth", "8"]
+    assert run(ct, mr, "-o", stacks / "fused", *pictures) == 0
+    assert is_result(stacks / "fused" / "0001.png")
+    assert not holds_sources(stacks)
+    (stacks / "fused" / "0002.png").write_bytes(b"")
+    assert holds_sources(stacks)
