@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 from .._version import __version__
 from ..contract.command import BUILT_IN
-from ..errors import Ended, FusionkitError, FusionkitWarning, PluginError, visible
+from ..errors import Ended, FusionkitError, FusionkitWarning, PluginError, UsageError, visible
 
 # How torch says that a CPU, and Apple's MPS, have too little memory.
 _LACK = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
@@ -132,11 +132,22 @@ def explain(error: BaseException) -> FusionkitError:
         return FusionkitError("out of memory: use smaller images, or another --device")
     if isinstance(error, FusionkitError):
         return error
+    if isinstance(error, FileNotFoundError) and not _in_a_folder():
+        return UsageError("the current folder is gone: change to one that is there")
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return FusionkitError(f"{error.filename}: {error.strerror}")
     return FusionkitError(
         f"unexpected {type(error).__name__}: {error}: FUSIONKIT_DEBUG=1 shows where it comes from"
     )
+
+
+def _in_a_folder() -> bool:
+    """Whether there is a current folder: somebody may have removed it."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _lacks_memory(error: BaseException) -> bool:

@@ -60,6 +60,8 @@ class Parser(CommandParser):
         """Parse, and suggest the nearest flag for one that is unknown."""
         given, unknown = self.parse_known_args(args, namespace)
         if unknown:
+            if os.path.lexists(unknown[0]):
+                self.error(f"{unknown[0]} looks like a flag: give the file as ./{unknown[0]}")
             flag = unknown[0].split("=")[0]
             near = near_flags(flag, self._option_string_actions, self.registry)
             self.error(f"unknown argument {unknown[0]!r}.{near}")

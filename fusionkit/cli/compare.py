@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ..contract.reading import stem_of
 from ..errors import ImageError, UsageError
-from ..host.saving import Kept, check_place, make_folder
+from ..host.keeping import Kept
+from ..host.saving import check_place, make_folder
 from ..imaging.files import exists
 from . import say
 from .arguments import Parser, add_plugin_flags, add_range_flags, load_plugins_from

@@ -11,10 +11,10 @@ from pathlib import Path
 from ..contract.paths import split_part
 from ..errors import UsageError
 from ..host.batch import Scenes, Stacking, check_name, find_scenes, holds_scenes
+from ..host.keeping import Kept
 from ..host.manifest import OUTPUT, Row
 from ..host.saving import (
     TRACE_FILES,
-    Kept,
     check_folder,
     check_place,
     check_result,

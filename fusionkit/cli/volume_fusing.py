@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from ..contract.stray import prints_on_stderr
 from ..errors import PluginError
-from ..host.saving import Kept, check_result, record_path_of
+from ..host.keeping import Kept
+from ..host.saving import check_result, record_path_of
 from ..host.saving_folder import check_free_folder
 from ..host.volumes import VolumeScene
 from ..imaging import check_fits

@@ -92,7 +92,7 @@ def holds_scenes(sources: Sequence[str | Path]) -> bool:
     UsageError
         Some are folders and some are not.
     """
-    folders = [Path(source).is_dir() for source in sources]
+    folders = [os.path.isdir(source) for source in sources]
     if any(folders) and not all(folders):
         named = [str(source) for source in sources if os.path.isdir(split_part(source)[0])]
         none = [name for name in named if not is_series(name)]
@@ -132,13 +132,13 @@ def find_scenes(
     notes: list[str] = []
     problems: dict[str, str] = {}
     rows: dict[str, Row] = {}
-    if how.said and (len(paths) > 1 or not paths[0].is_dir()) and holds_scenes(paths):
+    if how.said and (len(paths) > 1 or not os.path.isdir(paths[0])) and holds_scenes(paths):
         raise UsageError("--stack-by and --stack-gap group the images of one folder, or of a list")
     if not holds_scenes(paths):
         groups = group(paths, "stack", how)
     elif len(paths) > 1:
         groups = _paired(paths, problems, notes)
-    elif paths[0].is_dir():
+    elif os.path.isdir(paths[0]):
         groups = _of_folder(paths[0], how, problems, notes)
     else:
         rows, problems = read_manifest(paths[0], options, elsewhere, flags)
@@ -152,7 +152,7 @@ def find_scenes(
             problems[name] = why
     if not found:
         listed = ", ".join(map(str, paths))
-        bare = [path for path in paths if path.is_dir() and not holds_sources(path)]
+        bare = [path for path in paths if os.path.isdir(path) and not holds_sources(path)]
         why = _without_images(bare) if bare else next(iter(problems.values()), "")
         raise UsageError(f"{listed}: no scene with two sources or more: {why}")
     return Scenes(found, dict(sorted(problems.items())), tuple(notes), rows)

@@ -42,9 +42,11 @@ def sources_of(folder: Path) -> list[Path]:
 def folders_of(folder: Path) -> list[Path]:
     """Return the folders in a folder in natural order.
 
-    Hidden ones, those of the system and links that lead back up are left out.
+    Hidden ones, those of the system and links that lead back to where somebody came by are left
+    out: each of two folders may hold a link to the other.
     """
     here = folder.resolve()
+    passed = {path.resolve() for path in (folder, *folder.parents)}
     return [
         path
         for path in _entries(folder)
@@ -52,6 +54,7 @@ def folders_of(folder: Path) -> list[Path]:
         and not path.name.startswith(".")
         and path.name not in _SYSTEM_FOLDERS
         and not here.is_relative_to(path.resolve())
+        and path.resolve() not in passed
     ]
 
 

@@ -16,7 +16,8 @@ from ..imaging import encode_picture, from_unit, full_scale, held
 from ..imaging.metadata import NO_METADATA, Metadata
 from ..imaging.values import to_unit
 from ..imaging.write import encode_planes
-from .saving import Kept, map_path_of, record_path_of, save_map, save_result
+from .keeping import Kept
+from .saving import map_path_of, record_path_of, save_map, save_result
 
 # Sources are read, and what is wrong with them is said, before torch takes seconds to import.
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from ..imaging.files import (
     sweep,
     utf8,
 )
-from .remote import is_url, shown
 
 StrPath = str | os.PathLike[str]
 
@@ -138,31 +137,6 @@ def file_sha256(path: StrPath) -> str:
         raise UsageError(f"{os.fspath(path)}: it cannot be read: {error}") from None
 
 
-class Kept:
-    """Files that no output may replace, under whatever name it reaches them."""
-
-    def __init__(self, sources: Iterable[StrPath]) -> None:
-        self._names: dict[object, str] = {}
-        for path in sources:
-            self.add(split_part(path)[0], "source")
-
-    def add(self, path: StrPath, what: str) -> None:
-        """Keep one more, if it is there."""
-        found = _file_id(path)
-        if found is not None:
-            self._names[found] = f"{what} {_called(path)}"
-
-    def refuse(self, *outputs: StrPath) -> None:
-        """Raise UsageError if an output is one of the files, by a link or another spelling too."""
-        for output in outputs:
-            found = _file_id(output)
-            if found is not None and found in self._names:
-                raise UsageError(
-                    f"{_called(output)}: this is the {self._names[found]}, which no output "
-                    "replaces: give another name"
-                )
-
-
 def check_result(path: StrPath, *, overwrite: bool = False, resume: bool = False) -> None:
     """Raise UsageError, before anything is computed, if a result could not be written there.
 
@@ -189,7 +163,8 @@ def check_place(path: StrPath) -> None:
     parents = place.absolute().parents
     there = next(parent for parent in parents if os.path.lexists(parent))
     if not there.is_dir():
-        raise UsageError(f"{place}: {there} is a file, not a folder: give another name")
+        what = "a link to nothing" if not os.path.exists(there) else "a file"
+        raise UsageError(f"{place}: {there} is {what}, not a folder: give another name")
     if there == parents[0]:
         check_destination(path, overwrite=True)
     else:
@@ -324,24 +299,3 @@ def _json_of_ours(path: StrPath) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) and "fusionkit" in content else None
-
-
-def _called(path: StrPath) -> str:
-    """Return what messages call a file: a URL without credentials."""
-    return shown(os.fspath(path)) if is_url(path) else os.fspath(path)
-
-
-def _file_id(path: StrPath) -> object:
-    """Return what tells a file from all others, whatever it is called; None if there is none.
-
-    A file at a URL is told by that.
-
-    Of the path that is written to: ``missing/../a.png`` cannot be opened, yet becomes ``a.png``.
-    """
-    if is_url(path):
-        return shown(os.fspath(path))
-    try:
-        found = os.stat(os.path.realpath(path))
-    except (OSError, ValueError):  # ValueError: a NUL in the name
-        return None
-    return found.st_dev, found.st_ino

@@ -38,8 +38,9 @@ from ..recipes.deciding import Decision, Hue, decide
 from ..recipes.preparing import NOTHING_MADE, Made, described
 from ..recipes.settings import Settings
 from .carrying import carried, lost_on, patient_notes
+from .keeping import Kept
 from .result import Result
-from .saving import Kept, check_result, record_path_of
+from .saving import check_result, record_path_of
 
 # Sources are read, and what is wrong with them is said, before torch takes seconds to import.
 if TYPE_CHECKING:

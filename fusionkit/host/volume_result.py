@@ -11,7 +11,8 @@ from ..imaging import Volume, encode_picture, held
 from ..imaging.files import explained
 from ..imaging.metadata import Metadata
 from ..imaging.write import volume_writer
-from .saving import Kept, record_path_of, save_result
+from .keeping import Kept
+from .saving import record_path_of, save_result
 from .saving_folder import save_folder
 
 

@@ -17,6 +17,10 @@ SIGNATURE = b"\x93NUMPY"
 
 _CONTENT = {"O": "Python objects", "S": "text", "U": "text", "M": "dates", "m": "times"}
 _CONTENT |= {"c": "complex values"}
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 _REMEDY = "save a plain array of integers or floats"
 
 
@@ -65,12 +69,13 @@ def _header(raw: Raw) -> tuple[tuple[int, ...], int]:
     """Read the shape, and how many bytes an array of it takes that are not there."""
     file = BytesIO(raw.data)
     version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-    elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
-    else:
+    read = _HEADERS.get(version)
+    if read is None:
         raise raw.error("it is of an NPY version for structured arrays: save a plain array")
+    try:
+        shape, _, dtype = read(file)
+    except Exception as error:  # of any kind, and it shows objects of Python
+        raise raw.damaged("NPY", "its header is malformed") from error
     if dtype.kind not in "biuf":
         raise raw.error(f"it holds {_CONTENT.get(dtype.kind, 'records')}, not numbers: {_REMEDY}")
     missing = math.prod(shape) * dtype.itemsize - (len(raw.data) - file.tell())

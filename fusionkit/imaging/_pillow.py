@@ -123,6 +123,11 @@ def _decode(raw: Raw, image: ImageFile, resolution: Tags | None = None) -> Decod
     elif image.mode == "1":
         samples = np.asarray(image.convert("L"))
     elif image.mode == "P":
+        colours = len(image.getpalette() or ()) // 3
+        if np.asarray(image).max() >= colours:
+            raise raw.damaged(
+                str(image.format), f"its pixels name more colours than the {colours} of its palette"
+            )
         samples = np.asarray(image.convert("RGB"))
     elif image.mode == "CMYK":
         samples = np.asarray(image.convert("RGB"))

@@ -13,6 +13,7 @@ from fusionkit.imaging.profiles import SRGB_PRIMARIES, profile_of
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _ESSENTIAL = ("IHDR", "PLTE", "tRNS", "IDAT", "IEND")
+_PALETTE = 3
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by colour type
 _MOST_A_BYTE = 1032  # Deflate gives no more bytes for one
 _PARTS, _SRGB_GAMMA = 100_000, 1 / 2.2  # of gAMA and cHRM; what sRGB's is said to be there
@@ -32,6 +33,8 @@ def decode_png(raw: Raw) -> Decoded:
         raise raw.damaged("PNG", f"it is too short for {width}x{height} pixels")
     if "acTL" in chunks and int.from_bytes(chunks["acTL"][:4], "big") > 1:
         raise raw.error("this PNG is an animation: save the one frame you mean")
+    if colour_type == _PALETTE:
+        _check_palette(raw, chunks, essential, bits)
     samples = imagecodecs.png_decode(essential)
     pixels, alpha = split_alpha(samples)
     notes: tuple[str, ...] = ()
@@ -63,12 +66,54 @@ def _chunks(raw: Raw) -> tuple[dict[str, bytes], bytes]:
             raise raw.damaged("PNG", f"the checksum of its {kind!r} chunk is wrong")
         if kind != "IDAT":
             chunks.setdefault(kind, chunk[8:-4])
+        if kind == "tRNS":
+            chunk = _transparency(raw, chunks, chunk, late=essential[-1][4:8] == b"IDAT")
         if kind in _ESSENTIAL:
             essential.append(chunk)
         at = end
     if len(chunks.get("IHDR", b"")) != 13:
         raise raw.damaged("PNG", "it has no header chunk")
     return chunks, b"".join(essential)
+
+
+def _transparency(raw: Raw, chunks: dict[str, bytes], chunk: bytes, late: bool) -> bytes:
+    """Return a tRNS chunk as libpng takes it, which leaves out any other without a word.
+
+    What it says of colours that the palette lacks is left out. ``late`` is one behind pixels.
+
+    Raises
+    ------
+    ImageError
+        It is out of place (PNG 3, 5.6), or of another length than that of a colour.
+    """
+    colour_type = chunks.get("IHDR", bytes(10))[9]
+    palette = len(chunks.get("PLTE", b"")) // 3
+    wanted = {0: 2, 2: 6, _PALETTE: min(palette, len(chunk) - 12)}.get(colour_type)
+    if wanted is None:  # there is alpha, or no such type
+        return chunk
+    if late or (colour_type == _PALETTE and not palette):
+        raise raw.damaged("PNG", "its tRNS chunk is out of place")
+    if colour_type == _PALETTE:
+        return _chunk(b"tRNS", chunk[8 : 8 + wanted])
+    if len(chunk) - 12 != wanted:
+        raise raw.damaged("PNG", f"its tRNS chunk has {len(chunk) - 12} bytes, not {wanted}")
+    return chunk
+
+
+def _check_palette(raw: Raw, chunks: dict[str, bytes], essential: bytes, bits: int) -> None:
+    """Refuse pixels of colours that the palette lacks, which libpng makes black."""
+    import imagecodecs
+
+    palette = len(chunks.get("PLTE", b"")) // 3
+    if not palette:
+        raise raw.damaged("PNG", "it has no palette")
+    if palette >= 2**bits:
+        return
+    header = chunks["IHDR"]
+    grey = SIGNATURE + _chunk(b"IHDR", header[:9] + b"\0" + header[10:])
+    levels, _ = split_alpha(imagecodecs.png_decode(grey + essential[len(grey) :]))
+    if levels.max() // (255 // (2**bits - 1)) >= palette:
+        raise raw.damaged("PNG", f"its pixels name more colours than the {palette} of its palette")
 
 
 def _metadata(chunks: dict[str, bytes]) -> Metadata:

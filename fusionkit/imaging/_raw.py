@@ -31,7 +31,8 @@ class Raw:
 
     def damaged(self, format_name: str, cause: object = None) -> ImageError:
         """Make the error for a file that does not decode."""
-        reason = " ".join(str(cause).split()) if cause is not None else "it ends too early"
+        reason = "it ends too early" if cause is None else " ".join(str(cause).split())
+        reason = reason or "its content is malformed"
         return self.error(
             f"this {format_name} file is damaged or truncated ({reason[:120]}): get it anew"
         )

@@ -129,11 +129,13 @@ def read_recipe(path: str | Path) -> Said:
         The file is missing, or is neither TOML nor a record.
     """
     try:
-        text = Path(path).read_text("utf-8")
+        text = Path(path).read_text("utf-8-sig")  # some editors begin a file with a mark
     except FileNotFoundError:
         raise UsageError(f"recipe {path} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"recipe {path} cannot be read: {error}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"recipe {path} is no text in UTF-8: save it so") from None
+    except OSError as error:
+        raise UsageError(f"recipe {path} cannot be read: {error.strerror}") from None
     record = Path(path).suffix == ".json"
     content = _parsed(text, f"recipe {path}", json.loads if record else tomllib.loads)
     what = "record" if record else "recipe"
@@ -145,7 +147,9 @@ def _parsed(text: str, label: str, loads: Callable[[str], Any] = tomllib.loads) 
     """Return the recipe that a text holds, or that the record does which it is."""
     try:
         content = loads(text)
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except RecursionError:
+        raise UsageError(f"{label} is not valid: its brackets are nested too deep") from None
+    except ValueError as error:  # of the syntax, and of numbers with thousands of digits
         raise UsageError(f"{label} is not valid: {error}") from None
     recipe = content.get("recipe", content) if isinstance(content, dict) else None
     if not isinstance(recipe, dict):

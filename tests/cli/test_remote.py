@@ -24,8 +24,8 @@ from fusionkit.cli import main
 from fusionkit.contract.paths import without_secrets
 from fusionkit.errors import UsageError
 from fusionkit.host import remote
+from fusionkit.host.keeping import Kept
 from fusionkit.host.remote import local_name
-from fusionkit.host.saving import Kept
 from tests.cli.test_jobs import results
 from tests.cli.test_run import fails
 

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -291,6 +294,63 @@ def test_one_folder_holds_scenes_by_role(pair, tmp_path, capsys):
     assert sorted(path.stem for path in out.glob("*.png")) == ["7", "8"]
     assert len(json.loads((out / "8.png.json").read_text())["inputs"]) == 3
     assert "only source" in capsys.readouterr().err
+
+
+def test_a_recipe_of_another_editor(pair, tmp_path, capsys):
+    recipe, out = tmp_path / "r.toml", tmp_path / "o.png"
+    words = ["run", *pair, "-o", str(out), "--estimator", "gaussian", "--recipe", str(recipe)]
+    said = 'weighting = "saliency"\r\nobjective = "mse"\r\n'
+    recipe.write_text(said, "utf-8-sig")
+    assert main([*words, "--quiet"]) == 0
+    assert (
+        json.loads(Path(f"{out}.json").read_text())["recipe"]["objective"]["name"]
+        == "objectives:mse"
+    )
+    out.unlink()
+    for data, says in {
+        said.encode("utf-16"): "is no text in UTF-8: save it so",
+        said.encode() + b"seed = " + b"9" * 5000: "is not valid: ",
+        said.encode() + b"seed = " + b"[" * 5000: "its brackets are nested too deep",
+    }.items():
+        recipe.write_bytes(data)
+        assert says in fails(capsys, 2, *words)
+
+
+def test_a_file_that_looks_like_a_flag(pair, monkeypatch, capsys):
+    folder = Path(pair[0]).parent
+    monkeypatch.chdir(folder)
+    shutil.copy(pair[0], folder / "-a.png")
+    said = fails(capsys, 2, "run", "-a.png", pair[1], "-o", "o.png")
+    assert "-a.png looks like a flag: give the file as ./-a.png" in said
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a folder in use cannot be removed")
+def test_in_a_folder_that_is_gone(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert "current folder is gone" in fails(capsys, 2, "run", "a.png", "b.png", "-o", "o.png")
+
+
+def test_a_folder_that_nobody_may_look_into(pair, tmp_path, monkeypatch, capsys):
+    """As root may look everywhere, the system is made to refuse."""
+    stat = os.stat
+
+    def refusing(path, *args, **kwargs):
+        if isinstance(path, (str, os.PathLike)) and "closed" in os.fspath(path):
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+        return stat(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "stat", refusing)
+    closed = str(tmp_path / "closed" / "a.png")
+    said = fails(capsys, 2, "run", closed, pair[1], "-o", str(tmp_path / "o.png"))
+    assert "you may not read it: check its permissions" in said
+
+
+def test_results_below_a_link_to_nothing(pair, tmp_path, capsys):
+    (tmp_path / "out").symlink_to(tmp_path / "nothing")
+    said = fails(capsys, 2, "run", *pair, "-o", str(tmp_path / "out" / "o.png"))
+    assert "out is a link to nothing, not a folder" in said
 
 
 def test_a_manifest_lists_scenes(pair, tmp_path, capsys):

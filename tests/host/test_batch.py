@@ -298,6 +298,17 @@ def test_files_of_several_pages_are_stacks(tmp_path):
     assert set(files.problems) == {"over", "z1", "z2", "z3"}
 
 
+def test_links_of_two_folders_to_one_another_end(tmp_path):
+    ir, vi = put(tmp_path / "ir", "1.png"), put(tmp_path / "vi", "1.png")
+    (ir / "other").symlink_to(vi)
+    (vi / "other").symlink_to(ir)
+    assert sorted(find_scenes([ir, vi]).found) == ["1", "other/1"]
+    for folder in (ir, vi):  # what holds no image is looked through as well
+        (folder / "1.png").unlink()
+    with pytest.raises(UsageError, match="there are no images"):
+        find_scenes([tmp_path])
+
+
 def test_nothing_to_fuse(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("")
@@ -305,7 +316,7 @@ def test_nothing_to_fuse(tmp_path):
     with pytest.raises(UsageError, match=r"no scene.*no images \(PNG.*but \.psd, \.txt"):
         find_scenes([tmp_path / "empty"])
     put_result(tmp_path / "done", "1.png")
-    with pytest.raises(UsageError, match="no scene"):
+    with pytest.raises(UsageError, match=r"no scene.* there are but results of fusionkit"):
         find_scenes([tmp_path / "done"])
     with pytest.raises(UsageError, match="not some of each"):
         find_scenes([put(tmp_path / "a", "1.png"), tmp_path / "a" / "1.png"])

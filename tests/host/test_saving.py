@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from fusionkit.errors import UsageError
+from fusionkit.host.keeping import Kept
 from fusionkit.host.saving import (
-    Kept,
     check_result,
     finished,
     is_result,

@@ -18,7 +18,16 @@ from PIL import Image, ImageFile
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging import read_picture
 
-from .raw_files import bmp_of_runs, encoded, npy, patched_bmp_or_jpeg, png, png16, tiff
+from .raw_files import (
+    bmp_of_runs,
+    encoded,
+    npy,
+    patched_bmp_or_jpeg,
+    png,
+    png16,
+    png_chunk,
+    tiff,
+)
 
 
 @pytest.fixture
@@ -167,6 +176,42 @@ def test_truncated_npy(refusal, rng):
 )
 def test_npy_of_no_numbers(refusal, samples, content):
     assert f"it holds {content}, not numbers" in refusal(npy(samples))
+
+
+@pytest.mark.parametrize("shape", [b"(2**9, 4)", b"(9,\n (, 4)"])
+def test_npy_header_that_is_no_literal(refusal, shape):
+    data = npy(np.zeros((20, 24))).replace(b"(20, 24)", shape).replace(b"  \n", b"\n", 1)
+    assert "NPY file is damaged or truncated (its header is malformed)" in refusal(data)
+
+
+def test_png_whose_palette_or_transparency_would_be_read_in_part(refusal):
+    """libpng makes black what has no colour, and opaque what it does not understand."""
+    palette, rows = (b"PLTE", bytes(range(6))), [b"\0\1", b"\1\0"]
+    for bits, packed in ((8, [b"\0\2", b"\1\1"]), (4, [b"\x02", b"\0"]), (2, [b"\xc0", b"\0"])):
+        said = refusal(png(2, 2, bits, 3, packed, palette))
+        assert "its pixels name more colours than the 2 of its palette" in said
+    assert "(it has no palette)" in refusal(png(2, 2, 8, 3, rows))
+    early = refusal(png(2, 2, 8, 3, rows, (b"tRNS", b"\7"), palette))
+    assert "its tRNS chunk is out of place" in early
+    grey = png(2, 2, 8, 0, rows)
+    late = grey.replace(grey[-12:], png_chunk(b"tRNS", b"\0\0") + grey[-12:])
+    assert "its tRNS chunk is out of place" in refusal(late)
+    assert "its tRNS chunk has 3 bytes, not 2" in refusal(
+        png(2, 2, 8, 0, rows, (b"tRNS", b"\0\0\0"))
+    )
+    rgb = [b"123456"] * 2
+    assert "its tRNS chunk has 2 bytes, not 6" in refusal(png(2, 2, 8, 2, rgb, (b"tRNS", b"\0\1")))
+
+
+def test_bmp_of_more_colours_than_its_palette(refusal):
+    file = io.BytesIO()
+    image = Image.frombytes("P", (2, 2), bytes([0, 1, 2, 1]))
+    image.putpalette([9, 8, 7, 6, 5, 4, 3, 2, 1])
+    image.save(file, "BMP")
+    bitmap = bytearray(file.getvalue())
+    bitmap[-4] = 3
+    said = refusal(bytes(bitmap), "bad.bmp")
+    assert "its pixels name more colours than the 3 of its palette" in said
 
 
 def test_npy_pickle_is_never_run(refusal, tmp_path):

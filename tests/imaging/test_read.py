@@ -96,6 +96,11 @@ def test_png_palette(save):
     clear = read_picture(save(png(2, 2, 1, 3, rows, (b"PLTE", palette), (b"tRNS", b"\x07"))))
     assert clear.pixels[0].tolist() == [[10, 20, 30], [40, 50, 60]]
     assert clear.alpha[0].tolist() == [7, 255]
+    # What is said of colours that there are not is of no pixel; libpng would leave out all.
+    more = read_picture(save(png(2, 2, 1, 3, rows, (b"PLTE", palette), (b"tRNS", b"\7\1\2"))))
+    assert more.alpha[0].tolist() == [7, 1]
+    whole = read_picture(save(png(2, 2, 4, 3, [b"\1", b"\x10"], (b"PLTE", palette))))
+    assert whole.pixels[1].tolist() == [[40, 50, 60], [10, 20, 30]]
 
 
 @pytest.mark.parametrize("bits", [8, 16])

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fusionkit import ImageError
+from fusionkit import ImageError, UsageError
 from fusionkit.cli import main
+from fusionkit.host.keeping import Kept
 from fusionkit.host.listing import holds_sources
 from fusionkit.host.saving import is_result
 from fusionkit.host.slices import Slices
@@ -508,3 +509,26 @@ def test_what_is_made_is_no_source(tmp_path: Path, capsys: pytest.CaptureFixture
     assert not holds_sources(stacks)
     (stacks / "fused" / "0002.png").write_bytes(b"")
     assert holds_sources(stacks)
+
+
+def test_no_output_replaces_a_slice_of_a_source(
+    pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mr = series(tmp_path / "mr", OTHER[..., :2])
+    there = mr / "1.2.4-001.dcm"
+    before = there.read_bytes()
+    words = [f"{pair[0]}#z1", mr, "--grid", "first", "--overwrite"]
+    for out, more in ((there, []), (tmp_path / "o.png", ["--trace", mr])):
+        (mr / "strip.png").write_bytes(before)  # a slice of any name
+        assert run(*words, "-o", out, *more) == 2
+        assert "is the source" in capsys.readouterr().err
+    (tmp_path / "link.dcm").symlink_to(there)
+    assert run(*words, "-o", tmp_path / "link.dcm") == 2
+    assert there.read_bytes() == before
+    kept = Kept([mr])
+    made = mr / "fused.nii"
+    made.write_bytes(b"")
+    Path(f"{made}.json").write_text(json.dumps({"fusionkit": "1", "recipe": {}}))
+    Kept([mr]).refuse(made)  # a result that lies there may be made anew
+    with pytest.raises(UsageError, match="which no output replaces"):
+        kept.refuse(there)
