@@ -24,6 +24,9 @@ QUALITY = 95
 PNG_LEVEL = 1
 """Of Deflate, from 0 to 9: a quarter of the time of level 6, for files a twentieth larger."""
 
+PNG_FILTER = "AVG"
+"""The one filter of all rows: two thirds of the time of trying each, files 0 to 12% larger."""
+
 _CLASSIC_TIFF = 2**32 - 2**25  # bytes of pixels, beside which there is room for all else
 _STAND_IN = 1  # tifffile writes no tag that points at a directory: one of the next number, though
 
@@ -115,7 +118,8 @@ def encode_bands(
 def _png(samples: NDArray[Any], beside: Beside) -> bytes:
     import imagecodecs
 
-    png = bytes(imagecodecs.png_encode(samples, level=PNG_LEVEL))
+    row_filter = imagecodecs.PNG.FILTER[PNG_FILTER]
+    png = bytes(imagecodecs.png_encode(samples, level=PNG_LEVEL, filter=row_filter))
     return with_chunks(png, beside.icc, beside.metadata)
 
 

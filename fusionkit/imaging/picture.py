@@ -118,8 +118,7 @@ class Picture:
         """Whether three channels are stored and differ somewhere."""
         if self.channels == 1:
             return False
-        red, green, blue = np.moveaxis(self.pixels, -1, 0)
-        return not (np.array_equal(red, green) and np.array_equal(green, blue))
+        return any(_differ(self.pixels[rows]) for rows in bands(*self.shape))
 
     @cached_property
     def is_tinted(self) -> bool:
@@ -130,8 +129,12 @@ class Picture:
         """
         if not self.is_colour:
             return False
-        coloured = sum(self._count_coloured(rows) for rows in bands(*self.shape))
-        return bool(coloured <= self.height * self.width / 100)
+        most, coloured = self.height * self.width / 100, 0
+        for rows in bands(*self.shape):
+            coloured += self._count_coloured(rows)
+            if coloured > most:
+                return False
+        return True
 
     def _count_coloured(self, rows: slice) -> int:
         """Count the pixels of these rows that are of more than a tint."""
@@ -201,3 +204,9 @@ class Picture:
             unit[~self.mask] = 1
         shown: NDArray[np.uint8] = from_unit(unit, np.uint8, 0, 255)
         return shown
+
+
+def _differ(pixels: NDArray[Any]) -> bool:
+    """Whether the channels of (H, W, 3) differ somewhere."""
+    red, green, blue = np.moveaxis(pixels, -1, 0)
+    return not (np.array_equal(red, green) and np.array_equal(green, blue))

@@ -35,13 +35,16 @@ def seen_shift(first: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     power = math.sqrt(float((abs(one) ** 2).sum()) * float((abs(two) ** 2).sum()))
     if power == 0:
         return 0.0
+    unmoved = float(np.vdot(two, one).real) / power
+    if unmoved >= 1 / _LEAST_GAIN:  # no match is more than 1
+        return 0.0
     match = np.fft.ifft2(np.fft.fft2(one) * np.fft.fft2(two).conj()).real / power
     place = np.unravel_index(int(np.argmax(match)), match.shape)
     shift = math.hypot(
         *(min(int(at), n - int(at)) for at, n in zip(place, match.shape, strict=True))
     )
-    best, as_is = float(match[place]), float(match[0, 0])
-    if best < _LEAST_MATCH or best < _LEAST_GAIN * as_is or shift < _LEAST_SHIFT:
+    best = float(match[place])
+    if best < _LEAST_MATCH or best < _LEAST_GAIN * unmoved or shift < _LEAST_SHIFT:
         return 0.0
     around = np.arange(-_GUARD, _GUARD + 1)
     match[np.ix_(*((int(at) + around) % n for at, n in zip(place, match.shape, strict=True)))] = 0
@@ -57,8 +60,11 @@ def _reduced(image: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     """Return means over blocks of pixels."""
     height, width = (side // factor for side in image.shape)
     blocks = image[: height * factor, : width * factor]
-    means: NDArray[np.float32] = blocks.reshape(height, factor, width, factor).mean((1, 3))
-    return means
+    # Rows first, which lie one behind the other: both at once take several times as long.
+    rows = blocks.reshape(height, factor, -1).sum(1)
+    sums: NDArray[np.float32] = rows.reshape(height, width, factor).sum(2)
+    sums /= factor**2
+    return sums
 
 
 def _directions(image: NDArray[np.float32]) -> NDArray[np.complex64]:

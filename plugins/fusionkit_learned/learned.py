@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from fusionkit_dig.dig import Dig
 from torch import Tensor
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from fusionkit import Run, StartedWeighting, Step, UsageError, mirrored_index
 from fusionkit.ops import in_patches, patches
@@ -89,8 +91,9 @@ class Learned:
         path, known = (Path(file), sha256) if file else SHIPPED[subject]
         tensors, self.metadata, self.weights_sha256 = read_file(path, known)
         dtype = torch.float64 if precision == "float64" else torch.float32
-        # In plain layout: in channels_last, the kernels of narrow layers depend on the threads.
         self._network = network_from(tensors, path, dtype).to(device).eval()
+        if torch.device(device).type == "cpu":  # channels side by side: nothing is sorted anew
+            convert_conv2d_weight_memory_format(self._network, torch.channels_last)
         self._network.requires_grad_(False)
         self._dtype = dtype
         self.sharpness = sharpness
@@ -143,19 +146,19 @@ class Learned:
     def _scores(self, luma: Tensor, gains: Tensor | None = None) -> Tensor:
         """Return the scores of images of any size, mirrored past their right and lower border."""
         height, width = luma.shape[-2:]
-        rows, columns = (
-            mirrored_index(0, -(-side // MULTIPLE_OF) * MULTIPLE_OF, side, luma.device)
-            for side in (height, width)
-        )
+        sides = [-(-side // MULTIPLE_OF) * MULTIPLE_OF for side in (height, width)]
         if gains is not None:
-            h, w = gains.shape[-2:]
-            down, right = (
-                mirrored_index(0, len(index) // FACTOR, side, luma.device)
-                for index, side in ((rows, h), (columns, w))
-            )
-            gains = gains[..., down, :][..., right].to(luma.dtype)
-        scores: Tensor = self._network(luma[..., rows, :][..., columns], gains)
+            gains = _mirrored(gains, [side // FACTOR for side in sides]).to(luma.dtype)
+        scores: Tensor = self._network(_mirrored(luma, sides), gains)
         return scores[..., :height, :width]
+
+
+def _mirrored(maps: Tensor, sides: Sequence[int]) -> Tensor:
+    """Return maps (..., H, W) that go on past their right and lower border, to these sides."""
+    for dim, side in zip((-2, -1), sides, strict=True):
+        if side > maps.shape[dim]:
+            maps = maps.index_select(dim, mirrored_index(0, side, maps.shape[dim], maps.device))
+    return maps
 
 
 def _part(gains: Tensor, rows: slice, columns: slice) -> Tensor:

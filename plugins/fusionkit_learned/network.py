@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.backends import mkldnn
 from torch.nn.functional import interpolate
 
 from .planes import GAIN_PLANES, PLANES, largest_of, mean_of, planes, quartered
@@ -22,6 +23,9 @@ WIDTHS = (16, 32, 48, 48, 48)
 
 MULTIPLE_OF = 32
 """What height and width must be multiples of."""
+
+ONEDNN = bool(mkldnn.is_available())  # type: ignore[no-untyped-call]
+"""Whether PyTorch has it here."""
 
 
 class Block(nn.Module):
@@ -118,12 +122,25 @@ def fusion_weights(scores: Tensor, sharpness: float = 1.0) -> Tensor:
     return share / share.sum(0)
 
 
+class _Convolution(nn.Conv2d):
+    """A convolution that oneDNN computes on a CPU, whatever the size of the image.
+
+    torch would give small images to another library where it computes with one thread, and the
+    result's last bits with them.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type == "cpu" and x.dtype == torch.float32 and ONEDNN:
+            padding = [side // 2 for side in self.kernel_size]
+            return torch.mkldnn_convolution(
+                x, self.weight, self.bias, padding, self.stride, self.dilation, self.groups
+            )
+        return super().forward(x)
+
+
 def _convolution(inputs: int, outputs: int, size: int, gain: float = 1.0) -> nn.Conv2d:
     """Make a convolution; behind a ReLU a gain of 1 keeps the variance (He, arXiv 1502.01852)."""
-    # Of one pixel, a dilated kernel is the same kernel; but torch would give a plain one to another
-    # library where it computes with one thread, and the result's last bits with it.
-    dilation = 2 if size == 1 else 1
-    layer = nn.Conv2d(inputs, outputs, size, padding=size // 2, dilation=dilation)
+    layer = _Convolution(inputs, outputs, size, padding=size // 2)
     nn.init.normal_(layer.weight, std=gain * math.sqrt(2 / (inputs * size * size)))
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return layer

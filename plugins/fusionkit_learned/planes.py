@@ -7,7 +7,7 @@ from functools import reduce
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, pad, pixel_unshuffle
+from torch.nn.functional import pad, pixel_unshuffle
 
 PLANES = 16
 """Channels: three maps with 2 x 2 pixels unshuffled, and four that are made at half size."""
@@ -79,7 +79,13 @@ def log_contrast(images: Tensor) -> Tensor:
 
 def sharpening(mean: Tensor) -> Tensor:
     """Return minus the Laplacian of the mean of the sources smoothed over 3 x 3 pixels."""
-    return -laplacian(avg_pool2d(pad(mean, (1, 1, 1, 1), mode="replicate"), 3, 1))
+    height, width = mean.shape[-2:]
+    around = pad(mean, (1, 1, 1, 1), mode="replicate")
+    smooth = around[..., :height, :width].clone()
+    for place in range(1, 9):
+        down, right = divmod(place, 3)
+        smooth += around[..., down : down + height, right : right + width]
+    return laplacian(smooth.div_(9)).neg_()
 
 
 def detail_or_noise(apart: Tensor, sharper: Tensor, power: Tensor) -> Tensor:
@@ -123,10 +129,21 @@ def _halved(maps: Tensor, window: int) -> Tensor:
 
     Height and width are even, as half the window is odd: it consists of whole blocks of 2 x 2.
     """
-    blocks, side = quartered(maps), window // 2
     # Rows, then columns: fewer additions than all at once.
-    rows = avg_pool2d(blocks, (side, 1), 1, (side // 2, 0), count_include_pad=False)
-    return avg_pool2d(rows, (1, side), 1, (0, side // 2), count_include_pad=False)
+    return _smoothed(_smoothed(quartered(maps), window // 2, -2), window // 2, -1)
+
+
+def _smoothed(maps: Tensor, side: int, dim: int) -> Tensor:
+    """Return means over windows (odd) along one dimension, over what lies inside the image."""
+    # Place by place, a tenth of the time of avg_pool2d, which sums in the same order.
+    reach, length = side // 2, maps.shape[dim]
+    around = pad(maps, (reach, reach) if dim == -1 else (0, 0, reach, reach))
+    total = around.narrow(dim, 0, length).clone()
+    for place in range(1, side):
+        total += around.narrow(dim, place, length)
+    at = torch.arange(length, device=maps.device)
+    inside = (at + reach).clamp_(max=length - 1) - (at - reach).clamp_(min=0) + 1
+    return total.div_(inside if dim == -1 else inside[:, None])
 
 
 def quartered(maps: Tensor) -> Tensor:

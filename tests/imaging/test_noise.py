@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.signal import convolve2d
 from skimage import data
 
 from fusionkit.imaging import LEAST_NOISE, estimated_noise, picture_from_array, seen_noise
@@ -74,3 +75,25 @@ def test_what_a_source_does_not_show_has_no_noise():
     picture = picture_from_array(grey, "one")
     assert seen_noise(picture, grey / 255) > 10
     assert seen_noise(picture, grey / 255, shown) == 0
+
+
+@pytest.mark.parametrize("shape", [(97, 131), (97, 131, 3)])
+def test_the_estimate_is_what_its_formula_says(photograph, shape):
+    """The 5% quantile of blocks of 32 x 32, of both second differences, by scipy in float64."""
+    noisy = with_noise(np.resize(photograph, shape), 12)
+    noisy[:40, :40] = 1.0
+    variances = []
+    for channel in np.moveaxis(np.atleast_3d(noisy), -1, 0):
+        kernel = np.outer([1, -2, 1], [1, -2, 1]) / 6
+        rough = convolve2d(channel, kernel, mode="valid") ** 2
+        inside = channel[1:-1, 1:-1]
+        blocks = [
+            rough[top : top + 32, left : left + 32].mean()
+            for top in range(0, 95 - 31, 32)
+            for left in range(0, 129 - 31, 32)
+            if np.isin(inside[top : top + 32, left : left + 32], (0, 1)).mean() < 0.05
+        ]
+        variances.append(np.quantile(blocks, 0.05) / 0.93**2)
+    expected = 255 * np.sqrt(np.mean(variances))
+    assert estimated_noise(noisy) == pytest.approx(expected, rel=1e-9)
+    assert estimated_noise(noisy.astype(np.float32)) == pytest.approx(expected, rel=1e-5)
