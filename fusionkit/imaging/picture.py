@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit.imaging.metadata import NO_METADATA, Metadata
-from fusionkit.imaging.values import bands, from_unit, full_scale, to_unit
+from fusionkit.imaging.values import bands, from_unit, full_scale, to_unit, to_unit32
 
 TINT = 8 / 255
 """How far apart the channels of a pixel may be, of the range, and still count as a tint of grey."""
@@ -163,16 +163,7 @@ class Picture:
         array of float32, (H, W) or (H, W, 3)
             In [0, 1].
         """
-        if self._units is not None:
-            return np.take(self._units, self.pixels[place], mode="clip")  # which nothing needs
-        return to_unit(self.pixels[place], self.low, self.high).astype(np.float32)
-
-    @cached_property
-    def _units(self) -> NDArray[np.float32] | None:
-        """What the values of 8 bits are in [0, 1]: to look them up takes a third of the time."""
-        if self.dtype != np.uint8:
-            return None
-        return to_unit(np.arange(256, dtype=np.uint8), self.low, self.high).astype(np.float32)
+        return to_unit32(self.pixels[place], self.low, self.high)
 
     def eight_bit(self) -> NDArray[np.uint8]:
         """Pixels of 8 bits, from 0 to 255 over the range: as stored, if they are such.

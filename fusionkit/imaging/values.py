@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -62,9 +63,34 @@ def bands(height: int, width: int) -> Iterator[slice]:
 def to_unit(stored: NDArray[Any], low: float, high: float) -> NDArray[np.float64]:
     """Map `low` to 0 and `high` to 1, and clip to [0, 1]."""
     unit = stored.astype(np.float64)
-    unit -= low
+    _scale(unit, low, high)
+    return unit
+
+
+def to_unit32(stored: NDArray[Any], low: float, high: float) -> NDArray[np.float32]:
+    """Return what `to_unit` does, rounded to float32: computed so where that gives the same."""
+    if stored.dtype in (np.uint8, np.uint16) and _alike_in_float32(stored.dtype, low, high):
+        unit = stored.astype(np.float32)
+        _scale(unit, low, high)
+        return unit
+    return to_unit(stored, low, high).astype(np.float32)
+
+
+@lru_cache(maxsize=256)
+def _alike_in_float32(dtype: np.dtype[Any], low: float, high: float) -> bool:
+    """Whether every value of a type comes out as by way of float64: for whole bounds it does."""
+    values = np.arange(np.iinfo(dtype).max + 1, dtype=dtype)
+    unit = values.astype(np.float32)
+    _scale(unit, low, high)
+    return np.array_equal(unit, to_unit(values, low, high).astype(np.float32))
+
+
+def _scale(unit: NDArray[Any], low: float, high: float) -> None:
+    """Map `low` to 0 and `high` to 1, in place, and clip."""
+    if low:
+        unit -= low
     unit /= high - low
-    return np.clip(unit, 0.0, 1.0, out=unit)
+    np.clip(unit, 0.0, 1.0, out=unit)
 
 
 def from_unit(unit: NDArray[Any], dtype: DTypeLike, low: float, high: float) -> NDArray[Any]:

@@ -7,6 +7,7 @@ The difference across the border of a mirrored image is zero, and the operator
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -119,10 +120,16 @@ def _turned(real: Tensor, imaginary: Tensor, N: int) -> tuple[Tensor, Tensor]:
     In real numbers: torch rounds a complex product otherwise where a thread's share of it ends,
     so that the last bits would depend on the number of threads.
     """
-    k = torch.arange(real.shape[-1], dtype=real.dtype, device=real.device)
-    angle = math.pi / (2 * N) * k
-    cos, sin = angle.cos(), angle.sin()
+    cos, sin = _turns(real.shape[-1], N, real.dtype, real.device)
     return real * cos - imaginary * sin, real * sin + imaginary * cos
+
+
+@lru_cache(maxsize=16)  # the images of a folder are of one size
+def _turns(count: int, N: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    with torch.inference_mode(False):  # they are kept for runs that record gradients as well
+        k = torch.arange(count, dtype=dtype, device=device)
+        angle = math.pi / (2 * N) * k
+        return angle.cos(), angle.sin()
 
 
 def _eigenvalues(size: int, like: Tensor) -> Tensor:

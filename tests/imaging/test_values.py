@@ -15,6 +15,7 @@ from fusionkit.imaging import (
     picture_from_array,
     value_ranges,
 )
+from fusionkit.imaging.values import to_unit, to_unit32
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
@@ -159,3 +160,14 @@ def test_what_is_stretched_is_stored_at_full_scale():
     assert output_format(degrees) == OutputFormat(np.dtype("float32"), 0, 1)
     counts = [picture_from_array(one.astype("int16"), "a", "own"), picture_from_array(two, "b")]
     assert output_format(counts) == OutputFormat(np.dtype("uint16"), 0, 65535)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize(
+    "bounds", [(0, 255), (0, 65535), (7, 201), (-3, 4095), (3.3, 77.7), (0, 0.1)]
+)
+def test_float32_units_are_those_of_float64_rounded(dtype, bounds):
+    values = np.arange(np.iinfo(dtype).max + 1, dtype=dtype)
+    found = to_unit32(values, *bounds)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, to_unit(values, *bounds).astype(np.float32))
