@@ -21,6 +21,7 @@ from .dicom_writing import FUSED
 
 AXES = "xyz"
 _UNEVEN = 0.05  # of the distance of slices
+_DEFLATED = 1032  # bytes that Deflate makes of one at most
 _FLOATS = (
     "RescaleSlope",
     "ModalityLUTSequence",
@@ -142,6 +143,7 @@ def _slices(name: str, part: str) -> list[_Slice]:
         raise ValueError(_no_choice(sorted(numbers.values()), part))
     found = []
     for place, header in series[chosen[0]]:
+        _check_frames(place, header)
         for frame in range(frames_of(header)):
             grid = place_of(header, frame)
             if grid is None:
@@ -151,6 +153,20 @@ def _slices(name: str, part: str) -> list[_Slice]:
             floats |= header.get("PhotometricInterpretation") == "MONOCHROME1"
             found.append(_Slice(place, frame, grid, size, floats or int(header.BitsAllocated) > 16))
     return found
+
+
+def _check_frames(path: str, header: Any) -> None:
+    """Raise ValueError for more frames than a file has bytes for, before each is looked at."""
+    frames, size = frames_of(header), os.path.getsize(path)
+    syntax = header.file_meta.TransferSyntaxUID
+    least = 8.0  # of an item that holds a compressed frame (PS3.5, A.4)
+    if not syntax.is_encapsulated:
+        samples = int(header.Rows) * int(header.Columns) * int(header.get("SamplesPerPixel") or 1)
+        least = samples * int(header.BitsAllocated) / 8 / (_DEFLATED if syntax.is_deflated else 1)
+    if frames > 1 and frames * least > size:
+        raise ValueError(
+            f"{os.path.basename(path)} says that it holds {frames} frames, and has {size} bytes"
+        )
 
 
 def _no_choice(numbers: Sequence[str], part: str) -> str:

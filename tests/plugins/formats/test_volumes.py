@@ -355,6 +355,9 @@ def test_what_is_no_volume_of_dicom(tmp_path: Path) -> None:
     assert "2 series (2 without a number): put each into a folder of its own" in problem(bare)
     (tmp_path / "rr").mkdir()
     assert np.array_equal(read_volume(f"{two}#7", tmp_path / "rr").values, OTHER)
+    for frames in ("9999999", "2"):
+        many = series(tmp_path / f"many{frames}", CT[..., :2], NumberOfFrames=frames)
+        assert f"says that it holds {frames} frames, and has " in problem(many)
     torn = series(tmp_path / "torn", CT)
     cut = torn / "1.2.4-005.dcm"
     cut.write_bytes(cut.read_bytes()[:-100])
