@@ -16,9 +16,12 @@ def decode(data: bytes, part: str) -> Decoded:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "image.exr")  # the library reads files alone
         file.write_bytes(data)
-        with OpenEXR.File(str(file), separate_channels=True) as image:
-            parts = len(image.parts)
-            found = {name: np.array(part.pixels) for name, part in image.channels().items()}
+        try:
+            with OpenEXR.File(str(file), separate_channels=True) as image:
+                parts = len(image.parts)
+                found = {name: np.array(part.pixels) for name, part in image.channels().items()}
+        except Exception as error:  # it names the file that was written here
+            raise ValueError("it is damaged, or ends too early") from error
     colours = [name for name in ("R", "G", "B") if name in found] or ["Y"]
     if len(colours) == 2 or colours[0] not in found:
         raise ValueError(f"it has the channels {', '.join(found)}: R, G and B, or Y, are read")

@@ -17,7 +17,10 @@ def decode(data: bytes, part: str) -> Decoded:
             raise ValueError("PFM is not read: save it as TIFF of floats")
         if file.frames > 1:
             raise ValueError(f"it holds {file.frames} images: save the one you mean")
-        samples = np.asarray(file.asarray())
+        try:
+            samples = np.asarray(file.asarray())
+        except ValueError as error:  # which tells of the shapes of arrays
+            raise ValueError("it ends too early, or holds no numbers") from error
         greatest, kind = int(file.maxval), str(file.tupltype)
     if not 0 < greatest < 2**16:
         raise ValueError(f"it says that {greatest} is the greatest value: 1 to 65535 are")

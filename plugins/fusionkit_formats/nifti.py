@@ -71,6 +71,9 @@ def read_volume(name: str, part: str, room: Path) -> Volume:
     read: Any = version.from_filename(place)
     which = _number_of_volume(part, read.shape)
     _check_values(read.shape)
+    length = int(read.dataobj.offset) + math.prod(read.shape) * read.get_data_dtype().itemsize
+    if place.stat().st_size < length:
+        raise ValueError(f"it ends too early: {place.stat().st_size} bytes, of {length}")
     stored: NDArray[Any] | None = None
     low, high = np.inf, -np.inf
     digest = hashlib.sha256()
@@ -120,7 +123,7 @@ def _length(head: bytes) -> int:
 
 
 def _check_values(shape: tuple[int, ...]) -> None:
-    if not np.prod(shape):
+    if min(shape) < 1:
         raise ValueError(f"it holds no values: its shape is {shape}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import imagecodecs
@@ -31,6 +32,27 @@ def test_netpbm(tmp_path: Path, name: str, image: np.ndarray) -> None:
     picture = read_picture(tmp_path / name)
     assert picture.dtype == image.dtype
     assert np.array_equal(picture.pixels, image)
+
+
+def test_what_ends_too_early_is_said_in_words(tmp_path: Path) -> None:
+    """And not in those of a library, of arrays or of files that nobody knows."""
+
+    def said(name: str, content: bytes) -> str:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ImageError) as caught:
+            read_picture(tmp_path / name)
+        return str(caught.value).removeprefix(f"{tmp_path}/{name}: ")
+
+    if find_spec("netpbmfile"):
+        for content in (b"P5 3 2 255\n12345", b"P2\n2 2\n9\n1 2 3", b"P6 9999 9999 255\n1"):
+            assert said("a.ppm", content).endswith("it ends too early, or holds no numbers")
+    if find_spec("OpenEXR"):
+        found = said("a.exr", b"\x76\x2f\x31\x01" + bytes(50))
+        assert found.endswith("it is damaged, or ends too early")
+    if find_spec("rawpy"):
+        found = said("a.dng", b"II*\0" + bytes(50))
+        assert found.endswith(": Input/output error")
+        assert "b'" not in found
 
 
 def test_netpbm_of_other_depths(tmp_path: Path) -> None:

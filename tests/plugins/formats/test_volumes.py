@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -235,6 +236,11 @@ def test_what_cannot_be_fused_is_one_line(
     assert "PNG holds one image: a volume goes into .nii or .nii.gz" in capsys.readouterr().err
     assert run(pair[0], "-o", tmp_path / "o.nii", "--slices", "all") == 2
     assert "one volume only" in capsys.readouterr().err
+    whole = gzip.decompress(pair[0].read_bytes())
+    for cut in (len(whole) - 1, 400):
+        (tmp_path / "no.nii").write_bytes(whole[:cut])
+        with pytest.raises(ImageError, match=f"it ends too early: {cut} bytes, of {len(whole)}"):
+            read_volume(tmp_path / "no.nii", tmp_path)
     (tmp_path / "no.nii.gz").write_bytes(pair[0].read_bytes()[:2000])
     assert run(pair[0], tmp_path / "no.nii.gz", "-o", tmp_path / "o.nii", "--slices", "all") == 2
     assert capsys.readouterr().err.count("\n") == 1
