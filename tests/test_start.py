@@ -28,7 +28,8 @@ def test_an_interrupt_while_all_is_imported_is_one_line(monkeypatch, capsys):
 def test_it_goes_on_to_the_command_line(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["fusionkit", "--no-such-command"])
     monkeypatch.setattr("fusionkit.cli._keep_stdout", lambda: None)  # pytest's, here
-    monkeypatch.setattr("fusionkit.cli._spare_collecting", lambda: None)
+    monkeypatch.setattr("fusionkit.cli.spare_collecting", lambda: None)
+    monkeypatch.setattr("fusionkit.cli.keep_freed_memory", lambda: None)
     assert fusionkit_start.main() == 2
     assert "unknown command" in capsys.readouterr().err
 

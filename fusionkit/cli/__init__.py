@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import errno
-import gc
 import importlib
 import os
 import signal
@@ -19,13 +18,10 @@ from typing import Any, TextIO
 from .._version import __version__
 from ..contract.command import BUILT_IN
 from ..errors import Ended, FusionkitError, FusionkitWarning, PluginError, UsageError, visible
+from .memory import keep_freed_memory, spare_collecting
 
 # How torch says that a CPU, and Apple's MPS, have too little memory.
 _LACK = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")
-
-_COLLECTED_AT = 10_000
-"""New objects after which garbage is looked for, instead of Python's 700. Not many more: garbage
-may hold images."""
 
 _HELP = """\
 usage: fusionkit COMMAND ...
@@ -60,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     _open_streams()
     if arguments is None:
-        _spare_collecting()
+        spare_collecting()
+        keep_freed_memory()
         _tell_of_the_end()
         _keep_stdout()
         _end_cleanly()
@@ -183,16 +180,6 @@ def print_line(line: str, stream: TextIO) -> None:
     """Print one line; what steers a terminal or the encoding lacks, as in names, is escaped."""
     encoding = stream.encoding or "utf-8"
     print(visible(line).encode(encoding, "backslashreplace").decode(encoding), file=stream)
-
-
-def _spare_collecting() -> None:
-    """Look for garbage in cycles rarely, and not once more at the end of the process.
-
-    Importing torch makes a million objects, all of which stay: looking through them again and
-    again, and when all is done, takes longer than a small fusion.
-    """
-    gc.set_threshold(_COLLECTED_AT)
-    atexit.register(gc.freeze)
 
 
 def _tell_of_the_end() -> None:
