@@ -199,3 +199,19 @@ def test_focus_stacks_are_weighed_by_it_since_it_is_nearer_to_the_truth() -> Non
     assert result.record["recipe"]["weighting"]["name"] == "dig:dig"
     assert found[None] > max(found["saliency"], found["dig"]) + 1
     assert found[None] > psnr(sources.mean(0), truth) + 10
+
+
+@pytest.mark.parametrize("size", [(17, 17), (64, 32), (96, 128), (300, 420)])
+@pytest.mark.parametrize("K", [2, 3])
+def test_threads_do_not_matter_to_images_of_any_size(K: int, size: tuple[int, int]) -> None:
+    """Whose maps, at a thirty-second of the size, PyTorch may give to one library or another."""
+    made, sources = Learned(), images(K, 1, 1, *size).float()
+    threads = torch.get_num_threads()
+    try:
+        found = []
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            found.append(made.weigh(sources))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(each, found[0]) for each in found)
