@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import ImageError, UsageError
 from ..imaging import Picture, Volume, value_ranges
 from ..imaging.making import picture_from_decoded, spanned
-from ..imaging.volume import AXES
+from ..imaging.volume import AXES, values_on_disk
 from ..imaging.volumes import read_volume
 from ..recipes.deciding import Decision
 from ..recipes.preparing import Made
@@ -193,9 +193,7 @@ class VolumeScene:
         first = self.volumes[0]
         shape = list(first.values.shape)
         shape[first.runs[AXES.index(self.axis)][0]] = self.count
-        values = np.lib.format.open_memmap(
-            self.room / "fused.npy", "w+", dtype, tuple(shape), fortran_order=True
-        )
+        values = values_on_disk(self.room / "fused.npy", dtype, tuple(shape))
         return first.part(self.axis, self.first, self.last, values)
 
     def _record(self, records: Sequence[Mapping[str, Any]], seconds: float) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from fusionkit.imaging.values import (
     parse_range,
     value_ranges,
 )
-from fusionkit.imaging.volume import Volume, axes_of
+from fusionkit.imaging.volume import Volume, axes_of, values_on_disk
 from fusionkit.imaging.write import (
     check_fits,
     check_output,
@@ -101,6 +101,7 @@ __all__ = [
     "seen_noise",
     "shown_by",
     "value_ranges",
+    "values_on_disk",
     "write_picture",
     "write_text",
     "written",

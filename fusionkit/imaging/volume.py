@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.errors import ImageError
 from fusionkit.imaging.decoded import Decoded
 from fusionkit.imaging.grid import Grid, check_comparable, grid_of, sampled
 from fusionkit.imaging.metadata import NO_METADATA, by_spacing
@@ -35,6 +40,34 @@ def axes_of(matrix: NDArray[np.float64]) -> Runs:
     turned = left @ right  # without what is sheared
     best = max(permutations(range(3)), key=lambda order: sum(abs(turned[range(3), order])))
     return tuple((axis, bool(turned[n, axis] < 0)) for n, axis in enumerate(best))
+
+
+def values_on_disk(
+    place: Path, dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> np.memmap[Any, np.dtype[Any]]:
+    """Make a file of values, in the order of Fortran, whose room is taken at once.
+
+    A disk that is full when a page of it is written would end the process (SIGBUS).
+
+    Raises
+    ------
+    ImageError
+        There is not so much room.
+    """
+    try:
+        made = np.lib.format.open_memmap(place, "w+", dtype, shape, fortran_order=True)
+        if hasattr(os, "posix_fallocate"):  # elsewhere, only the system can tell
+            with open(place, "r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, place.stat().st_size)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        raise ImageError(
+            f"{place.parent}: there is no room for {size} bytes of values: let TMPDIR name another "
+            "folder"
+        ) from error
+    return made
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import pydicom
 from numpy.typing import NDArray
 
 from fusionkit import Decoded
-from fusionkit.imaging import Grid, Volume, axes_of, grid_of
+from fusionkit.imaging import Grid, Volume, axes_of, grid_of, values_on_disk
 
 from .apart import VALUES
 from .dicom import decode_frame, frames_of, place_of, window_of
@@ -75,9 +75,7 @@ def read_volume(name: str, part: str, room: Path) -> Volume:
         plane = found.pixels.astype(np.float32) if floats else found.pixels
         if stored is None:
             shape = (columns, rows, len(slices))
-            stored = np.lib.format.open_memmap(
-                room / VALUES, "w+", plane.dtype, shape, fortran_order=True
-            )
+            stored = values_on_disk(room / VALUES, plane.dtype, shape)
             patient = dict(found.metadata.patient)
         if plane.dtype != stored.dtype:
             raise ValueError(f"{each.name} holds {plane.dtype}, and others {stored.dtype}")

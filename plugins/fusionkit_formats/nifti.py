@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit import Decoded
-from fusionkit.imaging import Grid, Volume, axes_of, by_spacing, grid_of
+from fusionkit.imaging import Grid, Volume, axes_of, by_spacing, grid_of, values_on_disk
 
 from .apart import VALUES
 from .place import NO_PLACE
@@ -82,9 +82,7 @@ def read_volume(name: str, part: str, room: Path) -> Volume:
         plane = np.asanyarray(read.dataobj[index[: read.ndim]])
         plane = _narrow(plane)
         if stored is None:
-            stored = np.lib.format.open_memmap(
-                room / VALUES, "w+", plane.dtype, read.shape[:3], fortran_order=True
-            )
+            stored = values_on_disk(room / VALUES, plane.dtype, read.shape[:3])
         stored[..., k] = plane
         digest.update(plane.tobytes("F"))
         known = plane[np.isfinite(plane)]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from fusionkit.host.keeping import Kept
 from fusionkit.host.listing import holds_sources
 from fusionkit.host.saving import is_result
 from fusionkit.host.slices import Slices
-from fusionkit.imaging import Volume, axes_of, read_picture
+from fusionkit.imaging import Volume, axes_of, read_picture, values_on_disk
 from fusionkit.imaging.volumes import is_series, is_volume, read_volume
 from tests.plugins.formats.test_formats import dicom
 from tests.plugins.formats.test_grids import COARSE, CT, FINE, MR, smooth
@@ -541,3 +543,19 @@ def test_no_output_replaces_a_slice_of_a_source(
     Kept([mr]).refuse(made)  # a result that lies there may be made anew
     with pytest.raises(UsageError, match="which no output replaces"):
         kept.refuse(there)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="room cannot be taken at once")
+def test_a_full_disk_is_said_before_values_are_written(tmp_path: Path, monkeypatch) -> None:
+    """A page that there is no room for would end the process."""
+    made = values_on_disk(tmp_path / "a.npy", np.dtype(np.int16), (300, 200, 40))
+    status = (tmp_path / "a.npy").stat()
+    assert status.st_blocks * 512 >= status.st_size  # nothing of it is still to be found
+    assert not made.any()
+
+    def full(*given: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(ImageError, match="no room for 4800000 bytes of values: let TMPDIR"):
+        values_on_disk(tmp_path / "b.npy", np.dtype(np.int16), (300, 200, 40))
