@@ -9,10 +9,11 @@ from torch import Tensor
 
 from ..contract.run import Step
 from ..ops import distinct, patches
-from ..ops.patching import Patch
+from ..ops.patching import AREA, Patch
 from ..sampling.flags import Flags
 from ..sampling.guide import SampledStep
 from ..sampling.run import Run
+from .memory import give_back_memory
 from .parts import Fused
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ def by_patches(
         image, weights = (each[..., *patch.inside] for each in (done.corrected, done.weights))
         image = in_channels(image, C)
         yield patch, Fused(image, weights, 0.0, run.steps, pipeline.target_only)
+        many = sources.numel() > AREA
+        del sources, run, done, image, weights
+        if many:  # of few, asking for the pages anew takes more than it is worth
+            give_back_memory()
 
 
 def whole_of_patches(pipeline: Pipeline, run: Run, flags: Flags) -> SampledStep:

@@ -14,7 +14,7 @@ from itertools import product
 AREA = 2**22
 """About how many pixels of all sources and images a patch has: some hundred megabytes."""
 
-LARGEST, SMALLEST = 704, 416
+LARGEST, SMALLEST = 704, 320
 """Sides of patches: no larger, since maps of more than 32 MB come from the system anew each time,
 and no smaller, since what lies around is computed for nothing."""
 

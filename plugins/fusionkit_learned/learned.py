@@ -140,7 +140,8 @@ class Learned:
         return weights
 
     def _weights(self, sources: Tensor, gains: Tensor | None) -> Tensor:
-        luma = sources.mean(-3, keepdim=True).to(self._dtype)
+        luma = sources if sources.shape[-3] == 1 else sources.mean(-3, keepdim=True)
+        luma = luma.to(self._dtype)
         return fusion_weights(self._scores(luma, gains), self.sharpness).to(sources.dtype)
 
     def _scores(self, luma: Tensor, gains: Tensor | None = None) -> Tensor:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
 
@@ -16,6 +18,8 @@ from .measure import Measure
 _SIDE = 3
 # Windows at a time, each of which needs some hundreds of numbers: they stay in the cache.
 _BAND = 3072
+# Bands beside each other: PyTorch lets go of the interpreter while it computes.
+_THREADS = min(4, os.cpu_count() or 1)
 # What the masses of a joint distribution are whole numbers of, and the bits of a number hold.
 _UNIT = 2.0**-29
 _TINY = 1e-37  # the logarithm of which a float32 has, too
@@ -59,11 +63,13 @@ class FeatureMutualInformation(Measure):
         """Return (B,)."""
         maps = torch.cat([fused[None], sources])
         total, windows = fused.new_zeros(fused.shape[0]), 0
-        for features in self.features(maps):
-            windows += (features.shape[-2] - _SIDE + 1) * (features.shape[-1] - _SIDE + 1)
-            for b in range(fused.shape[0]):
-                for band in _bands(features[:, b]):
-                    total[b] += _shared(band).mean(0).sum()
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for features in self.features(maps):
+                windows += (features.shape[-2] - _SIDE + 1) * (features.shape[-1] - _SIDE + 1)
+                for b in range(fused.shape[0]):
+                    # Summed in the order of the bands, whichever is ready first.
+                    for shared in pool.map(_sum_shared, _bands(features[:, b])):
+                        total[b] += shared
         return total / windows
 
     def features(self, maps: Tensor) -> Iterable[Tensor]:
@@ -96,6 +102,11 @@ def _bands(maps: Tensor) -> Iterator[Tensor]:
     rows = max(1, _BAND // width)
     for top in range(0, height - _SIDE + 1, rows):
         yield maps[:, top : top + rows + _SIDE - 1]
+
+
+def _sum_shared(maps: Tensor) -> Tensor:
+    """Return the sum over the windows of a band of what F shares with the others in the mean."""
+    return _shared(maps).mean(0).sum()
 
 
 def _shared(maps: Tensor) -> Tensor:

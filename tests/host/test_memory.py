@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 import fusionkit
+from fusionkit.host import memory
 
 STATUS = Path("/proc/self/statm")
 
@@ -78,3 +80,29 @@ def test_memory_grows_by_so_many_bytes_a_pixel(tmp_path) -> None:
         if grown < 110:
             return
     raise AssertionError(f"{grown:.0f} bytes a pixel")
+
+
+@pytest.fixture
+def anew():
+    memory._trim.cache_clear()
+    yield
+    memory._trim.cache_clear()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux how large it is")
+def test_memory_is_given_back_where_the_c_library_can(anew) -> None:
+    if not hasattr(ctypes.CDLL(None), "malloc_trim"):
+        pytest.skip("no glibc")
+    # Pieces too small to be mapped by themselves, half of which stay.
+    pieces = [bytearray(100_000) for _ in range(2000)]
+    kept = pieces[::2]
+    del pieces
+    held = resident()
+    memory.give_back_memory()
+    assert resident() <= held - 50
+    assert len(kept) == 1000
+
+
+def test_another_c_library_is_left_alone(anew, monkeypatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    memory.give_back_memory()
