@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .unet2d import UNet2DEstimator
 
 COMPACT = Path(__file__).with_name("compact.safetensors")
-COMPACT_SHA256 = "250732cc71bf1f42dc20585346dd0bcf5c45419d1605d2d56e6ff30c2d2a65ab"
+COMPACT_SHA256 = "23a165092003221005a4cc6a8cd1742adef485fde27e6f0a2eb37bab0cf94de5"
 
 
 @dataclass(frozen=True)
