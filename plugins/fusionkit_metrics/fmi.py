@@ -17,7 +17,7 @@ from .measure import Measure
 
 _SIDE = 3
 # Windows at a time, each of which needs some hundreds of numbers: they stay in the cache.
-_BAND = 3072
+_BAND = 6144
 # Bands beside each other: PyTorch lets go of the interpreter while it computes.
 _THREADS = min(4, os.cpu_count() or 1)
 # What the masses of a joint distribution are whole numbers of, and the bits of a number hold.
