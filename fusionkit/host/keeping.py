@@ -10,7 +10,7 @@ from ..contract.paths import split_part
 from ..errors import UsageError
 from ..imaging.volumes import is_series
 from .remote import is_url, shown
-from .saving import StrPath, is_result
+from .saving import StrPath, is_record, is_single_result
 
 
 class Kept:
@@ -42,10 +42,14 @@ class Kept:
 
 
 def _slices(name: str) -> list[Path]:
-    """Return the files of a folder that is a series, but for results that lie among them."""
+    """Return the files of a folder that is a series, but for results among them and their records.
+
+    Slices that fusionkit made are slices of a source here.
+    """
     if is_url(name) or not is_series(name):
         return []
-    return [path for path in Path(name).iterdir() if not is_result(path)]
+    files = Path(name).iterdir()
+    return [path for path in files if not (is_single_result(path) or is_record(path))]
 
 
 def _called(path: StrPath) -> str:

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -70,17 +71,38 @@ def is_result(path: StrPath) -> bool:
 
     That is a fused image with its record, a map of one, or of a trace, or a slice of a folder.
     """
+    return is_single_result(path) or _is_slice(path)
+
+
+def is_single_result(path: StrPath) -> bool:
+    """Whether fusionkit made a file that is no part of a folder made as one."""
     if Path(path).name in TRACE_FILES:
         return _json_of_ours(Path(path).with_name("trace.json")) is not None
-    return record_of(path) is not None or is_map(path) or _is_slice(path)
+    return record_of(path) is not None or is_map(path)
+
+
+def is_record(path: StrPath) -> bool:
+    """Whether a file is the record of a result that lies beside it."""
+    name = os.fspath(path)
+    return name.endswith(".json") and record_of(name.removesuffix(".json")) is not None
 
 
 def _is_slice(path: StrPath) -> bool:
     """Whether the record beside a file's folder lists it."""
     folder, name = os.path.split(os.path.abspath(path))
+    try:
+        status = os.stat(record_path_of(folder))
+    except (OSError, ValueError):
+        return False
+    return name in _listed(folder, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=8)  # or the record would be read once more for each of its slices
+def _listed(folder: str, changed: int, size: int) -> frozenset[str]:
+    """Return the names of the slices that the record beside a folder lists."""
     output = (record_of(folder) or {}).get("output")
     files = output.get("files") if isinstance(output, dict) else None
-    return isinstance(files, dict) and name in files
+    return frozenset(files if isinstance(files, dict) else ())
 
 
 def is_map(path: StrPath) -> bool:

@@ -113,7 +113,7 @@ def from_unit(unit: NDArray[Any], dtype: DTypeLike, low: float, high: float) -> 
     if not np.isfinite(unit).all():
         raise ValueError("only finite values can be stored as an image")
     dtype = np.dtype(dtype)
-    stored: NDArray[Any] = np.clip(unit, 0.0, 1.0, dtype=np.float64)
+    stored: NDArray[Any] = np.asarray(np.clip(unit, 0.0, 1.0, dtype=np.float64))
     stored *= high - low
     stored += low
     if dtype.kind == "f":

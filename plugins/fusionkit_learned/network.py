@@ -130,7 +130,9 @@ class _Convolution(nn.Conv2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type == "cpu" and x.dtype == torch.float32 and ONEDNN:
+        single = x.dtype == self.weight.dtype == torch.float32
+        plain = x.ndim == 4 and not torch.compiler.is_compiling()
+        if x.device.type == "cpu" and single and plain and ONEDNN:
             padding = [side // 2 for side in self.kernel_size]
             return torch.mkldnn_convolution(
                 x, self.weight, self.bias, padding, self.stride, self.dilation, self.groups

@@ -540,7 +540,12 @@ def test_no_output_replaces_a_slice_of_a_source(
     made = mr / "fused.nii"
     made.write_bytes(b"")
     Path(f"{made}.json").write_text(json.dumps({"fusionkit": "1", "recipe": {}}))
-    Kept([mr]).refuse(made)  # a result that lies there may be made anew
+    # A result that lies there may be made anew, and its record; a slice that was made may not.
+    Kept([mr]).refuse(made, f"{made}.json")
+    record = {"fusionkit": "1", "recipe": {}, "output": {"files": {there.name: ""}}}
+    Path(f"{mr}.json").write_text(json.dumps(record))
+    with pytest.raises(UsageError, match="which no output replaces"):
+        Kept([mr]).refuse(there)
     with pytest.raises(UsageError, match="which no output replaces"):
         kept.refuse(there)
 
