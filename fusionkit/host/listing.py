@@ -46,14 +46,13 @@ def folders_of(folder: Path) -> list[Path]:
     out: each of two folders may hold a link to the other.
     """
     here = folder.resolve()
-    passed = {path.resolve() for path in (folder, *folder.parents)}
+    passed = {here, *here.parents, *(path.resolve() for path in folder.parents)}
     return [
         path
         for path in _entries(folder)
         if os.path.isdir(path)  # False, too, where it may not be asked
         and not path.name.startswith(".")
         and path.name not in _SYSTEM_FOLDERS
-        and not here.is_relative_to(path.resolve())
         and path.resolve() not in passed
     ]
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
-from functools import lru_cache
+from contextlib import suppress
 
 
 def give_back_memory() -> None:
@@ -13,15 +12,6 @@ def give_back_memory() -> None:
     Pieces that were freed between pieces in use stay with the process otherwise: after some patches
     of different sizes, hundreds of megabytes.
     """
-    trim = _trim()
-    if trim is not None:
-        trim(0)
-
-
-@lru_cache(maxsize=1)
-def _trim() -> Callable[[int], int] | None:
-    try:
-        trim: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
-    except (OSError, TypeError, AttributeError):  # no glibc; on Windows, no library of that name
-        return None
-    return trim
+    # Other C libraries have none; on Windows there is no library of that name.
+    with suppress(OSError, TypeError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

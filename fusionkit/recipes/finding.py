@@ -133,7 +133,9 @@ def read_recipe(path: str | Path) -> Said:
     except FileNotFoundError:
         raise UsageError(f"recipe {path} does not exist") from None
     except UnicodeDecodeError:
-        raise UsageError(f"recipe {path} is no text in UTF-8: save it so") from None
+        raise UsageError(
+            f"recipe {path} cannot be read: it is no text in UTF-8: save it so"
+        ) from None
     except OSError as error:
         raise UsageError(f"recipe {path} cannot be read: {error.strerror}") from None
     record = Path(path).suffix == ".json"

@@ -216,12 +216,21 @@ def test_a_third_source_goes_on(thermal, visible):
     spoiled[30:70, 40:90] = np.nan
     hole = inside(np.isnan(spoiled), 9)
     options = {"range": ["1:60,95"], "depth": "8", "task": "general"}
-    result = fusionkit.fuse([spoiled, visible, third], **options, noise=["1:0", "2:0", "3:0"])
-    pair = fusionkit.fuse([visible, third], task="general", **QUIET).image.astype(int)
-    alone = fusionkit.fuse([thermal, visible, third], **options, noise=["1:0", "2:0", "3:0"])
-    error, before = (
-        np.abs(image.astype(int) - pair).max(-1)[hole].mean()
-        for image in (result.image, alone.image)
-    )
-    assert error < 7
+    differences = []
+    for seed in range(4):  # gains are of one draw of the noise: error is 3 to 8 by seed
+        result, alone = (
+            fusionkit.fuse(
+                [first, visible, third], **options, noise=["1:0", "2:0", "3:0"], seed=seed
+            )
+            for first in (spoiled, thermal)
+        )
+        pair = fusionkit.fuse([visible, third], task="general", **QUIET, seed=seed)
+        differences.append(
+            [
+                np.abs(each.image.astype(int) - pair.image).max(-1)[hole].mean()
+                for each in (result, alone)
+            ]
+        )
+    error, before = np.mean(differences, axis=0)
+    assert error < 6
     assert error < before / 3

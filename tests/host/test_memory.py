@@ -82,15 +82,8 @@ def test_memory_grows_by_so_many_bytes_a_pixel(tmp_path) -> None:
     raise AssertionError(f"{grown:.0f} bytes a pixel")
 
 
-@pytest.fixture
-def anew():
-    memory._trim.cache_clear()
-    yield
-    memory._trim.cache_clear()
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux how large it is")
-def test_memory_is_given_back_where_the_c_library_can(anew) -> None:
+def test_memory_is_given_back_where_the_c_library_can() -> None:
     if not hasattr(ctypes.CDLL(None), "malloc_trim"):
         pytest.skip("no glibc")
     # Pieces too small to be mapped by themselves, half of which stay.
@@ -103,6 +96,6 @@ def test_memory_is_given_back_where_the_c_library_can(anew) -> None:
     assert len(kept) == 1000
 
 
-def test_another_c_library_is_left_alone(anew, monkeypatch) -> None:
+def test_another_c_library_is_left_alone(monkeypatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     memory.give_back_memory()

@@ -251,7 +251,7 @@ def test_the_resolved_recipe_in_a_record_gives_the_same_pixels(tmp_path: Path) -
         ("text.json", '{"recipe": "dig"}', "holds no recipe"),
         ("unknown.toml", "stesp = 3", "'stesp'. Did you mean steps"),
         ("table.toml", "weighting = 3", "weighting must be a name or a table"),
-        ("binary.toml", "\udcff\udcfe", "is no text in UTF-8"),
+        ("binary.toml", "\udcff\udcfe", "cannot be read"),
     ],
 )
 def test_broken_recipes(tmp_path: Path, name: str, text: str, complaint: str) -> None:
