@@ -22,6 +22,7 @@ from typing import Any
 from ..contract.paths import refuse_url
 from ..errors import UsageError
 from ..imaging import write_text
+from ..imaging.files import sweep
 from .study import Study, study_of
 
 LOCK = ".lock"
@@ -82,6 +83,8 @@ class Known:
 def held(folder: Path) -> Iterator[None]:
     """Make the folder of a study, and hold it against other processes; a dead one holds nothing.
 
+    Temporary files that a dead one left in it are removed.
+
     Raises
     ------
     UsageError
@@ -103,6 +106,10 @@ def held(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise UsageError(f"{folder}: this folder cannot be made: {error.strerror}") from None
     try:
+        for name in ("cells", "images/*", "weights/*"):
+            for place in folder.glob(name):
+                sweep(place)
+        sweep(folder)
         yield
     finally:
         lock.release()

@@ -258,6 +258,19 @@ def test_a_folder_is_held_by_one_process_and_by_no_dead_one(tmp_path):
         pass
 
 
+def test_what_a_killed_process_was_writing_is_removed(bench):
+    bench.run()
+    images, weights = next(bench.folder.glob("images/*")), next(bench.folder.glob("weights/*"))
+    left = [
+        place / f".fusionkit-{number:016x}.part"
+        for number, place in enumerate([bench.folder, bench.folder / "cells", images, weights])
+    ]
+    for part in left:
+        part.write_bytes(b"half")
+    assert bench.run() == 0
+    assert list(bench.folder.rglob("*.part")) == []
+
+
 def test_two_studies_at_once_do_no_work_twice(bench):
     arguments = ["ablate", str(bench.scenes), "-o", str(bench.folder), *QUICK]
     arguments += ["--plugin", str(bench.plugin), "--weighting", "shares,fixed"]
