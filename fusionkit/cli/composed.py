@@ -90,6 +90,12 @@ class Composed:
         """Return what was given and cannot change the result; refuse it under ``--strict``."""
         return self._selection.idle(self.pipeline, self._given.strict)
 
+    def other_weights(self) -> list[str]:
+        """Return for which components the weights are not those of the record that is replayed."""
+        from ..host.replaying import other_weights
+
+        return other_weights(self.pipeline, self._selection.merged.weights)
+
     def expected(self, record: dict[str, Any]) -> dict[str, Any]:
         """Return the recipe that a record of this run would hold; some of it is found by running.
 

@@ -281,9 +281,9 @@ class Fuser:
         return DEFAULT_TASK if given.task in (None, AUTO) else str(given.task)
 
     def _loaded(self, composed: Composed, watch: Watch) -> Pipeline:
-        """Return the pipeline, composed when it is first wanted; tell what is idle in it."""
+        """Return the pipeline, composed when it is first wanted; tell what is odd in it."""
         pipeline = composed.pipeline
-        for complaint in composed.idle():
+        for complaint in (*composed.idle(), *composed.other_weights()):
             watch.note(complaint, True)
         return pipeline
 

@@ -38,6 +38,7 @@ from .idle import complaints
 from .parts import Part
 from .pipeline import Pipeline
 from .plugins import load_plugins
+from .replaying import other_weights
 
 
 def compose(
@@ -61,7 +62,7 @@ def compose(
         The name of a recipe: one that comes with fusionkit (:func:`fusionkit.tasks`; default
         ``general``), or a plugin's. Not ``auto``, as there are no images to decide from.
     recipe
-        Instead, such a name, a TOML file, the record of a run, or a mapping of the same form.
+        Instead, such a name, a TOML file, the record of a run, or a mapping of either form.
     estimator, weighting, objective, sampler
         A name (``"dig"``, ``"dig:dig"``), a table (``{"name": "dig", "window": 7}``; without
         a name, options for the recipe's choice), or an object that does what
@@ -94,7 +95,8 @@ def compose(
     Warns
     -----
     FusionkitWarning
-        Of what is given and cannot change any result of this composition.
+        Of what is given and cannot change any result of this composition; of weights that are
+        not those of the record.
 
     Examples
     --------
@@ -162,7 +164,10 @@ def compose(
     pipeline = Pipeline(parts, resolved, context, kept, preparations)
     pipeline.metrics = layered.metrics
     pipeline.left_out = frozenset(layered.left_out)
-    for complaint in complaints(pipeline, layered.origins):
+    for complaint in (
+        *complaints(pipeline, layered.origins),
+        *other_weights(pipeline, layered.weights),
+    ):
         warnings.warn(complaint, FusionkitWarning, stacklevel=2)
     return pipeline
 

@@ -50,12 +50,30 @@ GIVEN = Origin("as given", by_hand=True)
 
 
 class Said(dict[str, Any]):
-    """A recipe layer that knows its origin, and the folder that paths in it are relative to."""
+    """A recipe layer that knows where it comes from.
 
-    def __init__(self, content: Layer, origin: Origin, folder: Path | None = None) -> None:
+    Attributes
+    ----------
+    origin
+        Who says it.
+    folder
+        What paths in it are relative to.
+    weights
+        Of a record: the SHA-256 of the weights that components had, by group, or by what a
+        preparation is called.
+    """
+
+    def __init__(
+        self,
+        content: Layer,
+        origin: Origin,
+        folder: Path | None = None,
+        weights: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(content)
         self.origin = origin
         self.folder = folder
+        self.weights = weights or {}
 
 
 def tasks() -> tuple[str, ...]:
@@ -139,20 +157,30 @@ def read_recipe(path: str | Path) -> Said:
     except OSError as error:
         raise UsageError(f"recipe {path} cannot be read: {error.strerror}") from None
     record = Path(path).suffix == ".json"
-    content = _parsed(text, f"recipe {path}", json.loads if record else tomllib.loads)
+    label = f"recipe {path}"
+    content = _loaded(text, label, json.loads if record else tomllib.loads)
     what = "record" if record else "recipe"
     origin = Origin(f"from {what} {Path(path).name}", by_hand=not record)
-    return Said(content, origin, Path(path).absolute().parent)
+    folder = Path(path).absolute().parent
+    return Said(_recipe_in(content, label), origin, folder, _weights_in(content))
 
 
-def _parsed(text: str, label: str, loads: Callable[[str], Any] = tomllib.loads) -> dict[str, Any]:
-    """Return the recipe that a text holds, or that the record does which it is."""
+def _parsed(text: str, label: str) -> dict[str, Any]:
+    """Return the recipe that a text in TOML holds."""
+    return _recipe_in(_loaded(text, label, tomllib.loads), label)
+
+
+def _loaded(text: str, label: str, loads: Callable[[str], Any]) -> Any:
     try:
-        content = loads(text)
+        return loads(text)
     except RecursionError:
         raise UsageError(f"{label} is not valid: its brackets are nested too deep") from None
     except ValueError as error:  # of the syntax, and of numbers with thousands of digits
         raise UsageError(f"{label} is not valid: {error}") from None
+
+
+def _recipe_in(content: Any, label: str) -> dict[str, Any]:
+    """Return the recipe that is the content of a file, or in it if that is a record."""
     recipe = content.get("recipe", content) if isinstance(content, dict) else None
     if not isinstance(recipe, dict):
         raise UsageError(f"{label} holds no recipe: expected a JSON object")
@@ -169,6 +197,17 @@ def _parsed(text: str, label: str, loads: Callable[[str], Any] = tomllib.loads) 
     return recipe
 
 
+def _weights_in(record: Any) -> dict[str, str]:
+    """Return the hashes of the weights that a record names, by component."""
+    components = record.get("components") if isinstance(record, Mapping) else None
+    found = {}
+    for name, entry in components.items() if isinstance(components, Mapping) else ():
+        said = entry.get("weights_sha256") if isinstance(entry, Mapping) else None
+        if isinstance(said, str):
+            found[name] = said
+    return found
+
+
 def base_layers(
     task: str | None = None,
     recipe: str | Path | Layer | None = None,
@@ -181,7 +220,7 @@ def base_layers(
     task
         The name of a recipe.
     recipe
-        Such a name, the path of a file, or a mapping.
+        Such a name, the path of a file, or a mapping: a recipe, or a whole record.
     registry
         Where names are looked up; without one, there are those that come with fusionkit.
 
@@ -201,11 +240,16 @@ def base_layers(
     default = task_recipe(DEFAULT_TASK)
     found = Registry([], []) if registry is None else registry
     if isinstance(recipe, Mapping):
-        return [default, recipe]
+        return [default, _of_record(recipe) if "recipe" in recipe else recipe]
     if recipe is not None and _is_file(recipe):
         return [default, read_recipe(recipe)]
     name = task if recipe is None else str(recipe)
     return [default] if name is None else [default, named_recipe(name, found)]
+
+
+def _of_record(record: Mapping[str, Any]) -> Said:
+    said = _recipe_in(dict(record), "the record")
+    return Said(said, Origin("from the record"), weights=_weights_in(record))
 
 
 def leaves_task(said: Mapping[str, Any]) -> bool:

@@ -52,12 +52,16 @@ class Merged:
         The preset, or the metrics, that results are to be measured by; empty if nobody says.
     left_out
         Preparations that the last to speak of them does not want, by what they are called.
+    weights
+        What a record says of the weights of components (:attr:`.finding.Said.weights`) which are
+        still those of the record, option by option.
     """
 
     recipe: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
     metrics: str | list[str] = ""
     left_out: set[str] = field(default_factory=set)
+    weights: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ def merged(layers: Sequence[Layer], registry: Registry) -> Merged:
     done = Merged()
     for layer in layers:
         said = layer if isinstance(layer, Said) else Said(layer, Origin())
+        before = _tables(done.recipe)
         for key, value in layer.items():
             name = key.replace("_", "-")
             if name == METRICS:
@@ -97,7 +102,17 @@ def merged(layers: Sequence[Layer], registry: Registry) -> Merged:
             else:
                 done.recipe[name] = value
                 done.origins[name] = said.origin
+        after = _tables(done.recipe)
+        same = {name for name, table in after.items() if table == before.get(name)}
+        done.weights = {name: done.weights[name] for name in done.weights.keys() & same}
+        done.weights |= said.weights
     return done
+
+
+def _tables(recipe: Layer) -> dict[str, Any]:
+    """Return what a merged recipe says of each component and preparation."""
+    groups = {group: recipe[group] for group in GROUPS if group in recipe}
+    return {**groups, **preparation_tables(recipe)}
 
 
 def merge(*layers: Layer, registry: Registry) -> dict[str, Any]:

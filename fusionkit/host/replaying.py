@@ -1,0 +1,39 @@
+"""What a record is replayed with, beside what it was made with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ..contract.estimator import ESTIMATOR
+
+if TYPE_CHECKING:
+    from .pipeline import Pipeline
+
+
+def other_weights(pipeline: Pipeline, recorded: Mapping[str, str]) -> list[str]:
+    """Return a line for each component whose weights are not those of the record.
+
+    Parameters
+    ----------
+    pipeline
+        What was composed.
+    recorded
+        The SHA-256 of weights by component (:attr:`fusionkit.recipes.layers.Merged.weights`).
+    """
+    parts = {**pipeline.parts, **pipeline.preparations}
+    if pipeline.levels == "none" and not pipeline.preparations:
+        del parts[ESTIMATOR.group]  # nobody asks it for anything
+    found = []
+    for name, then in sorted(recorded.items()):
+        part = parts.get(name)
+        if part is None or part.provided is None:
+            continue
+        now = getattr(part.built, "weights_sha256", None)
+        if now != then:
+            which = f"SHA-256 {now[:12]}, not {then[:12]}" if now else f"none, not {then[:12]}"
+            found.append(
+                f"{part.label}: its weights are not those that the record was made with "
+                f"({which}): the image will differ"
+            )
+    return found
