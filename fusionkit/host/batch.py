@@ -16,6 +16,7 @@ from ..imaging.stacks import images_in
 from ..imaging.volumes import is_series
 from .grouping import Groups, Stacking, group, names_say_scenes
 from .listing import (
+    Ways,
     by_stem,
     composed,
     folders_of,
@@ -132,14 +133,15 @@ def find_scenes(
     notes: list[str] = []
     problems: dict[str, str] = {}
     rows: dict[str, Row] = {}
+    ways = Ways()
     if how.said and (len(paths) > 1 or not os.path.isdir(paths[0])) and holds_scenes(paths):
         raise UsageError("--stack-by and --stack-gap group the images of one folder, or of a list")
     if not holds_scenes(paths):
         groups = group(paths, "stack", how)
     elif len(paths) > 1:
-        groups = _paired(paths, problems, notes)
+        groups = _paired(paths, problems, notes, ways)
     elif os.path.isdir(paths[0]):
-        groups = _of_folder(paths[0], how, problems, notes)
+        groups = _of_folder(paths[0], how, problems, notes, ways)
     else:
         rows, problems = read_manifest(paths[0], options, elsewhere, flags)
         groups = {name: row.sources for name, row in rows.items()}
@@ -155,7 +157,7 @@ def find_scenes(
         bare = [path for path in paths if os.path.isdir(path) and not holds_sources(path)]
         why = _without_images(bare) if bare else next(iter(problems.values()), "")
         raise UsageError(f"{listed}: no scene with two sources or more: {why}")
-    return Scenes(found, dict(sorted(problems.items())), tuple(notes), rows)
+    return Scenes(found, dict(sorted(problems.items())), (*notes, *ways.notes), rows)
 
 
 def check_name(name: str) -> None:
@@ -192,7 +194,11 @@ def _without_images(paths: Sequence[Path]) -> str:
 
 
 def _paired(
-    folders: Sequence[Path], problems: dict[str, str], notes: list[str], below: str = ""
+    folders: Sequence[Path],
+    problems: dict[str, str],
+    notes: list[str],
+    ways: Ways,
+    below: str = "",
 ) -> Groups:
     """Pair the images of several folders by stem, and so on in the folders that all have."""
     for one, other in ((a, b) for n, a in enumerate(folders) for b in folders[n + 1 :]):
@@ -219,8 +225,10 @@ def _paired(
     below_of = [_keyed(_by_name(folders_of(folder)), folds) for folder in folders]
     for key in dict.fromkeys(key for inner in below_of for key in inner):
         inner = [each[key][0] for each in below_of if key in each]
+        if not ways.enter(*inner):
+            continue
         if len(inner) == len(folders):
-            groups |= _paired(inner, problems, notes, f"{below}{composed(inner[0].name)}/")
+            groups |= _paired(inner, problems, notes, ways, f"{below}{composed(inner[0].name)}/")
         else:
             notes += _left_out(inner, "the other sources have no folder of this name")
     return groups
@@ -246,7 +254,9 @@ def _in_other_case(key: str, listing: dict[str, list[Path]]) -> list[Path]:
     ]
 
 
-def _of_folder(folder: Path, how: Stacking, problems: dict[str, str], notes: list[str]) -> Groups:
+def _of_folder(
+    folder: Path, how: Stacking, problems: dict[str, str], notes: list[str], ways: Ways
+) -> Groups:
     """Group the images of a folder; without any, take each folder in it as a stack."""
     images, inner = sources_of(folder), folders_of(folder)
     if images:
@@ -257,7 +267,7 @@ def _of_folder(folder: Path, how: Stacking, problems: dict[str, str], notes: lis
         name = composed(each.name)
         try:
             if holds_sources(each):
-                groups |= _stacks_below(each, name, how, problems, notes)
+                groups |= _stacks_below(each, name, how, problems, ways)
         except UsageError as error:
             problems[name] = str(error)
     return groups
@@ -276,14 +286,14 @@ def _left_out(folders: Sequence[Path], why: str) -> list[str]:
 
 
 def _stacks_below(
-    folder: Path, name: str, how: Stacking, problems: dict[str, str], notes: list[str]
+    folder: Path, name: str, how: Stacking, problems: dict[str, str], ways: Ways
 ) -> Groups:
     """Take a folder as one stack, or those in it, unless it is said how to group its images."""
     images = sources_of(folder)
     if not images:
         groups: Groups = {}
-        for each in folders_of(folder):
-            groups |= _stacks_below(each, f"{name}/{composed(each.name)}", how, problems, notes)
+        for each in filter(ways.enter, folders_of(folder)):
+            groups |= _stacks_below(each, f"{name}/{composed(each.name)}", how, problems, ways)
         return groups
     if not how.said and names_say_scenes(images):
         problems[name] = (

@@ -10,6 +10,7 @@ import glob
 import os
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,6 +28,9 @@ _SYSTEM_FOLDERS = (
     "$RECYCLE.BIN",
     "lost+found",
 )
+
+MOST_WAYS = 16
+"""Names under which an entry of a folder is found: more than anybody needs."""
 
 
 def images_of(folder: Path) -> list[Path]:
@@ -59,7 +63,47 @@ def folders_of(folder: Path) -> list[Path]:
 
 def holds_sources(folder: Path) -> bool:
     """Whether there is a source in a folder, or in one below it."""
-    return bool(sources_of(folder)) or any(map(holds_sources, folders_of(folder)))
+    seen: set[Path] = set()  # what links lead to again holds no more than it did
+
+    def found(below: Path) -> bool:
+        real = below.resolve()
+        if real in seen:
+            return False
+        seen.add(real)
+        return bool(sources_of(below)) or any(map(found, folders_of(below)))
+
+    return found(folder)
+
+
+class Ways:
+    """The ways by which folders are come to in one search, of which links may make many.
+
+    A folder that links lead to is found under each of its names: each entry of each real folder is
+    followed, but no more than :data:`MOST_WAYS` times. Links whose folders hold such links again
+    multiply the names otherwise: two of each in fifteen folders, one in the other, are 32,768.
+
+    Attributes
+    ----------
+    notes
+        What was left out, and why.
+    """
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self._followed: Counter[tuple[tuple[Path, str], ...]] = Counter()
+
+    def enter(self, *folders: Path) -> bool:
+        """Count one more way to folders that are looked through together; whether it is taken."""
+        entries = tuple((folder.parent.resolve(), folder.name) for folder in folders)
+        self._followed[entries] += 1
+        if self._followed[entries] <= MOST_WAYS:
+            return True
+        if not self.notes:
+            self.notes.append(
+                f"{folders[0]}: links lead here in more than {MOST_WAYS} ways: further names of "
+                "this folder are left out, and of others like it"
+            )
+        return False
 
 
 def other_kinds(folder: Path) -> list[str]:

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import unicodedata
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from PIL import Image
 from fusionkit.errors import UsageError
 from fusionkit.host import listing
 from fusionkit.host.batch import Stacking, check_name, find_scenes
-from fusionkit.host.listing import expanded, ignores_case, natural
+from fusionkit.host.listing import MOST_WAYS, expanded, ignores_case, natural
 
 PIXELS = np.zeros((8, 8), np.uint8)
 
@@ -307,6 +308,66 @@ def test_links_of_two_folders_to_one_another_end(tmp_path):
         (folder / "1.png").unlink()
     with pytest.raises(UsageError, match="there are no images"):
         find_scenes([tmp_path])
+
+
+def put_diamond(folder, levels):
+    """Put folders, in each of which two links lead to the next; return the first, and the last."""
+    inner = [folder / f"{n:02}" for n in range(levels)]
+    for one in inner:
+        one.mkdir(parents=True)
+    for one, other in pairwise(inner):
+        (one / "a").symlink_to(other)
+        (one / "b").symlink_to(other)
+    return inner[0], inner[-1]
+
+
+@pytest.fixture
+def listed(monkeypatch):
+    """Count the folders that are listed."""
+    list_of, counted = Path.iterdir, []
+
+    def iterdir(folder):
+        counted.append(folder)
+        return list_of(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    return counted
+
+
+def test_links_that_lead_on_in_many_ways_are_few_walks(tmp_path, listed):
+    levels = 15  # by every way, 16,384 folders
+    near, last = put_diamond(tmp_path / "near", levels)
+    with pytest.raises(UsageError, match="there are no images"):
+        find_scenes([near])
+    assert len(listed) < 20 * levels
+    put(last, "1.png", "2.png")
+    far, other = put_diamond(tmp_path / "far", levels)
+    put(other, "1.png", "2.png")
+    for sources, ways in (([near], 1), ([near, far], 2)):
+        listed.clear()
+        scenes = find_scenes(sources)
+        assert {path.resolve().parent for path in scenes.sources} <= {last, other}
+        assert len(scenes.found) == ways * 2 * MOST_WAYS
+        assert scenes.problems == {}
+        (note,) = scenes.notes
+        assert "links lead here in more than 16 ways" in note
+        assert len(listed) < 200 * levels
+
+
+def test_a_folder_that_many_link_to_is_found_in_each(tmp_path):
+    common = put(tmp_path / "common", "1.png", "2.png")
+    subjects = [f"s{n:02}" for n in range(3 * MOST_WAYS)]
+    for name in subjects:
+        put(tmp_path / "all", f"{name}/own/1.png", f"{name}/own/2.png")
+        (tmp_path / "all" / name / "flat").symlink_to(common)
+    names = [f"{name}/{each}" for name in subjects for each in ("flat", "own")]
+    assert [*found(tmp_path / "all")] == names
+    (tmp_path / "links").mkdir()
+    for name in ("again", "once"):
+        (tmp_path / "links" / name).symlink_to(tmp_path / "all")
+    scenes = find_scenes([tmp_path / "links"])
+    assert [*scenes.found] == [f"{link}/{name}" for link in ("again", "once") for name in names]
+    assert scenes.notes == ()
 
 
 def test_nothing_to_fuse(tmp_path):
