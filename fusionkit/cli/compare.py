@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..contract.counting import number_of
 from ..contract.reading import stem_of
 from ..errors import ImageError, UsageError
 from ..host.keeping import Kept
@@ -123,7 +124,8 @@ def _labels(given: str | None, paths: Sequence[str]) -> list[str]:
     if given is not None:
         labels = [label.strip() for label in given.split(",")]
         if len(labels) != len(paths):
-            raise UsageError(f"--labels {given}: {len(labels)} labels for {len(paths)} images")
+            said = f"{number_of(len(labels), 'label')} for {number_of(len(paths), 'image')}"
+            raise UsageError(f"--labels {given}: {said}")
         return labels
     stems = [stem_of(path) for path in paths]
     if len(set(stems)) == len(stems):

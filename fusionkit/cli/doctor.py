@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from .._version import __version__
+from ..contract.counting import number_of
 from ..contract.reader import READER
 from ..contract.reading import need_of
 from ..contract.registry import PluginInfo, Provided, Registry
@@ -90,7 +91,7 @@ def _device() -> int:
         return _line(False, f"torch cannot be imported: {error}")
     from ..host.hardware import has_bfloat16_instructions
 
-    found = [f"cpu, {torch.get_num_threads()} threads"]
+    found = [f"cpu, {number_of(torch.get_num_threads(), 'thread')}"]
     if has_bfloat16_instructions():
         found[0] += ", multiplies bfloat16 itself: --precision bfloat16 may take half the time"
     if torch.cuda.is_available():
@@ -183,7 +184,7 @@ def _told(subject: Provided | PluginInfo, outcomes: Sequence[Outcome]) -> int:
     """Print what became of the checks of one plugin or component; return 1 if one failed."""
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     skipped = [outcome for outcome in outcomes if outcome.status == "skipped"]
-    text = f"{_name(subject)}: {len(outcomes)} checks"
+    text = f"{_name(subject)}: {number_of(len(outcomes), 'check')}"
     if skipped:
         text += f", {len(skipped)} skipped ({skipped[0].reason})"
     wrong = _line(not failed, text)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..contract.counting import number_of
 from ..contract.paths import refuse_url, split_part
 from ..contract.reading import stem_of
 from ..contract.registry import Registry
@@ -295,7 +296,8 @@ def _print(given: argparse.Namespace, scores: Scores) -> None:
         print(tables.as_text(scores, bold=sys.stdout.isatty()))
         mark = "bold" if sys.stdout.isatty() else "*"
         best = f"; {mark} is the best mean, by chance or not" if len(scores.methods) > 1 else ""
-        print(f"\n{len(scores.scenes)} scenes; mean ± standard deviation{best}; conventions:")
+        scenes = number_of(len(scores.scenes), "scene")
+        print(f"\n{scenes}; mean ± standard deviation{best}; conventions:")
         if given.foreground is not None:
             print(f"  measured where a source exceeds {given.foreground:g}; - is not defined there")
         each = scores.mean_per_source()

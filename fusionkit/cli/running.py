@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from ..contract.counting import number_of
 from ..errors import UsageError
 from ..host.remote import is_url
 from ..imaging.files import sweep, sweep_private
@@ -93,7 +94,8 @@ class Runner:
                 problems[job.name] = str(error)
         if done:
             left = f"; {len(todo)} to go" if todo else ""
-            self._inform(f"{done} of {len(order.jobs)} scenes are finished already{left}")
+            of, are = number_of(len(order.jobs), "scene"), "is" if done == 1 else "are"
+            self._inform(f"{done} of {of} {are} finished already{left}")
         return todo
 
     def _outcomes(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..contract.counting import number_of
 from ..contract.stray import prints_on_stderr
 from ..errors import PluginError
 from ..host.keeping import Kept
@@ -118,7 +119,7 @@ class VolumeFuser(Fuser):
         height, width = scene.middle.pictures[0].shape
         seconds = time.perf_counter() - began
         task = self._task(job, scene.middle)
-        slices = "1 slice" if scene.count == 1 else f"{scene.count} slices"
+        slices = number_of(scene.count, "slice")
         said = f"{width}x{height}, {slices}, {len(scene.volumes)} volumes, {task}"
         line = f"{read.output}: {said}, {seconds:.1f} s"
         return Outcome(job.name, read.output, line, height * width * scene.count, seconds)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from ..contract.counting import number_of
 from ..contract.registry import Registry
 from ..errors import FusionkitWarning, UsageError
 from ..imaging.sources import Source
@@ -169,7 +170,7 @@ def fuse_batch(
             f"not {shapes}"
         )
     if seeds is not None and len(seeds) != counts.pop():
-        raise UsageError(f"{len(seeds)} seeds for a batch of {len(sources[0])}")
+        raise UsageError(f"{number_of(len(seeds), 'seed')} for a batch of {len(sources[0])}")
     if pipeline is not None and how:
         raise UsageError("a pipeline is already composed: only seeds may be given beside it")
     choosing = Choosing(pipeline, how)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..contract.component import BuildContext
+from ..contract.counting import number_of
 from ..contract.guiding import uses_trajectory
 from ..contract.options import to_mapping
 from ..contract.preparation import Sources
@@ -338,5 +339,5 @@ class Pipeline:
         seed = self.settings.seed if seed is None else seed
         seeds = (seed,) * batch if isinstance(seed, int) else tuple(seed)
         if len(seeds) != batch:
-            raise UsageError(f"{len(seeds)} seeds for a batch of {batch}")
+            raise UsageError(f"{number_of(len(seeds), 'seed')} for a batch of {batch}")
         return seeds

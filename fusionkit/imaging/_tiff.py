@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fusionkit.contract.counting import number_of
 from fusionkit.contract.paths import split_part
 from fusionkit.imaging._raw import Raw
 from fusionkit.imaging._tiff_axes import asked_pages
@@ -204,7 +205,7 @@ def _look_up(page: Directory, bits: int, indices: NDArray[Any]) -> NDArray[np.ui
     """Replace palette indices by colours; palettes store 16 bits, of which 8 are meant."""
     values = page.integers(_COLOUR_MAP) or ()
     if indices.dtype.kind != "u" or bits > 16 or len(values) != 3 * 2**bits:
-        raise page.raw.damaged("TIFF", f"its palette has {len(values)} values")
+        raise page.raw.damaged("TIFF", f"its palette has {number_of(len(values), 'value')}")
     palette = np.array(values).reshape(3, -1).T
     # Some writers fill the low byte only.
     palette = palette >> 8 if palette.max() > 255 else palette

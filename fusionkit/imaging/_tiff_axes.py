@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fusionkit.contract.counting import number_of
 from fusionkit.imaging._raw import Raw
 from fusionkit.imaging._tiff_file import Directory
 
@@ -162,8 +163,8 @@ def _check(raw: Raw, sizes: dict[str, int], count: int) -> None:
     told = math.prod(sizes.values())
     if told != count:
         raise raw.error(
-            f"it says that it is {told} images, and holds {count} pages: those in other files are "
-            "not read"
+            f"it says that it is {number_of(told, 'image')}, and holds {number_of(count, 'page')}: "
+            "those in other files are not read"
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.contract.counting import number_of
 from fusionkit.errors import ImageError
 from fusionkit.imaging.decoded import Decoded
 from fusionkit.imaging.geometry import ORIENTATIONS, upright
@@ -164,7 +165,8 @@ def checked_picture(
     if mask is not None:
         if not empty:
             _check_hidden(name, mask, what, masks)
-        said.append(f"{mask.size - mask.sum()} pixels {what}: they do not count")
+        hidden = mask.size - int(mask.sum())
+        said.append(f"{_hidden(hidden, what)}: {'it does' if hidden == 1 else 'they do'} not count")
         pixels = _filled(pixels, mask)
     if alpha is not None:
         _check_alpha(alpha, name)
@@ -177,7 +179,11 @@ def checked_picture(
         outside = (pixels < low) | (pixels > high)
         clipped = int((outside if pixels.ndim == 2 else outside.any(axis=-1)).sum())
         if clipped:
-            said.append(f"{clipped} pixels lie outside the range {low:g},{high:g} and are clipped")
+            lie, are = ("lies", "is") if clipped == 1 else ("lie", "are")
+            said.append(
+                f"{number_of(clipped, 'pixel')} {lie} outside the range {low:g},{high:g} and "
+                f"{are} clipped"
+            )
     elif stored_range is not None:
         low, high = stored_range
         if low == high == smallest == largest:  # of a file that says what it spans
@@ -233,25 +239,31 @@ def _seen(
 ) -> tuple[NDArray[np.bool_] | None, str]:
     """Return where there are values, (H, W), None for everywhere, and what there is elsewhere."""
     planes = pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
-    what = "are NaN or infinite"
+    what = "NaN or infinite"
     seen = np.ones(planes.shape[:2], np.bool_)
     if pixels.dtype.kind == "f":
         seen = np.isfinite(planes).all(axis=-1)
     if no_data is not None:
         declared = (planes == no_data).all(axis=-1)
         if (seen & declared).any():
-            seen, what = seen & ~declared, f"hold the declared no-data value {no_data:g}"
+            seen, what = seen & ~declared, f"the declared no-data value {no_data:g}"
     if given is not None and not given.all():
-        seen, what = seen & given, "are not shown by it"
+        seen, what = seen & given, "not shown by it"
     return (None, what) if seen.all() else (seen, what)
 
 
 def _check_hidden(name: str, mask: NDArray[np.bool_], what: str, masks: bool) -> None:
     hidden = mask.size - int(mask.sum())
     if not mask.any():
-        raise ImageError(f"{name}: all pixels {what}: give an image with values")
+        raise ImageError(f"{name}: all pixels are {what}: give an image with values")
     if not masks:
-        raise ImageError(f"{name}: {hidden} pixels {what}: replace them first")
+        them = "it" if hidden == 1 else "them"
+        raise ImageError(f"{name}: {_hidden(hidden, what)}: replace {them} first")
+
+
+def _hidden(count: int, what: str) -> str:
+    """Say that so many pixels are what has no value."""
+    return f"{number_of(count, 'pixel')} {'is' if count == 1 else 'are'} {what}"
 
 
 def _filled(pixels: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[Any]:

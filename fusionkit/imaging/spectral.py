@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionkit.contract.counting import number_of
 from fusionkit.errors import ImageError, UsageError
 from fusionkit.imaging import _npy
 from fusionkit.imaging._npy import decode_npy_bands
@@ -57,8 +58,8 @@ def band_pictures(
     for bands in found:
         if len(bands) != len(found[0]):
             raise ImageError(
-                f"{_name(bands)}: {len(bands)} bands, and {_name(found[0])} has {len(found[0])}: "
-                "sources are fused band by band"
+                f"{_name(bands)}: {number_of(len(bands), 'band')}, and {_name(found[0])} has "
+                f"{len(found[0])}: sources are fused band by band"
             )
     return found
 

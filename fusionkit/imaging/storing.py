@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..contract.counting import number_of
 from . import ColourPlan, OutputFormat, Picture, bands, from_unit, full_scale
 from ._threads import on_threads
 from .luma import WHOLE, Place
@@ -73,8 +74,10 @@ class Storage:
         if self.hidden is None:
             return ()
         what = "transparent" if self.no_data is None else f"{self.no_data:g}"
-        count = np.count_nonzero(self.hidden)
-        return (f"{count} pixels are shown by no source: in the output they are {what}",)
+        count = int(np.count_nonzero(self.hidden))
+        are, they = ("is", "it is") if count == 1 else ("are", "they are")
+        said = f"{number_of(count, 'pixel')} {are} shown by no source: in the output {they} {what}"
+        return (said,)
 
     def pixels(
         self, plan: ColourPlan, luma: NDArray[Any], weights: NDArray[Any], threads: int = 1

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.colors import FuncNorm, Normalize
 from numpy.typing import ArrayLike, NDArray
 
+from ..contract.counting import number_of
 from .sheet import FAINT, MINUS, SIGMA, Sheet, noise_level, shortened
 from .summary import weighs_by
 
@@ -205,7 +206,7 @@ def _title(trace: Trace, width: float) -> str:
 
 def _subtitle(trace: Trace) -> str:
     run = trace.finished_run()
-    steps = f"{run.steps} steps" if run.steps > 1 else "1 step"
+    steps = number_of(run.steps, "step")
     named = {} if trace.pipeline is None else trace.pipeline.parts
     # plugin:name, or <module.Class> for an object that was handed over: the last part says it.
     parts = [

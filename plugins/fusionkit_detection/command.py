@@ -202,10 +202,15 @@ def _as_text(scores: Mapping[str, Found], names: Sequence[str], confidence: floa
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     ]
     note = (
-        f"{things} things in {len(names)} images; average precision at IoU 0.5, 101 recalls, over "
-        f"all images; recall and precision of detections of {confidence:g} or more"
+        f"{_number_of(things, 'thing')} in {_number_of(len(names), 'image')}; average precision at "
+        f"IoU 0.5, 101 recalls, over all images; recall and precision of detections of "
+        f"{confidence:g} or more"
     )
     return "\n".join([*lines, "", note])
+
+
+def _number_of(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _as_json(scores: Mapping[str, Found], names: Sequence[str]) -> str:

@@ -39,7 +39,8 @@ class FixedOptions:
 def _shares(weights: tuple[float, ...], count: int) -> tuple[float, ...]:
     """Return the share of each source, which sum to 1; equal ones for no weights."""
     if len(weights) not in (0, count):
-        raise UsageError(f"weighting fixed: {len(weights)} weights for {count} sources")
+        said = "1 weight" if len(weights) == 1 else f"{len(weights)} weights"
+        raise UsageError(f"weighting fixed: {said} for {count} sources")
     most = max(weights, default=0.0)  # whose sum, or half of it, may be no number
     shares = [weight / most for weight in weights] or [1.0] * count
     return tuple(share / sum(shares) for share in shares)

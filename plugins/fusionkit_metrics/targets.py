@@ -64,7 +64,8 @@ class TargetContrast(Measure):
         self._source = source
         self._signs = {"hot": (1,), "cold": (-1,), "both": (1, -1)}[polarity]
         self._boxes = [tuple(boxes[n : n + 4]) for n in range(0, len(boxes), 4)]
-        where = f"{len(self._boxes)} boxes" if boxes else f"{polarity} outliers"
+        several = "1 box" if len(self._boxes) == 1 else f"{len(self._boxes)} boxes"
+        where = several if boxes else f"{polarity} outliers"
         self.convention = (
             f"{where} of source {source} of 20 grey levels or more, mean less mean of the "
             "surround, by the greatest of the sources, clipped to 0-1, mean over targets"

@@ -191,7 +191,7 @@ def test_values_that_are_not_finite_are_left_to_the_other_source(tmp_path, capsy
     tifffile.imwrite(tmp_path / "b.tif", image)
     paths = [str(tmp_path / name) for name in ("a.tif", "b.tif")]
     assert main(["run", *paths, "-o", str(tmp_path / "out.tif")]) == 0
-    assert "b.tif: 1 pixels are NaN or infinite" in capsys.readouterr().err
+    assert "b.tif: 1 pixel is NaN or infinite" in capsys.readouterr().err
     assert np.abs(tifffile.imread(tmp_path / "out.tif") - 0.5).max() < 1e-3
     tifffile.imwrite(tmp_path / "b.tif", np.full_like(image, value))
     assert "b.tif" in fails(capsys, 2, "run", *paths, "-o", str(tmp_path / "p.tif"))

@@ -397,7 +397,7 @@ def test_what_was_interrupted_is_unfinished(folders, tmp_path, capsys):
     (out / ".fusionkit-0123456789abcdef.part").write_bytes(b"half")
     capsys.readouterr()
     assert run(*folders, "-o", out) == 0
-    assert "1 of 3 scenes are finished already; 2 to go" in capsys.readouterr().err
+    assert "1 of 3 scenes is finished already; 2 to go" in capsys.readouterr().err
     after = content(out)
     assert set(after) == set(before)
     assert all(after[f"{n}.png"] == before[f"{n}.png"] for n in (1, 2, 3))
@@ -515,7 +515,7 @@ def test_a_folder_of_sources_of_different_size_is_finished_too(tmp_path, capsys)
     assert run(*command) == 0
     capsys.readouterr()
     assert run(*command) == 0
-    assert capsys.readouterr().err == "fusionkit: 1 of 1 scenes are finished already\n"
+    assert capsys.readouterr().err == "fusionkit: 1 of 1 scene is finished already\n"
 
 
 # --- what failed, and shares ---------------------------------------------------------------------

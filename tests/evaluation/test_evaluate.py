@@ -47,6 +47,7 @@ def test_one_image(folders, capsys):
     assert shown.splitlines()[0].split() == ["method", "en", "↑", "sd", "↑", "mi", "↑"]
     deviation = np.asarray(Image.open(scene[0])).std()
     assert f"{deviation:.3f}" in shown
+    assert "\n1 scene; mean" in shown
     assert "sd: " in shown  # the convention
     assert "per source: fused" in shown  # MI is a sum over the sources
 

@@ -93,6 +93,11 @@ def test_explicit_range_clips_and_counts():
     assert picture.notes == ()
     assert picture.explicit_range
     np.testing.assert_allclose(picture.unit(), samples / 4095, atol=1e-7)
+    samples[0, 0] = 4096
+    said = picture_from_array(samples, "a", (0, 4094)).notes
+    assert said == ("a: 2 pixels lie outside the range 0,4094 and are clipped",)
+    said = picture_from_array(samples, "a", (0, 4095)).notes
+    assert said == ("a: 1 pixel lies outside the range 0,4095 and is clipped",)
     samples[0, :5] = 4096
     picture = picture_from_array(np.dstack([samples] * 3), "a", (0, 4095))
     assert picture.notes == ("a: 5 pixels lie outside the range 0,4095 and are clipped",)
