@@ -18,7 +18,7 @@ from typing import Any, TextIO
 from .._version import __version__
 from ..contract.command import BUILT_IN
 from ..errors import Ended, FusionkitError, FusionkitWarning, PluginError, UsageError, visible
-from .memory import keep_freed_memory, spare_collecting
+from ..host.memory import keep_freed_memory, spare_collecting
 
 # How torch says that a CPU, and Apple's MPS, have too little memory.
 _LACK = ("DefaultCPUAllocator: can't allocate memory", "MPS backend out of memory")

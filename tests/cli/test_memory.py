@@ -9,7 +9,7 @@ import pytest
 
 SCRIPT = """
 import resource
-from fusionkit.cli.memory import keep_freed_memory
+from fusionkit.host.memory import keep_freed_memory
 if {kept}:
     keep_freed_memory()
 def faults():
