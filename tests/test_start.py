@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 import tomllib
+
+import pytest
 
 import fusionkit_start
 from tests.conftest import REPOSITORY
@@ -22,6 +25,16 @@ def test_an_interrupt_while_all_is_imported_is_one_line(monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "fusionkit.cli", raising=False)
     monkeypatch.setattr(sys, "meta_path", [_Interrupts(), *sys.meta_path])
     assert fusionkit_start.main() == 130
+    assert capsys.readouterr().err == "fusionkit: error: interrupted\n"
+
+
+def test_so_it_is_of_the_module(monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "fusionkit.cli", raising=False)
+    monkeypatch.delitem(sys.modules, "fusionkit.__main__", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [_Interrupts(), *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("fusionkit", run_name="__main__")
+    assert ended.value.code == 130
     assert capsys.readouterr().err == "fusionkit: error: interrupted\n"
 
 
