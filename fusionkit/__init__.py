@@ -101,6 +101,7 @@ if TYPE_CHECKING:
     from .imaging.noise import estimated_noise, noise_note, seen_noise
     from .ops.borders import mirrored_index
     from .ops.channels import distinct, weighted_sum
+    from .ops.threads import side_by_side
     from .ops.windows import box_mean, consistent_weights, image_mean, raised
     from .recipes.finding import tasks
     from .recipes.observing import (
@@ -158,6 +159,7 @@ _LATER = {
     "image_mean": "ops.windows",
     "raised": "ops.windows",
     "mirrored_index": "ops.borders",
+    "side_by_side": "ops.threads",
     "Trace": "tracing",
     "Traced": "tracing",
     "trace": "tracing",
@@ -268,6 +270,7 @@ __all__ = [
     "raised",
     "read_safetensors",
     "seen_noise",
+    "side_by_side",
     "split_part",
     "start_chain",
     "study",

@@ -53,6 +53,11 @@ class BaseMetric:
     partial
         Whether it is NaN for images in which there is nothing that it measures; these are left
         out of tables and means. NaN of any other metric is an error.
+    thread_safe
+        Whether it may be computed on a thread of its own, beside other metrics and beside itself:
+        it keeps nothing between calls, neither reads nor changes what a process has once (default
+        types, random states, files), and gives the same number to the last bit. Any other metric
+        is computed while nothing else is.
     within
         ``within(fused, sources, where)`` is the same measure where ``where`` (B, 1, H, W), bool
         and true somewhere in every image, is true: a map averaged over those places, or the
@@ -64,6 +69,7 @@ class BaseMetric:
     summed: bool = False
     colour: bool = False
     partial: bool = False
+    thread_safe: bool = False
     within: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 
 

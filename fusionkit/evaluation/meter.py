@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,21 @@ from torch import Tensor
 from ..contract.component import BuildContext
 from ..contract.metric import METRIC, Metric
 from ..contract.registry import Registry
-from ..contract.stray import prints_on_stderr
+from ..contract.stray import prints_apart, prints_on_stderr
 from ..host.hardware import usable_device
+from ..host.pool import cores
 from ..imaging import Picture
 from ..imaging.luma import luma_of
 from ..imaging.values import to_unit
+from ..ops.threads import lent_threads, side_by_side
 from .presets import REFERENCE_METRICS, own_metrics
 from .scores import Column
+
+_MOST_THREADS = 4  # each takes the memory of a metric
+
+_Call = tuple[Callable[..., Tensor], tuple[Tensor, ...]]  # what is called, and with what
+
+_seconds: dict[type, float] = {}  # that a metric took last
 
 GROUND = "ground"
 """The column of the mean luma of the fused image off the foreground."""
@@ -58,6 +67,10 @@ class Meter:
     ) -> None:
         context = BuildContext(usable_device(device, "float64"), "float64")
         self.device = torch.device(context.device)
+        # One thread feeds a GPU as well as several.
+        self._threads = 1
+        if self.device.type == "cpu":
+            self._threads = min(torch.get_num_threads(), cores(), _MOST_THREADS)
         self._metrics: dict[str, Metric] = {}
         for name in dict.fromkeys(names):
             provided = registry.find(METRIC, name)
@@ -104,7 +117,7 @@ class Meter:
         """Measure one image, (H, W), against its sources, (K, H, W): luma in [0, 255].
 
         With ``where``, (H, W) bool and somewhere true, there only. ``colours`` are the channels
-        of both, see :meth:`colours`. Always on one thread, see :func:`one_thread`.
+        of both, see :meth:`colours`. Each metric is computed on one thread.
 
         Returns
         -------
@@ -113,10 +126,10 @@ class Meter:
             that finds nothing to measure, is in neither; one that raises, or returns something
             else than a number, is a problem.
         """
-        values, problems = {}, {}
         fused_batch = fused.to(self.device)[None, None]
         source_batch = sources.to(self.device)[:, None, None]
         place = () if where is None else (where.to(self.device)[None, None],)
+        asked: dict[str, _Call] = {}
         for name, metric in self._metrics.items():
             compute = metric if where is None else getattr(metric, "within", None)
             if metric.sources not in ("any", len(sources)) or compute is None:
@@ -126,17 +139,35 @@ class Meter:
                 if not colours:
                     continue
                 images = colours[0].to(self.device)[None], colours[1].to(self.device)[:, None]
-            try:
-                with one_thread(), torch.no_grad(), prints_on_stderr(f"metric {name}"):
-                    value = float(compute(*images, *place).reshape(()))
-            except Exception as error:
-                problems[name] = " ".join(f"{type(error).__name__}: {error}".split())
-                continue
-            if value == value:
+            asked[name] = compute, (*images, *place)
+        values, problems = {}, {}
+        for name, value in self._computed(asked).items():
+            if isinstance(value, str):
+                problems[name] = value
+            elif value == value:
                 values[name] = value
-            elif not getattr(metric, "partial", False):
+            elif not getattr(self._metrics[name], "partial", False):
                 problems[name] = "it returned NaN"
         return values, problems
+
+    def _computed(self, asked: Mapping[str, _Call]) -> dict[str, float | str]:
+        """Compute metrics, those that allow it side by side; what is raised is a text."""
+
+        def compute(name: str) -> float | str:
+            began = time.perf_counter()
+            value = _value(name, *asked[name])
+            _seconds[type(self._metrics[name])] = time.perf_counter() - began
+            return value
+
+        def last(name: str) -> float:
+            return _seconds.get(type(self._metrics[name]), math.inf)
+
+        beside = [name for name in asked if getattr(self._metrics[name], "thread_safe", False)]
+        beside.sort(key=last, reverse=True)  # no long one is left over at the end
+        with lent_threads(self._threads), prints_apart():
+            found = dict(zip(beside, side_by_side(compute, beside), strict=True))
+            # The others may touch what all threads share: each by itself.
+            return {name: found[name] if name in found else compute(name) for name in asked}
 
     def colours(self, fused: Picture | None, sources: Sequence[Picture]) -> Colours:
         """Return the channels of a fused image and its sources, for the metrics that see them.
@@ -163,18 +194,13 @@ class Meter:
         return values, problems
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute on one thread: with more, sums are taken in another order, and may round elsewhere.
-
-    So results do not depend on how many processes share a machine.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _value(name: str, compute: Callable[..., Tensor], images: Sequence[Tensor]) -> float | str:
+    """Return what a metric is, or what it raises, in one line."""
     try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+        with torch.no_grad(), prints_on_stderr(f"metric {name}"):
+            return float(compute(*images).reshape(()))
+    except Exception as error:
+        return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def ground_column(threshold: float) -> Column:

@@ -15,8 +15,9 @@ from ..contract.registry import Registry
 from ..host.plugins import load_plugins
 from ..host.pool import LOST
 from ..host.processes import Processes
+from ..ops.threads import one_thread
 from .measure import Progress, evaluate
-from .meter import Meter, one_thread, reference_meter
+from .meter import Meter, reference_meter
 from .presets import trivial_names
 from .ranges import Range, Ranges
 from .scores import Scores

@@ -22,11 +22,12 @@ from ..host.pipeline import Pipeline
 from ..host.plugins import load_plugins
 from ..host.spectral import load_scene
 from ..imaging import from_unit, write_picture
+from ..ops.threads import one_thread
 from ..recipes.layers import resolve_settings
 from ..sampling.guide import SampledStep
 from .baselines import trivial_fusion
 from .measure import same_size
-from .meter import Meter, luma_of_picture, one_thread
+from .meter import Meter, luma_of_picture
 from .ranges import Ranges, parse_ranges
 from .study import MAP_SIDE, Cell, Loading, Study
 from .window import shared_window

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from fusionkit.contract.kind import SOURCE_SYMMETRIC
+from fusionkit.ops.threads import lent_threads, side_by_side
 
 from ._common import built_otherwise
 from ._drive import TOLERANCE
-from ._randomness import global_seed
+from ._randomness import global_seed, shared_state
 from .checks import Subject
 from .doubles import synthetic_sources
 
@@ -204,6 +205,37 @@ def within_a_foreground(subject: Subject) -> None:
     )
 
 
+def thread_safe(subject: Subject) -> None:
+    """Check, where declared, that it is the same to the last bit on threads side by side."""
+    metric = subject.build()
+    declared = getattr(metric, "thread_safe", False)
+    subject.require(
+        isinstance(declared, bool), f"thread_safe must be True or False, not {declared!r}"
+    )
+    if not declared:
+        return
+    shown = [images(metric, counts(metric)[0], 1, HEIGHT + n, WIDTH - n) for n in range(4)]
+
+    def at_once(pair: tuple[Tensor, Tensor]) -> Tensor:
+        return measure(subject, metric, *pair)
+
+    torch.set_default_dtype(torch.float32)  # whatever the metric did before
+    before = shared_state()
+    with lent_threads(1):
+        alone = side_by_side(at_once, shown)
+    with lent_threads(4):
+        together = side_by_side(at_once, 4 * shown)
+    changed = [name for name, value in shared_state().items() if value != before[name]]
+    subject.require(not changed, f"thread_safe: it must not change {', '.join(changed)}")
+    same = all(
+        torch.equal(one.nan_to_num(), other.nan_to_num())
+        for one, other in zip(4 * alone, together, strict=True)
+    )
+    subject.require(
+        same, "thread_safe: on threads side by side it must give the same number, to the last bit"
+    )
+
+
 def source_symmetric(subject: Subject) -> None:
     """Check, where declared, that the order of the sources does not matter."""
     if SOURCE_SYMMETRIC not in subject.traits:
@@ -309,5 +341,6 @@ CHECKS = (
     inputs_not_mutated,
     deterministic,
     within_a_foreground,
+    thread_safe,
     source_symmetric,
 )

@@ -1,10 +1,12 @@
-"""Global random states, which components must neither read nor write."""
+"""Global states, of which components must neither read nor write those that are random."""
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,3 +31,14 @@ def global_seed(seed: int) -> Iterator[None]:
 def torch_state() -> torch.Tensor:
     """Return a copy of torch's global state."""
     return torch.get_rng_state().clone()
+
+
+def shared_state() -> dict[str, Any]:
+    """Return what there is once in a process, and all threads share."""
+    return {
+        "torch's default type": torch.get_default_dtype(),
+        "torch's random state": torch_state().tolist(),
+        "numpy's random state": repr(np.random.get_state()),  # noqa: NPY002
+        "Python's random state": random.getstate(),
+        "the working folder": os.getcwd(),
+    }

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
 
 import torch
 from torch import Tensor
+
+from fusionkit import side_by_side
 
 from .filters import extend, filter_columns, filter_rows
 from .measure import Measure
@@ -18,8 +18,6 @@ from .measure import Measure
 _SIDE = 3
 # Windows at a time, each of which needs some hundreds of numbers: they stay in the cache.
 _BAND = 6144
-# Bands beside each other: PyTorch lets go of the interpreter while it computes.
-_THREADS = min(4, os.cpu_count() or 1)
 # What the masses of a joint distribution are whole numbers of, and the bits of a number hold.
 _UNIT = 2.0**-29
 _TINY = 1e-37  # the logarithm of which a float32 has, too
@@ -63,13 +61,11 @@ class FeatureMutualInformation(Measure):
         """Return (B,)."""
         maps = torch.cat([fused[None], sources])
         total, windows = fused.new_zeros(fused.shape[0]), 0
-        with ThreadPoolExecutor(_THREADS) as pool:
-            for features in self.features(maps):
-                windows += (features.shape[-2] - _SIDE + 1) * (features.shape[-1] - _SIDE + 1)
-                for b in range(fused.shape[0]):
-                    # Summed in the order of the bands, whichever is ready first.
-                    for shared in pool.map(_sum_shared, _bands(features[:, b])):
-                        total[b] += shared
+        for features in self.features(maps):
+            windows += (features.shape[-2] - _SIDE + 1) * (features.shape[-1] - _SIDE + 1)
+            for b in range(fused.shape[0]):
+                for shared in side_by_side(_sum_shared, _bands(features[:, b])):
+                    total[b] += shared
         return total / windows
 
     def features(self, maps: Tensor) -> Iterable[Tensor]:

@@ -18,7 +18,7 @@ class Measure(ABC):
     ----------
     name
         What messages call it: the component's name.
-    higher_is_better, convention, sources, bounds, reference, colour, partial
+    higher_is_better, convention, sources, bounds, reference, colour, partial, thread_safe
         See :class:`fusionkit.Metric`. ``bounds`` hold for every number of
         sources, so those of a sum over sources are infinite.
     summed
@@ -38,6 +38,7 @@ class Measure(ABC):
     summed: bool = False
     colour: bool = False
     partial: bool = False
+    thread_safe: bool = True
     least_sources: int = 1
     least_side: int = 2
 

@@ -1,7 +1,8 @@
 """Metrics that break one promise each: the kit names it."""
 
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,6 +41,27 @@ def correlation(fused: Tensor, sources: Tensor) -> Tensor:
     return ((f * s).sum((3, 4)) / norm).mean((0, 2))
 
 
+class Remembering(Mse):
+    """Computes with an image that a call beside it may have replaced."""
+
+    thread_safe = True
+
+    def __call__(self, fused: Tensor, sources: Tensor) -> Tensor:
+        self.fused = fused
+        time.sleep(0.002)  # another thread's turn
+        return super().__call__(self.fused[..., :60, :60], sources[..., :60, :60])
+
+
+class Doubling(Mse):
+    """Sets what all threads compute with."""
+
+    thread_safe = True
+
+    def __call__(self, fused: Tensor, sources: Tensor) -> Tensor:
+        torch.set_default_dtype(torch.float64)
+        return super().__call__(fused, sources)
+
+
 class Counting(Mse):
     calls = 0
 
@@ -50,6 +72,13 @@ class Counting(Mse):
 
 SOUND = Mse()
 BROKEN: dict[str, tuple[Callable[[], Any], str, str]] = {
+    "state on threads": (Remembering, "thread_safe", "the same number, to the last bit"),
+    "what all threads share": (Doubling, "thread_safe", "must not change torch's default type"),
+    "thread_safe of another type": (
+        lambda: metric(thread_safe="yes"),
+        "thread_safe",
+        "must be True or False, not 'yes'",
+    ),
     "direction": (
         lambda: metric(higher_is_better="lower"),
         "declares_its_convention",
@@ -142,6 +171,13 @@ BROKEN: dict[str, tuple[Callable[[], Any], str, str]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _default_type() -> Iterator[None]:
+    before = torch.get_default_dtype()
+    yield
+    torch.set_default_dtype(before)
+
+
 @pytest.mark.parametrize("case", BROKEN)
 def test_the_broken_promise_is_named(case: str, failures: Failures) -> None:
     factory, check, words = BROKEN[case]
@@ -152,9 +188,13 @@ def test_the_broken_promise_is_named(case: str, failures: Failures) -> None:
     assert "\n" not in failed[check]
 
 
+@pytest.mark.parametrize("safe", [True, False])
 @pytest.mark.parametrize("sources", ["any", 2])
-def test_sound_ones_pass(sources: Any, failures: Failures) -> None:
-    assert failures(METRIC, lambda: metric(sources=sources), traits=(SOURCE_SYMMETRIC,)) == {}
+def test_sound_ones_pass(sources: Any, safe: bool, failures: Failures) -> None:
+    def sound() -> Any:
+        return metric(sources=sources, thread_safe=safe)
+
+    assert failures(METRIC, sound, traits=(SOURCE_SYMMETRIC,)) == {}
 
 
 @pytest.mark.parametrize("higher", [True, False])

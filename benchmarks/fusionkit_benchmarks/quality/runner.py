@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from fusionkit.errors import FusionkitError
-from fusionkit.evaluation.meter import one_thread
 from fusionkit.evaluation.scores import Column, Scores
 from fusionkit.host.fingerprint import combined
+from fusionkit.ops.threads import one_thread
 
 from ..photographs import Pixels, luma_of_pixels
 from .methods import Method
