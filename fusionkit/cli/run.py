@@ -11,7 +11,7 @@ from ..host.listing import expanded
 from ..host.mirror import mirrored
 from ..host.remote import is_url, local_name, shown
 from ..imaging import FORMATS
-from ..imaging.volumes import is_volume
+from ..imaging.volumes import may_be_volume
 from ..recipes.finding import GIVEN
 from .jobs import Job, Order, order_of
 from .remote_jobs import RemoteFuser, at_urls
@@ -58,9 +58,9 @@ def main(arguments: Sequence[str]) -> int:
 def _refuse_series(names: Sequence[str], places: Sequence[str]) -> None:
     """Refuse a folder at a URL that holds no volumes, and hence the slices of one, if anything."""
     for name, place in zip(map(local_name, names), map(Path, places), strict=True):
-        if is_url(name) and place.is_dir() and not any(map(is_volume, place.rglob("*"))):
+        if is_url(name) and place.is_dir() and not any(map(may_be_volume, place.rglob("*"))):
             raise UsageError(
-                f"{shown(name)}: at a URL, volumes are files (NIfTI), or folders of these: "
+                f"{shown(name)}: at a URL, volumes are files (NIfTI, TIFF), or folders of these: "
                 "download a series of slices first, and give that folder"
             )
 

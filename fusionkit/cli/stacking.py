@@ -36,8 +36,8 @@ def add_slices_flag(parser: argparse.ArgumentParser) -> None:
         type=_slices,
         metavar="all|A:B|A|AXIS",
         help="fuse volumes slice by slice into one: all slices, A to B counted from 0, A alone, or "
-        "these along the patient's x, y or z: y, y20:60, y20; sources are NIfTI files "
-        "and folders of DICOM",
+        "these along the patient's x, y or z: y, y20:60, y20; sources are NIfTI files, "
+        "stacks of OME-TIFF and folders of DICOM",
     )
 
 

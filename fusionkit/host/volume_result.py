@@ -57,7 +57,9 @@ class VolumeResult:
 
         Kept(self.sources).refuse(path, record_path_of(path))
         _, metadata = held(f"slice{extension}" if extension else path, None, 1, self.metadata)
-        self.record["metadata"] |= metadata_record(metadata)
+        apart = extension and self.volume.grid is None and self.volume.spacing is not None
+        lost = ("distance of slices",) if apart else ()
+        self.record["metadata"] |= metadata_record(metadata, lost)
         if extension:
             save_folder(path, self._files(extension, metadata), self.record)
             return

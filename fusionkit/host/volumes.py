@@ -143,7 +143,12 @@ class VolumeScene:
         assert fused is not None
         record = self._record(records, time.perf_counter() - began)
         paths = tuple(each.name for each in self.volumes)
-        fused = replace(fused, patient=kept.patient, grid=fused.grid if kept.grid else None)
+        fused = replace(
+            fused,
+            patient=kept.patient,
+            grid=fused.grid if kept.grid else None,
+            spacing=fused.spacing if self._settings.metadata else None,
+        )
         return VolumeResult(fused, self.axis, record, kept, paths, self.room)
 
     def _check_grids(self) -> None:

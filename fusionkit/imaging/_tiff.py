@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from fusionkit.contract.counting import number_of
 from fusionkit.contract.paths import split_part
 from fusionkit.imaging._raw import Raw
-from fusionkit.imaging._tiff_axes import asked_pages
+from fusionkit.imaging._tiff_axes import asked_pages, slices_of
 from fusionkit.imaging._tiff_file import Directory
 from fusionkit.imaging._tiff_jpeg import jpeg_decoder
 from fusionkit.imaging._tiff_layout import JPEG, Layout, read_layout
@@ -92,6 +92,20 @@ def _bands_of(page: Directory, alone: bool) -> list[Decoded]:
         Decoded(band, None, None, tuple(notes), top, from_tiff(page), no_data)
         for band in np.moveaxis(samples, -1, 0)
     ]
+
+
+def tiff_slices(raw: Raw) -> tuple[list[Directory], list[Directory]]:
+    """Return the pages that are the slices of a volume, and all pages."""
+    pages = full_size_pages(raw)
+    slices = slices_of(raw, pages, split_part(raw.name)[1])
+    if sum(sum(read_layout(page).sizes) for page in slices) > len(raw.data):
+        raise raw.damaged("TIFF", "its pages overlap")
+    return slices, pages
+
+
+def decode_tiff_slice(page: Directory, alone: bool) -> Decoded:
+    """Decode one of the pages that :func:`tiff_slices` returns."""
+    return _decode(page, alone)
 
 
 def tiff_images(raw: Raw) -> int:

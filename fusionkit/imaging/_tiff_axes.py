@@ -126,6 +126,32 @@ def asked_pages(raw: Raw, pages: Sequence[Directory], part: str) -> list[Directo
     return [pages[axes.page(place)] for place in places]
 
 
+def slices_of(raw: Raw, pages: Sequence[Directory], part: str) -> list[Directory]:
+    """Return the pages that are the slices of a volume, in their order.
+
+    Without a part, that is all pages; with one, such as ``z=all,c=1``, those that it names.
+
+    Raises
+    ------
+    ImageError
+        Nothing says that pages are slices, or which channel and time is meant.
+    """
+    axes = axes_of(raw, pages)
+    if axes is None:
+        raise raw.error(
+            "nothing says that its pages are the slices of a volume: OME-TIFF does, and ImageJ, "
+            "by the number of slices (z)"
+        )
+    others = [axis for axis in axes.several if axis != "z"]
+    if not part and not others:
+        part = f"z={ALL}"
+    if f"z={ALL}" not in part.split(","):
+        example = ",".join([f"z={ALL}", *(f"{axis}=1" for axis in others)])
+        said = f"its images are {axes}" if axes.several else "it is one slice"
+        raise raw.error(f"{said}: name a volume, such as #{example}")
+    return asked_pages(raw, pages, part)
+
+
 def _sizes_of_ome(raw: Raw, pixels: bytes, samples: int) -> dict[str, int]:
     """Return how many images there are along each axis, that which changes fastest first."""
     found = re.search(rb"\bDimensionOrder\s*=\s*[\"']([^\"'>]*)[\"']", pixels)

@@ -194,7 +194,7 @@ def resolution_of(x: int, y: int, metric: bool, divided_by: int = 1) -> Tags:
 
 def by_spacing(across: float, down: float) -> Metadata:
     """Return the resolution of pixels so many millimetres apart; none where that is no distance."""
-    if not all(math.isfinite(each) and 1e-4 < each < 1e4 for each in (across, down)):
+    if not all(math.isfinite(each) and 3e-5 < each < 1e4 for each in (across, down)):
         return NO_METADATA
     x, y = (round(10 * _FINE / each) for each in (across, down))  # of a centimetre
     return Metadata(resolution=resolution_of(x, y, metric=True, divided_by=_FINE))

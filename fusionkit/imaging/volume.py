@@ -97,6 +97,8 @@ class Volume:
         Those that it was read from, if they are not the one that it is called after.
     name, sha256, reader
         What it is called, the hash of its file or files, and what decoded it: the host says so.
+    spacing
+        Millimetres between values along (i, j, k), where that is all that is known of its place.
     """
 
     values: NDArray[Any]
@@ -111,6 +113,7 @@ class Volume:
     name: str = ""
     sha256: str = ""
     reader: str | None = None
+    spacing: tuple[float, float, float] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -142,6 +145,9 @@ class Volume:
         if grid is not None and grid.unit == "mm":
             across, down = (float(np.linalg.norm(each)) for each in (grid.across, grid.down))
             metadata = by_spacing(across, down)
+        elif grid is None and self.spacing is not None:
+            shown = [each for n, (each, _) in enumerate(self.runs) if AXES[n] != axis]
+            metadata = by_spacing(*(self.spacing[each] for each in shown))
         return Decoded(
             np.ascontiguousarray(self.shown(axis, number)),
             stored_range=self.stored_range,

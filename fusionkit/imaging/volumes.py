@@ -16,8 +16,9 @@ from fusionkit.contract.registry import Provided
 from fusionkit.contract.stray import prints_on_stderr
 from fusionkit.errors import ImageError
 from fusionkit.imaging._sniff import HEAD
+from fusionkit.imaging._tiff_volume import is_tiff, read_tiff_volume
 from fusionkit.imaging.making import spanned
-from fusionkit.imaging.read import default_max_pixels
+from fusionkit.imaging.read import default_max_pixels, enough_memory
 from fusionkit.imaging.volume import Volume
 
 _WHOLE = re.compile(r"t\d+")  # a part that is a volume of several
@@ -41,13 +42,18 @@ def is_volume(name: str | os.PathLike[str]) -> bool:
     )
 
 
+def may_be_volume(name: str | os.PathLike[str]) -> bool:
+    """Whether its name is that of a volume, or of a TIFF, whose pages may be slices."""
+    return is_volume(name) or os.path.splitext(split_part(name)[0])[1].lower() in (".tif", ".tiff")
+
+
 def read_volume(name: str | os.PathLike[str], room: Path) -> Volume:
     """Read a whole volume; large arrays go into files in the folder ``room``, which is empty.
 
     Parameters
     ----------
     name
-        A file, ``FILE#t2``, or a folder of slices.
+        A file, ``FILE#t2``, a folder of slices, or a TIFF, ``FILE#z=all,c=1``.
 
     Raises
     ------
@@ -60,14 +66,15 @@ def read_volume(name: str | os.PathLike[str], room: Path) -> Volume:
     if not os.path.exists(file):
         raise ImageError(f"{called}: there is no such file: check the path")
     found = _of_folder(Path(file)) if os.path.isdir(file) else _of_file(called)
+    if not found and not os.path.isdir(file) and is_tiff(file):
+        with enough_memory(called):
+            return _named(read_tiff_volume(called, room, default_max_pixels()), called)
     if not found and (need := lacking(called)):
         raise ImageError(f"{called}: {need}")
     if not found:
         knowing = [each for each in readers() if each.component.read_volume is not None]
-        raise ImageError(
-            f"{called}: this is no volume that can be read: give one of "
-            f"{', '.join(each.qualified for each in knowing) or 'none, for want of a reader'}"
-        )
+        known = ", ".join(["TIFF (OME, ImageJ)", *(each.qualified for each in knowing)])
+        raise ImageError(f"{called}: this is no volume that can be read: give one of {known}")
     if len(found) > 1:
         listed = " and ".join(each.qualified for each in found)
         raise ImageError(f"{called}: {listed} both read this: leave one out, --no-plugin NAME")
@@ -85,6 +92,11 @@ def _read(provided: Provided, called: str, room: Path) -> Volume:
         raise ImageError(f"{called}: {provided.label} cannot read it: {said}") from error
     if not isinstance(volume, Volume) or volume.values.ndim != 3:
         raise ImageError(f"{called}: {provided.label} made no volume of it")
+    return _named(volume, called, f"{provided.qualified}, {provided.plugin.source}")
+
+
+def _named(volume: Volume, called: str, reader: str | None = None) -> Volume:
+    """Return a volume with what the host says of it; refuse slices that are too large."""
     most = default_max_pixels()
     sides = sorted(volume.values.shape)
     if sides[1] * sides[2] > most:
@@ -97,7 +109,7 @@ def _read(provided: Provided, called: str, room: Path) -> Volume:
         volume,
         name=called,
         sha256=hash_of_files(files),
-        reader=f"{provided.qualified}, {provided.plugin.source}",
+        reader=reader,
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionkit import Decoded
-from fusionkit.imaging import Grid, Volume, axes_of, by_spacing, grid_of, values_on_disk
+from fusionkit.imaging import Grid, Volume, axes_of, grid_of, values_on_disk
 
 from .apart import VALUES
 from .place import NO_PLACE
@@ -51,13 +51,10 @@ def decode(data: bytes, part: str) -> Decoded:
     axis, number = _slice(part, volume)
     slice_ = volume.slice(axis, number)
     spacing = _apart(read.header, volume, axis)
-    metadata = slice_.metadata
-    if not metadata.resolution and _unit(read.header) == "mm":
-        metadata = replace(metadata, resolution=by_spacing(*spacing).resolution)
     notes = [f"slice {axis}{number} of {volume.count(axis)}", *volume.notes]
     if abs(spacing[0] - spacing[1]) > 0.01 * max(spacing):
         notes.append(f"its pixels are not square: {spacing[0]:.3g} by {spacing[1]:.3g}")
-    return replace(slice_, notes=tuple(notes), metadata=metadata)
+    return replace(slice_, notes=tuple(notes))
 
 
 def read_volume(name: str, part: str, room: Path) -> Volume:
@@ -148,7 +145,18 @@ def _volume(
         except ValueError:
             notes.append(NO_PLACE)
     runs = axes_of(matrix if grid is not None or not space else np.diag([-1.0, -1, 1, 1]))
-    return Volume(values, runs, (low, high), ends or (low, high), grid, notes=tuple(notes))
+    spacing = _spacing(read.header) if grid is None else None
+    return Volume(
+        values, runs, (low, high), ends or (low, high), grid, notes=tuple(notes), spacing=spacing
+    )
+
+
+def _spacing(header: Any) -> tuple[float, float, float] | None:
+    """Return how far values are apart, in millimetres; None where the file has no unit."""
+    unit = _unit(header)
+    x, y, z = (MILLIMETRES[unit] * float(zoom) for zoom in header.get_zooms()[:3])
+    known = unit != "unknown" and all(0 < each < math.inf for each in (x, y, z))
+    return (x, y, z) if known else None
 
 
 def _apart(header: Any, volume: Volume, axis: str) -> tuple[float, float]:

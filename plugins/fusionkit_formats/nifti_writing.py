@@ -47,6 +47,9 @@ def write(volume: Volume, file: BinaryIO, name: str) -> None:
     made = _made(volume.values, volume.grid)
     if volume.grid is not None:
         _place(made, volume.grid)
+    elif volume.spacing is not None:
+        made.header.set_zooms(volume.spacing)
+        made.header.set_xyzt_units("mm")
     made.header["cal_min"], made.header["cal_max"] = volume.stored_range
     _write(made, file, name)
 

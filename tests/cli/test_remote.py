@@ -303,7 +303,8 @@ def test_a_series_of_slices_at_a_url_is_to_be_downloaded(store, tmp_path, capsys
     for sources in (["memory://shelf/ct", "memory://shelf/mr"], ["memory://shelf/ct", "a.nii"]):
         said = fails(capsys, 2, "run", *sources, *words)
         assert (
-            "memory://shelf/ct: at a URL, volumes are files (NIfTI), or folders of these: " in said
+            "memory://shelf/ct: at a URL, volumes are files (NIfTI, TIFF), or folders of these: "
+            in said
         )
         assert not (tmp_path / "o.nii.gz").exists()
 

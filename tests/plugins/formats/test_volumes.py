@@ -114,6 +114,25 @@ def test_every_slice_is_fused_as_it_is_alone_and_lies_where_it_did(
     assert again.read_bytes() == out.read_bytes()
 
 
+@pytest.mark.parametrize(("unit", "scale"), [("mm", 1.0), ("micron", 1e-3), ("unknown", None)])
+def test_distances_of_what_lies_nowhere_are_kept(
+    tmp_path: Path, unit: str, scale: float | None
+) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    for name, values in {"a": CT, "b": OTHER}.items():
+        image = nibabel.Nifti1Image(values, None)
+        image.header.set_zooms((2.0, 3.0, 4.0))
+        image.header.set_xyzt_units(unit)
+        nibabel.save(image, tmp_path / f"{name}.nii")
+    out = tmp_path / "o.nii"
+    assert run(tmp_path / "a.nii", tmp_path / "b.nii", "-o", out, "--slices", "3:5", "--quiet") == 0
+    header = loaded(out).header
+    wanted = (1.0, 1.0, 1.0) if scale is None else tuple(scale * each for each in (2, 3, 4))
+    assert header.get_zooms() == pytest.approx(wanted)
+    assert header.get_xyzt_units()[0] == ("unknown" if scale is None else "mm")
+    assert header["sform_code"] == header["qform_code"] == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["y20:29", "x"])
 def test_some_slices_of_another_axis_in_the_order_of_the_file(part: str, tmp_path: Path) -> None:
