@@ -44,6 +44,7 @@ def option(
     only_with: Mapping[str, Iterable[Any]] | None = None,
     switch: Scalar | None = None,
     required: bool = False,
+    gives_way_to: str = "",
 ) -> Any:
     """Declare one option: a dataclass field with its default, help and bounds.
 
@@ -72,6 +73,9 @@ def option(
     required
         Nothing can be built with the default, which stands for nothing: whoever chooses the
         component has to say it, and reads the help text otherwise.
+    gives_way_to
+        A table of recipes, such as ``estimator``: what a task or recipe says of this option is
+        left out where something that is said after it speaks of that component.
 
     Examples
     --------
@@ -89,6 +93,7 @@ def option(
         "above": above,
         "switch": switch,
         "required": required,
+        "gives_way_to": gives_way_to,
         "only_with": {name: tuple(values) for name, values in (only_with or {}).items()},
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -192,6 +197,7 @@ def _spec(field: dataclasses.Field[Any], annotation: Any, where: str) -> OptionS
         only_with=field.metadata.get("only_with", {}),
         switch=field.metadata.get("switch"),
         required=field.metadata.get("required", False),
+        gives_way_to=field.metadata.get("gives_way_to", ""),
     )
     try:
         checked = spec.check(field.default)

@@ -34,6 +34,7 @@ class OptionSpec:
     only_with: Mapping[str, tuple[Any, ...]]
     switch: Scalar | None = None
     required: bool = False
+    gives_way_to: str = ""
 
     @property
     def name(self) -> str:

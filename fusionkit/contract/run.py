@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .estimator import NoiseEstimator
     from .observation import StartedObservation
 
 
@@ -126,6 +127,22 @@ class Run(Protocol):
         estimates are of that size, and its own; its evaluations are counted with
         this run's, by their area, and levels that the sampler has passed are
         released in it too. The same factor gives the same object; 1 gives this run.
+        """
+        ...
+
+    def with_prior(self, prior: NoiseEstimator, name: str = "noise estimator") -> Run:
+        """Return this run with estimates by another prior than the one that is sampled from.
+
+        For one that is cheaper, or better, for what a component asks. Levels and seeds are the
+        same. Grey sources have as many channels there as that prior takes, one if it takes any
+        number: its ``noise`` and estimates have, too. Its evaluations count in ``nfe`` like all
+        others, and are in no cache. ``name`` is what messages call the prior; the same object
+        gives the same run.
+
+        Raises
+        ------
+        UsageError
+            The prior takes another number of channels, or begins below this run's levels.
         """
         ...
 

@@ -18,7 +18,7 @@ component drops the options of the one before, which are not its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,7 @@ def merged(layers: Sequence[Layer], registry: Registry) -> Merged:
     for layer in layers:
         said = layer if isinstance(layer, Said) else Said(layer, Origin())
         before = _tables(done.recipe)
+        _give_way(done, {GROUPS[key].group for key in layer if key in GROUPS}, registry)
         for key, value in layer.items():
             name = key.replace("_", "-")
             if name == METRICS:
@@ -134,6 +135,18 @@ def _merge_table(done: Merged, kind: Kind, value: Any, registry: Registry, said:
     done.recipe[group] = {**before, **_placed(table, chosen, said)}
     for option in table:
         done.origins[group if option == "name" else f"{group}.{option}"] = said.origin
+
+
+def _give_way(done: Merged, groups: Collection[str], registry: Registry) -> None:
+    """Drop the options so far that give way to components which the next layer speaks of."""
+    for group, kind in GROUPS.items():
+        table = done.recipe.get(group, {})
+        chosen = registry.named(kind, table.get("name"))
+        for spec in specs(chosen.component.options) if chosen else ():
+            if spec.gives_way_to in groups and spec.name in table:
+                done.recipe[group] = {key: table[key] for key in table if key != spec.name}
+                done.origins.pop(f"{group}.{spec.name}", None)
+                table = done.recipe[group]
 
 
 def _merge_preparations(done: Merged, value: Any, registry: Registry, said: Said) -> None:

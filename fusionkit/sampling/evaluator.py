@@ -84,6 +84,13 @@ class Evaluator:
         self._padding: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         self._axes: dict[tuple[int, int, torch.dtype], Axis] = {}
 
+    def beside(self, estimator: NoiseEstimator, name: str) -> Evaluator:
+        """Return one of another prior, which has cost nothing yet, with the same flags and tiles.
+
+        What it evaluates shows as progress, too.
+        """
+        return Evaluator(estimator, name, self.flags, self._tile, self._on_pixels)
+
     def clean(self, x: Tensor, sigmas: Sequence[float]) -> Tensor:
         """Return the clean estimates of (M, C, h, w), of any size, image m at ``sigmas[m]``.
 

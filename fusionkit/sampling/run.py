@@ -12,7 +12,7 @@ from torch.nn.functional import avg_pool2d
 
 from ..contract.estimator import NoiseEstimator
 from ..contract.observation import Identity, StartedObservation
-from ..errors import PluginError
+from ..errors import PluginError, UsageError
 from ..ops.borders import mirrored_index
 from ..ops.channels import distinct
 from ..ops.sending import sent
@@ -71,6 +71,7 @@ class Run:
         self.flags = flags if flags is not None else Flags()
         # What derived runs, shorter or smaller, share with this one:
         self._evaluator = evaluator or Evaluator(estimator, estimator_name, self.flags, tile)
+        self._evaluators = [self._evaluator]  # and those of other priors
         self._unit = sources.shape[-2] * sources.shape[-1]
         self._budget = memory_budget
         self._detach = detach
@@ -90,7 +91,7 @@ class Run:
         self._lent = [(sources, version_of(sources))]  # what components may read and not write to
         self._announced: set[int] = set()
         self._source_noise: Tensor | None = None
-        self._reduced: dict[int, Run] = {}
+        self._made: dict[int, Run] = {}  # by factor, or by the identity of another prior
         self._least = least
 
     def _derived(self, sources: Tensor, schedule: Schedule, factor: int) -> Run:
@@ -109,7 +110,7 @@ class Run:
     @property
     def nfe(self) -> float:
         """Images evaluated so far, each counted by its share of the sources' full area."""
-        return self._evaluator.pixels / self._unit
+        return sum(evaluator.pixels for evaluator in self._evaluators) / self._unit
 
     @property
     def cached(self) -> float:
@@ -119,12 +120,12 @@ class Run:
     @property
     def tiled(self) -> int:
         """The side of the smallest tiles that images were evaluated in; 0 if all went whole."""
-        return self._evaluator.tiled
+        return min((each.tiled for each in self._evaluators if each.tiled), default=0)
 
     @property
     def retries(self) -> int:
         """How often memory ran out, so that the estimator was asked for less at once."""
-        return self._evaluator.retries
+        return sum(evaluator.retries for evaluator in self._evaluators)
 
     @property
     def announced(self) -> frozenset[int]:
@@ -180,12 +181,8 @@ class Run:
             levels = [level, *self._ahead(level)]
             estimates = self._estimates(levels)
             # Copies: a view would keep the whole batch alive until its last level is released.
-            self._held.update(
-                {
-                    i: estimates[n].clone() if len(levels) > 1 else estimates[n]
-                    for n, i in enumerate(levels)
-                }
-            )
+            for n, i in enumerate(levels):
+                self._held[i] = estimates[n].clone() if len(levels) > 1 else estimates[n]
             self._lent += [(self._held[i], version_of(self._held[i])) for i in levels]
         return self._held[level]
 
@@ -196,8 +193,8 @@ class Run:
                 f"{who} wrote to the sources or their estimates {where}".rstrip()
                 + ": they are everybody's; it must work on a copy"
             )
-        for small in self._reduced.values():
-            small.refuse_writing(who, where)
+        for other in self._made.values():
+            other.refuse_writing(who, where)
 
     def look_at(self, level: int) -> tuple[Tensor, float]:
         """Return what :meth:`source_estimate` does for a level below N, for those who only watch.
@@ -221,11 +218,30 @@ class Run:
             raise ValueError(f"sources are shrunk by a factor of 1 or more, not {factor}")
         if factor == 1:
             return self
-        if factor not in self._reduced:
+        if factor not in self._made:
             C = self.sources.shape[2]
             small = shrunk(distinct(self.sources), factor).expand(-1, -1, C, -1, -1)
-            self._reduced[factor] = self._derived(small, self.schedule, self._factor * factor)
-        return self._reduced[factor]
+            self._made[factor] = self._derived(small, self.schedule, self._factor * factor)
+        return self._made[factor]
+
+    def with_prior(self, prior: NoiseEstimator, name: str = "noise estimator") -> Run:
+        """Return this run with the estimates of another prior, and channels as that takes them."""
+        key = -id(prior)  # factors are above 0
+        if key not in self._made:
+            most = float(prior.sigma_max)
+            if self.sigma[0] > most * (1 + 1e-6):
+                raise UsageError(f"{name} knows levels up to {most:.4g}, not {self.sigma[0]:.4g}")
+            sources, takes = distinct(self.sources), prior.channels
+            if takes not in (None, 1, sources.shape[2]):
+                if (count := sources.shape[2]) != 1:
+                    raise UsageError(f"{name} takes {takes} channels, and sources have {count}")
+                sources = sources.expand(-1, -1, takes, -1, -1)
+            run = self._derived(sources, self.schedule, self._factor)
+            run._evaluator = self._evaluator.beside(prior, name)
+            run._evaluators.append(run._evaluator)
+            run._cache = None  # which keeps estimates by this run's prior
+            self._made[key] = run
+        return self._made[key]
 
     def release_before(self, level: int) -> None:
         """Forget the source estimates of the levels before this one; the sampler calls it."""
@@ -235,8 +251,8 @@ class Run:
         self._announced = {i for i in self._announced if i >= level}
         if self._large:  # drawn anew if need be, for less than a hundredth of a pass
             self._source_noise = None
-        for small in self._reduced.values():
-            small.release_before(level)
+        for other in self._made.values():
+            other.release_before(level)
 
     def _ahead(self, level: int) -> list[int]:
         """Announced later levels that fit into the memory budget together with this one."""

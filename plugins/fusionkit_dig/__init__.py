@@ -6,10 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from fusionkit import SOURCE_SYMMETRIC, BuildContext, Component, Weighting, hookimpl, option
+from fusionkit import (
+    ESTIMATOR,
+    SOURCE_SYMMETRIC,
+    BuildContext,
+    Component,
+    UsageError,
+    Weighting,
+    hookimpl,
+    option,
+)
 
 if TYPE_CHECKING:
-    from .dig import Dig
+    from .dig import Dig, Prior
     from .residual import DigResidual
 
 
@@ -59,6 +68,11 @@ class DigOptions:
         "Shrink the sources by this factor for the gains; 0: full size where the objective needs "
         "the same estimates, so that they cost nothing, and 2 elsewhere.",
         choices=(0, 1, 2, 4, 8),
+    )
+    prior: str = option(
+        "",
+        "Noise estimator that gains are of, by name, with its defaults; empty: the run's own.",
+        gives_way_to="estimator",
     )
 
     def __post_init__(self) -> None:
@@ -126,7 +140,22 @@ def _dig(options: DigOptions, context: BuildContext) -> Dig:
         consistency=options.consistency,
         stride=options.stride,
         resolution=options.resolution,
+        prior=_prior(options.prior, context),
     )
+
+
+def _prior(name: str, context: BuildContext) -> Prior | None:
+    """Build the noise estimator of a name; None for the run's own."""
+    from .dig import Prior
+
+    if not name:
+        return None
+    if context.registry is None:
+        raise UsageError(f"--weighting.prior {name}: it is found among plugins: compose a pipeline")
+    provided = context.registry.find(ESTIMATOR, name)
+    options = provided.make_options({})
+    provided.refuse_unsaid(options)
+    return Prior(provided.build(options, context), provided.label)
 
 
 def _dig_residual(options: DigResidualOptions, context: BuildContext) -> DigResidual:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from fusionkit import Run, StartedWeighting, Step, box_mean, consistent_weights
+from fusionkit import (
+    NoiseEstimator,
+    Run,
+    StartedWeighting,
+    Step,
+    box_mean,
+    consistent_weights,
+)
 
 from .activation import simplex_weights
 from .losses import LOSSES
@@ -13,6 +22,13 @@ from .resolution import enlarged, fitting_factor, scaled_window
 
 AUTO_FACTOR = 2
 """By how much sources are shrunk where nobody else needs their estimates: a quarter of the cost."""
+
+
+class Prior(NamedTuple):
+    """Another prior than the run's, and what messages call it."""
+
+    estimator: NoiseEstimator
+    label: str
 
 
 class Dig:
@@ -50,6 +66,9 @@ class Dig:
         The factor by which sources are shrunk before they are noised and estimated; weights
         are computed at that size, and enlarged. 0: full size where the objective has
         announced these estimates anyway, :data:`AUTO_FACTOR` elsewhere.
+    prior
+        Whose gains they are, if not the run's own: sources are clean more often than not, and
+        a prior in closed form then tells them apart as well as a network, at its own cost alone.
     """
 
     uses_trajectory = False
@@ -64,6 +83,7 @@ class Dig:
         stride: int = 2,
         resolution: int = 0,
         consistency: int = 1,
+        prior: Prior | None = None,
     ) -> None:
         self.loss = LOSSES[loss]
         self.window = window
@@ -73,6 +93,7 @@ class Dig:
         self.stride = stride
         self.resolution = resolution
         self.consistency = consistency
+        self.prior = prior
 
     @property
     def levels(self) -> str:
@@ -83,7 +104,8 @@ class Dig:
     def weighs_by(self) -> str | None:
         """What a trace measures that these weights are made from, so that it can say so."""
         plain = self.loss is LOSSES["l2"] and self.dynamic and self.stride == 1
-        return "gain" if plain and self.resolution in (0, 1) else None
+        own = self.prior is None and self.resolution in (0, 1)
+        return "gain" if plain and own else None
 
     def start(self, run: Run) -> StartedWeighting:
         """Announce the levels whose source estimates will be needed."""
@@ -99,7 +121,8 @@ class Dig:
         factor = self.resolution
         if factor == 0:
             needed = self.renewals(run)[:-1]
-            factor = 1 if run.announced.issuperset(needed) else AUTO_FACTOR
+            given = self.prior is None and run.announced.issuperset(needed)
+            factor = 1 if given else AUTO_FACTOR
         return fitting_factor(factor, *run.sources.shape[-2:])
 
     def weights(self, gains: Tensor) -> Tensor:
@@ -112,7 +135,8 @@ class _StartedDig:
         self.dig = dig
         self.size = run.sources.shape[-2:]
         self.factor = dig.factor(run)
-        self.run = run if self.factor == 1 else run.reduced(self.factor)
+        asked = run if dig.prior is None else run.with_prior(*dig.prior)
+        self.run = asked if self.factor == 1 else asked.reduced(self.factor)
         self.window, self.consistency = (
             scaled_window(side, self.factor) for side in (dig.window, dig.consistency)
         )

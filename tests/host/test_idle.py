@@ -51,6 +51,7 @@ OPTIONS: dict[str, Any] = {
     "weighting.consistency": 3,
     "weighting.stride": 1,
     "weighting.resolution": 4,
+    "weighting.prior": "diffusion:compact",
     "weighting.sharpness": 3.0,
     "weighting.dig": 2.0,
     "objective.strength": 0.05,

@@ -14,7 +14,7 @@ from fusionkit_objectives.mse import Mse
 from fusionkit_samplers.ddim import DDIM
 from torch import Tensor
 
-from fusionkit import PluginError, compose, distinct, weighted_sum
+from fusionkit import PluginError, UsageError, compose, distinct, weighted_sum
 from fusionkit.sampling.cache import EstimateCache, RunCache
 from fusionkit.sampling.guide import sample
 from fusionkit.sampling.levels import Schedule, choose_levels
@@ -244,3 +244,51 @@ def test_a_weighted_sum_is_that_of_the_products(channels: int) -> None:
     found = weighted_sum(weights, images)
     assert found.shape == images.shape[1:]
     assert (found - (weights * images).sum(0)).abs().max() < 1e-12
+
+
+# Another prior
+
+
+def test_a_run_with_another_prior_has_its_estimates_and_counts_them() -> None:
+    grey = draw(2, 3, 1, 20, 31)
+    run = make_run(grey.expand(-1, -1, 3, -1, -1), Counting(channels=3))
+    prior = Counting(channels=None)
+    other = run.with_prior(prior, "the other")
+    assert other is run.with_prior(prior, "the other")
+    assert (other.steps, other.sigma, other.seeds) == (run.steps, run.sigma, run.seeds)
+    assert torch.equal(other.sources, grey)
+    own = make_run(grey, Counting(channels=1))
+    assert torch.equal(other.source_estimate(0), own.source_estimate(0))
+    assert torch.equal(other.reduced(2).source_estimate(0), own.reduced(2).source_estimate(0))
+    assert run.nfe == other.nfe == own.nfe > 0
+    run.source_estimate(0)
+    assert run.nfe == other.nfe == own.nfe + 2 * 3
+
+
+def test_another_prior_has_its_own_channels() -> None:
+    grey = draw(2, 1, 1, 8, 9)
+    wide = make_run(grey).with_prior(Counting(channels=3))
+    assert torch.equal(wide.sources, grey.expand(-1, -1, 3, -1, -1))
+    assert wide.source_estimate(0).shape == (2, 1, 3, 8, 9)
+    colour = make_run(draw(2, 1, 2, 8, 9), Counting(channels=2))
+    assert colour.with_prior(Counting(channels=1)).source_estimate(0).shape == (2, 1, 2, 8, 9)
+    with pytest.raises(UsageError, match="it takes 3 channels, and sources have 2"):
+        colour.with_prior(Counting(channels=3), "it")
+
+
+def test_another_prior_has_to_know_the_levels() -> None:
+    prior = Counting()
+    prior.sigma_max = 10.0  # type: ignore[misc]
+    with pytest.raises(UsageError, match="it knows levels up to 10, not 80"):
+        make_run(draw(2, 1, 1, 8, 9)).with_prior(prior, "it")
+
+
+def test_estimates_of_another_prior_are_released_and_not_written_to() -> None:
+    run = make_run(draw(2, 1, 1, 8, 9))
+    other = run.with_prior(Counting())
+    estimate = weakref.ref(other.source_estimate(0))
+    run.release_before(1)
+    assert estimate() is None
+    other.source_estimate(1).add_(1)
+    with pytest.raises(PluginError, match="wrote to the sources or their estimates"):
+        run.refuse_writing("it")

@@ -366,3 +366,39 @@ def test_it_is_independent_of_the_fused_trajectory() -> None:
         )
         weights.append([done.weights for done in pipe.steps(sources)])
     assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+# Another prior than the run's
+
+
+def test_gains_are_those_of_the_prior_that_is_named() -> None:
+    sources = draw(2, 1, 1, 40, 52).float()
+    how: Any = {"objective": {"name": "gradients", "strength": 0.0}}
+    named = {"name": "dig", "prior": "gaussian"}
+    by_option = compose(weighting=named, estimator="compact", **how)(sources, seed=3)
+    by_run = compose(weighting="dig", estimator="gaussian", **how)(sources, seed=3)
+    by_network = compose(weighting="dig", estimator="compact", **how)(sources, seed=3)
+    assert torch.equal(by_option.weights, by_run.weights)
+    assert by_option.nfe == by_run.nfe == by_network.nfe
+    assert not torch.equal(by_option.weights, by_network.weights)
+
+
+def test_what_a_task_says_of_the_prior_gives_way_to_the_estimator() -> None:
+    def prior(**how: Any) -> str:
+        return str(compose(**how).as_recipe()["weighting"]["prior"])
+
+    assert prior(task="infrared-visible") == "diffusion:gaussian"
+    assert prior(task="infrared-visible", estimator="compact") == ""
+    assert prior(task="infrared-visible", recipe=None, estimator={"name": "gaussian"}) == ""
+    assert prior(recipe={"estimator": "compact", "weighting": {"prior": "gaussian"}}) == "gaussian"
+    own = {"prior": "gaussian"}
+    assert prior(estimator="compact", weighting=own) == "gaussian"
+    assert prior(recipe=compose(task="medical").as_recipe()) == "diffusion:gaussian"
+    assert prior(recipe=compose(estimator="compact").as_recipe()) == ""
+
+
+def test_a_prior_that_is_not_there_is_said() -> None:
+    with pytest.raises(UsageError, match="Did you mean gaussian"):
+        compose(weighting={"name": "dig", "prior": "gausian"})
+    with pytest.raises(UsageError, match="checkpoint"):
+        compose(weighting={"name": "dig", "prior": "adm"})
