@@ -13,7 +13,7 @@ _GROUPS = tuple(kind.group for kind in RECIPE_KINDS)
 
 ROLE_CHANGES = {
     "target only": ("objective.strength",),
-    "gaussian prior": ("estimator",),
+    "gaussian prior": ("estimator", "weighting.prior"),
     "fixed at the same NFE": ("weighting", "steps"),
 }
 """What a baseline changes of its variant, beside the axes."""

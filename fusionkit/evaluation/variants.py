@@ -148,6 +148,10 @@ def matched(layer: Layer, base: Layer, registry: Registry) -> dict[str, Any]:
     return layer
 
 
+_GAUSSIAN = "diffusion:gaussian"
+_ASKS_PRIOR = ("weighting", "prior"), ("objective", "strength")
+
+
 def rungs(variant: Variant, registry: Registry) -> Iterator[Variant]:
     """Yield the rungs under a variant: without a fused trajectory, and with the closed-form prior.
 
@@ -156,8 +160,12 @@ def rungs(variant: Variant, registry: Registry) -> Iterator[Variant]:
     """
     changes: dict[str, dict[str, Any]] = {
         "target only": {"objective": {"strength": 0.0}},
-        "gaussian prior": {"estimator": "diffusion:gaussian"},
+        "gaussian prior": {"estimator": _GAUSSIAN},
     }
+    recipe = variant.recipe
+    asked, strength = (recipe[group].get(name) for group, name in _ASKS_PRIOR)
+    if asked == _GAUSSIAN and strength == 0:  # nobody asks the estimator for anything else
+        del changes["gaussian prior"]
     for role, change in changes.items():
         try:
             recipe = resolve(merge(variant.recipe, change, registry=registry), registry)
