@@ -8,10 +8,11 @@ Xiao, CVPR Workshops 2020). What they compute as we do stands in neither.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..contract.metric import METRIC
-from ..contract.options import suggest
+from ..contract.options import specs, suggest
 from ..contract.registry import Registry
 from ..errors import UsageError
 from .presets import PLUGIN
@@ -47,6 +48,8 @@ def in_convention(
 ) -> dict[str, dict[str, Any]]:
     """Return the options of metrics in a convention; those given in ``options`` stand.
 
+    They are checked, and files that they name have absolute paths, as texts.
+
     Parameters
     ----------
     name
@@ -61,14 +64,23 @@ def in_convention(
     Raises
     ------
     UsageError
-        There is no such convention.
+        There is no such convention or option, or a required option is not said.
     """
     if name not in CONVENTIONS:
         hint = suggest(name, CONVENTIONS) or f" There are {', '.join(CONVENTIONS)}."
         raise UsageError(f"unknown convention {name!r}.{hint}")
     found = {metric: dict(said) for metric, said in (options or {}).items()}
     for metric in metrics:
-        plugin, _, own = registry.find(METRIC, metric).qualified.partition(":")
+        provided = registry.find(METRIC, metric)
+        plugin, _, own = provided.qualified.partition(":")
         if plugin == PLUGIN and own in CONVENTIONS[name]:
             found[metric] = {**CONVENTIONS[name][own], **found.get(metric, {})}
+        made = provided.make_options(found.get(metric, {}))
+        provided.refuse_unsaid(made)
+        for spec in specs(provided.component.options):
+            value = getattr(made, spec.field)
+            if spec.type is Path and value:
+                said = found.setdefault(metric, {})
+                said.pop(spec.field, None)
+                said[spec.name] = [str(path) for path in value] if spec.many else str(value)
     return found

@@ -128,13 +128,17 @@ def key_of(*parts: Any) -> str:
 
 
 def _option_files(provided: Provided, table: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
-    """Yield the options whose text is the path of a file or folder that there is."""
+    """Yield the options whose text is the path of a file or folder that there is.
+
+    Those that recipes name have their hash there.
+    """
     for spec in specs(provided.component.options):
-        value = table.get(spec.name)
-        if spec.type is str and spec.choices is None and isinstance(value, str) and value:
-            path = Path(value).expanduser()
-            if path.exists():
-                yield spec.name, path
+        said = table.get(spec.name)
+        if spec.type not in (str, Path) or spec.choices is not None:
+            continue
+        for place, value in enumerate(said if isinstance(said, list) else [said]):
+            if isinstance(value, str) and value and (path := Path(value).expanduser()).exists():
+                yield f"{spec.name} {place}" if place else spec.name, path
 
 
 @cache

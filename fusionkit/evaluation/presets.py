@@ -22,7 +22,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "multi-exposure": ("mef-ssim", "qabf", "vif", "sd", "ag", "ssim"),
     "multi-focus": ("qabf", "vif", "ssim", "qw", "qcv", "mi"),
 }
-"""Metric names by task; ``all`` is every metric that is installed."""
+"""Metric names by task; ``all`` is every metric that needs no file of yours."""
 
 PLUGIN = "metrics"
 """The plugin of all that is named here."""
@@ -159,7 +159,7 @@ def own_metrics(names: Sequence[str], registry: Registry) -> tuple[str, ...]:
 
 
 def metric_names(preset: str, registry: Registry) -> tuple[str, ...]:
-    """Return the metrics of a preset, ``all`` being every one installed.
+    """Return the metrics of a preset, ``all`` being every one that takes nothing but images.
 
     Raises
     ------
@@ -167,7 +167,11 @@ def metric_names(preset: str, registry: Registry) -> tuple[str, ...]:
         There is no such preset.
     """
     if preset == "all":
-        return tuple(registry.short_name(METRIC, p.qualified) for p in registry.all(METRIC))
+        return tuple(
+            registry.short_name(METRIC, provided.qualified)
+            for provided in registry.all(METRIC)
+            if not any(spec.required for spec in specs(provided.component.options))
+        )
     if preset not in PRESETS:
         known = [*PRESETS, "all"]
         hint = suggest(preset, known) or f" There are {', '.join(known)}."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,7 @@ from PIL import Image
 from fusionkit import FusionkitError, UsageError
 
 from .boxes import Boxes, overlaps
-
-INSTALL = "pip install 'fusionkit-imaging[detect]'"
+from .session import one_line, opened
 
 MOST_PIXELS = 4096
 """Along a side of a detector's input."""
@@ -28,8 +26,6 @@ _GREY = 114
 
 class Detector:
     """Finds things in images; runs on the CPU, on one thread.
-
-    An ONNX file is data: it holds a graph of known operators, and no code of its own.
 
     Parameters
     ----------
@@ -47,21 +43,7 @@ class Detector:
     """
 
     def __init__(self, file: Path, size: int | None = None) -> None:
-        try:
-            import onnxruntime
-        except ModuleNotFoundError:
-            raise UsageError(f"detectors need onnxruntime: {INSTALL}") from None
-        if not file.is_file():
-            raise UsageError(f"--detector {file}: there is no such file")
-        how = onnxruntime.SessionOptions()
-        how.intra_op_num_threads = how.inter_op_num_threads = 1
-        how.log_severity_level = 4  # what fails is told once, by us
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(file), how, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # each kind of failure has a class of its own
-            raise UsageError(f"--detector {file}: {_one_line(error)}") from None
+        self._session = opened(file, f"--detector {file}")
         self._file = file
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = inputs[0].shape if len(inputs) == 1 else []
@@ -108,7 +90,7 @@ class Detector:
         try:
             output = self._session.run(None, {self._name: batch})[0]
         except Exception as error:
-            raise FusionkitError(f"{self._file.name}: {_one_line(error)}") from None
+            raise FusionkitError(f"{self._file.name}: {one_line(error)}") from None
         shape = output.shape
         # A thousand places and more for each thing: what was suppressed has fewer, (1, 300, 6).
         if output.ndim != 3 or shape[0] != 1 or not 5 <= shape[1] <= shape[2]:
@@ -167,7 +149,3 @@ def _separate(boxes: Boxes) -> Boxes:
         if len(kept) == _MOST:
             break
     return boxes.where(np.array(kept, np.int64))
-
-
-def _one_line(error: Any) -> str:
-    return " ".join(str(error).split())[:200]

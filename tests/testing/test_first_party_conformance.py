@@ -14,8 +14,8 @@ REGISTRY = fusionkit.load_plugins()
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
 OURS = sorted(PROJECT["entry-points"]["fusionkit"])
 PROVIDED = [provided for provided in REGISTRY.all() if provided.plugin.name in OURS]
-# Estimators that load a file which the person has to have; configured ones are tested apart.
-NEEDS_WEIGHTS = {"adm", "diffusers"}
+# What loads a file which the person has to have; configured ones are tested apart.
+NEEDS_WEIGHTS = {"adm", "diffusers", "network"}
 
 
 @pytest.mark.slow

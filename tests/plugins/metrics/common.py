@@ -28,6 +28,9 @@ NAMES = (
 APART = ("ergas", "gmsd", "ms-ssim", "qnr", "sam")
 """Those that want large images, one image to compare with, or colour."""
 
+FILES = ("network",)
+"""Those that are a file of the user's: test_network.py."""
+
 PARTIAL = ("target-contrast",)
 """Those that are not measured where there is nothing to measure."""
 

@@ -7,14 +7,14 @@ import pytest
 
 import fusionkit
 
-from .common import APART, NAMES, PARTIAL, metric, registry
+from .common import APART, FILES, NAMES, PARTIAL, metric, registry
 
 LOWER_IS_BETTER = {"mse", "nabf", "qcv", "ce", "ergas", "gmsd", "qsf", "rmse", "sam"}
 
 
 def test_all_metrics_are_there() -> None:
     assert tuple(p.component.name for p in registry().all(fusionkit.METRIC)) == tuple(
-        sorted((*NAMES, *APART, *PARTIAL))
+        sorted((*NAMES, *APART, *FILES, *PARTIAL))
     )
 
 
@@ -46,7 +46,7 @@ def test_options_are_in_the_convention() -> None:
 def test_listing_does_not_import_torch() -> None:
     code = (
         "import sys, fusionkit_metrics as m; "
-        "assert len(list(m.fusionkit_metrics())) == 33; "
+        "assert len(list(m.fusionkit_metrics())) == 34; "
         "assert 'torch' not in sys.modules, 'torch'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
