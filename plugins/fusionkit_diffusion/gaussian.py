@@ -68,17 +68,24 @@ class GaussianEstimator(Prior):
             x = torch.cat([x, x.flip(-1)], -1)
             x = torch.cat([x, x.flip(-2)], -2)
         spectrum = self.spectrum(x.shape[-2], x.shape[-1], x.dtype, x.device)
-        gain = spectrum / (spectrum + sigma.square().view(-1, 1, 1, 1))
-        x0: Tensor = torch.fft.irfft2(torch.fft.rfft2(x) * gain, s=x.shape[-2:])
+        size = x.shape[-2:]
+        frequencies = torch.fft.rfft2(x)
+        del x  # four images, of which nothing is needed any more
+        frequencies *= spectrum / (spectrum + sigma.square().view(-1, 1, 1, 1))
+        x0: Tensor = torch.fft.irfft2(frequencies, s=size)
         return x0[..., :height, :width]
 
     def _spectrum(
         self, height: int, width: int, dtype: torch.dtype, device: torch.device
     ) -> Tensor:
+        mirrored = self.border == "mirror"
         rows = torch.fft.fftfreq(height, dtype=torch.float64).view(-1, 1)
         columns = torch.fft.fftfreq(width, dtype=torch.float64)
-        power: Tensor = (rows**2 + columns**2 + self._least**2) ** (-self._exponent / 2)
+        if mirrored:
+            columns = columns[: width // 2 + 1]
+        power = rows**2 + columns**2
+        power.add_(self._least**2).pow_(-self._exponent / 2)
         # Of a mirrored image's frequencies, those of the DCT-II are the first quadrant.
-        own = power[: height // 2, : width // 2] if self.border == "mirror" else power
-        power = power * (self._variance / image_mean(own))
+        own = power[: height // 2, : width // 2] if mirrored else power
+        power.mul_(self._variance / image_mean(own))
         return power[:, : width // 2 + 1].to(device, dtype)

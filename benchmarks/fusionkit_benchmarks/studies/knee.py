@@ -45,6 +45,9 @@ TRUTH, TRUTH_RECIPE, PHOTOGRAPHS = "focus", "multi-focus", ("astronaut", "camera
 SIDE, SMALL_SIDE = 288, 160  # at most, of the part from the middle; the small ones are for LONG
 METRICS = ("qabf", "vif", "ssim")
 
+ESTIMATOR = {"name": "diffusion:compact"}
+"""The prior that is asked for everything, gains too: how its evaluations pay is the question."""
+
 DEFAULT, PEER = "default", "peer: "
 LEVERS: dict[str, dict[str, Any]] = {
     DEFAULT: {},
@@ -114,7 +117,8 @@ class Study:
         peers: dict[str, Pixels],
     ) -> None:
         """Fuse one scene in every way that is not done, and measure."""
-        default = Recipe(recipe, task_recipe(recipe), self._registry, self._built)
+        shipped = Recipe(recipe, task_recipe(recipe), self._registry, self._built)
+        default = shipped.changed(recipe, {"estimator": ESTIMATOR})
         meter, truth_meter = Meter(metrics, self._registry), Meter(("psnr",), self._registry)
         sources = torch.from_numpy(np.stack(scene.made.sources)).double()
         truth = scene.made.truth

@@ -34,7 +34,7 @@ SETS = {
 STUDIES = {
     "weightings": (
         *("--weighting", "dig,saliency,learned,fixed", "--weighting.measure", "both,gradient"),
-        "--match-options",
+        *("--estimator", "compact", "--match-options"),
     ),
     "priors": ("--weighting", "dig", "--estimator", "compact,gaussian"),
 }
