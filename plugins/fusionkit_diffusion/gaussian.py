@@ -83,7 +83,7 @@ class GaussianEstimator(Prior):
         columns = torch.fft.fftfreq(width, dtype=torch.float64)
         if mirrored:
             columns = columns[: width // 2 + 1]
-        power = rows**2 + columns**2
+        power: Tensor = rows**2 + columns**2
         power.add_(self._least**2).pow_(-self._exponent / 2)
         # Of a mirrored image's frequencies, those of the DCT-II are the first quadrant.
         own = power[: height // 2, : width // 2] if mirrored else power
