@@ -87,8 +87,21 @@ def test_what_is_chosen_anew_is_not_compared(made: fusionkit.FusionResult) -> No
 
 def test_a_prior_that_nobody_asks_changes_nothing(made: fusionkit.FusionResult) -> None:
     record = other(made.record, "estimator")
+    another = {"name": "dig", "prior": "diffusion:gaussian"}
+    assert said(recipe=record) == said(recipe=record, weighting=another) == []
+    assert said(recipe=record, match="auto") == []
+    for how in ({"weighting": "dig"}, {"noise": {1: 10}}):
+        (line,) = said(recipe=record, **how)
+        assert line.startswith("noise estimator compact (plugin diffusion, ")
+
+
+def test_a_prior_is_told_of_where_it_is_asked(sources: list[np.ndarray]) -> None:
+    """By the recipe of a task, DIG asks another one."""
+    assert said(recipe=other(quietly(sources, task="general").record, "estimator")) == []
+    asking = {"start_sigma": 1.2, "weighting": {"name": "dig", "prior": ""}, "objective": "mse"}
+    record = quietly(sources, **asking).record
     assert said(recipe=record) == []
-    (line,) = said(recipe=record, weighting="dig")
+    (line,) = said(recipe=other(record, "estimator"))
     assert line.startswith("noise estimator compact (plugin diffusion, ")
 
 
