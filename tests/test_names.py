@@ -87,7 +87,7 @@ def test_another_component_of_the_name_breaks_no_default(other_dig: str) -> None
     registry = load_plugins(inline=[other_dig])
     recipe = merged(base_layers(), registry).recipe
     assert recipe["weighting"]["name"] == "dig:dig"
-    assert compose(registry=registry, device="cpu").parts["weighting"].table["window"] == 5
+    assert compose(registry=registry, device="cpu").parts["weighting"].table["window"] == 9
     for name in ("dgi", "somebody:dig"):
         with pytest.raises(UsageError, match="Did you mean dig:dig or own:dig"):
             registry.find(WEIGHTING, name)
@@ -100,7 +100,7 @@ def test_options_are_inherited_by_the_same_component_only(other_dig: str) -> Non
     own = compose(weighting="own:dig", registry=registry, device="cpu").parts["weighting"].table
     assert own == {"name": "own:dig", "sharpness": 1.0}
     same = compose(weighting={"name": "dig:dig", "scale": 2.0}, registry=registry, device="cpu")
-    assert same.parts["weighting"].table["window"] == 5
+    assert same.parts["weighting"].table["window"] == 9
     # By a bare name that means another than it used to.
     without = load_plugins(inline=[other_dig], disabled=["dig"])
     bare = compose(weighting="dig", registry=without, device="cpu").parts["weighting"].table
@@ -246,7 +246,7 @@ def test_help_shows_what_the_command_line_would_use(
 ) -> None:
     shown = help_of(capsys, "run", *(["--task", task] if task else []))
     name = task or "general"
-    recipe = compose(task=task, estimator="gaussian", device="cpu").as_recipe()
+    recipe = compose(task=task, device="cpu").as_recipe()
     own, registry = task_recipe(name), load_plugins()
     assert after(shown, "--steps INT") == f"4, from task {name}"
     for kind in (WEIGHTING, OBJECTIVE):
@@ -275,7 +275,7 @@ def test_help_says_where_a_value_comes_from(
     assert after(shown, "--weighting.scale NUMBER") == "2.0, from recipe mine.toml"
     assert after(shown, "--weighting.window INT") == "3, as given"
     assert after(shown, "--range K:LO,HI") == "1:0,9, as given"
-    assert after(shown, "--weighting.consistency INT") == "11, from task general"
+    assert after(shown, "--weighting.consistency INT") == "21, from task general"
     assert after(shown, "--objective NAME") == "objectives:mse, from recipe mine.toml"
     assert after(shown, "--objective.strength NUMBER") == "default: 0.0"
     record = tmp_path / "fused.png.json"
