@@ -125,7 +125,7 @@ def compose(
         registry = load_plugins() if by_name else Registry([], [])
     layers = base_layers(task, recipe, registry)
     given = with_preparations(as_recipe_has_them(settings), registry)
-    layered = merged([*layers, Said({**named, **given}, GIVEN)], registry)
+    layered = merged([*layers, Said({**named, **given}, GIVEN, objects=[*objects])], registry)
     resolved = resolve_settings(layered.recipe)
     shared = {} if built is None else built
 

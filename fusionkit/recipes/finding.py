@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,8 @@ class Said(dict[str, Any]):
     weights
         Of a record: the SHA-256 of the weights that components had, by group, or by what a
         preparation is called.
+    objects
+        The groups of components that are given beside it, built, and so have no table in it.
     """
 
     def __init__(
@@ -69,11 +71,13 @@ class Said(dict[str, Any]):
         origin: Origin,
         folder: Path | None = None,
         weights: Mapping[str, str] | None = None,
+        objects: Collection[str] = (),
     ) -> None:
         super().__init__(content)
         self.origin = origin
         self.folder = folder
         self.weights = weights or {}
+        self.objects = objects
 
 
 def tasks() -> tuple[str, ...]:

@@ -91,7 +91,7 @@ def merged(layers: Sequence[Layer], registry: Registry) -> Merged:
     for layer in layers:
         said = layer if isinstance(layer, Said) else Said(layer, Origin())
         before = _tables(done.recipe)
-        _give_way(done, {GROUPS[key].group for key in layer if key in GROUPS}, registry)
+        _give_way(done, {*GROUPS.keys() & layer.keys(), *said.objects}, registry)
         for key, value in layer.items():
             name = key.replace("_", "-")
             if name == METRICS:

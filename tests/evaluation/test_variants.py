@@ -92,7 +92,7 @@ def test_fixed_weights_get_the_same_number_of_evaluations():
 
 def test_cells_are_known_by_their_resolved_recipe():
     (plain,) = variants()
-    (spelled,) = variants(weighting__window="5")
+    (spelled,) = variants(weighting__window="9")
     assert plain.key == spelled.key
     cells = cells_of([plain], [0, 1], Origins(REGISTRY), sources=2)
     assert [cell.seed for cell in cells[:2]] == [0, 1]

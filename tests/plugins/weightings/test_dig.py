@@ -391,7 +391,9 @@ def test_what_a_task_says_of_the_prior_gives_way_to_the_estimator() -> None:
     assert prior(task="infrared-visible", estimator="compact") == ""
     assert prior(task="infrared-visible", recipe=None, estimator={"name": "gaussian"}) == ""
     assert prior(recipe={"estimator": "compact", "weighting": {"prior": "gaussian"}}) == "gaussian"
+    assert prior(estimator=GaussianEstimator()) == ""
     own = {"prior": "gaussian"}
+    assert prior(estimator=GaussianEstimator(), weighting=own) == "gaussian"
     assert prior(estimator="compact", weighting=own) == "gaussian"
     assert prior(recipe=compose(task="medical").as_recipe()) == "diffusion:gaussian"
     assert prior(recipe=compose(estimator="compact").as_recipe()) == ""
