@@ -23,6 +23,7 @@ from ..contract.reading import readers_of
 from ..contract.registry import PluginInfo, Provided, Registry
 from ..host.fingerprint import code_of_modules, code_of_plugin, core_code
 from ..recipes.finding import RECIPE_KINDS
+from ..recipes.layers import stand_ins
 from ..recipes.preparing import preparation_tables
 
 LARGE = 2**25
@@ -108,11 +109,18 @@ class Origins:
 
     def _component(self, kind: Kind, table: Mapping[str, Any]) -> dict[str, Any]:
         provided = self.registry.find(kind, str(table["name"]))
+        others = stand_ins(provided, table, self.registry)
+        return {
+            **self._plugin(provided),
+            "files": {name: self.of_file(path) for name, path in _option_files(provided, table)},
+            **{name: self._plugin(other) for name, other in others.items()},
+        }
+
+    def _plugin(self, provided: Provided) -> dict[str, Any]:
         plugin = provided.plugin
         return {
             "plugin": [plugin.name, plugin.distribution, plugin.version],
             "code": self._code(plugin),
-            "files": {name: self.of_file(path) for name, path in _option_files(provided, table)},
         }
 
     def _code(self, plugin: PluginInfo) -> str:

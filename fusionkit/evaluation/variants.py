@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..contract.estimator import ESTIMATOR
 from ..contract.options import OptionSpec, did_you_mean, specs, suggest, to_mapping
 from ..contract.registry import Provided, Registry
 from ..errors import UsageError
@@ -164,7 +165,9 @@ def rungs(variant: Variant, registry: Registry) -> Iterator[Variant]:
     }
     recipe = variant.recipe
     asked, strength = (recipe[group].get(name) for group, name in _ASKS_PRIOR)
-    if asked == _GAUSSIAN and strength == 0:  # nobody asks the estimator for anything else
+    if (
+        registry.full_name(ESTIMATOR, asked) == _GAUSSIAN and strength == 0
+    ):  # nobody asks the estimator for anything else
         del changes["gaussian prior"]
     for role, change in changes.items():
         try:

@@ -29,6 +29,7 @@ from ..recipes.layers import (
     choose_preparations,
     merged,
     resolve_settings,
+    stand_ins,
 )
 from ..recipes.preparing import with_preparations
 from ..recipes.settings import Settings, SettingsDict, as_recipe_has_them
@@ -243,6 +244,10 @@ def _reduced(pipeline: Pipeline) -> tuple[Any, ...]:
     if given:
         raise TypeError(f"{given[0]} was given as an object: name it, to pickle the pipeline")
     plugins = [part.provided.plugin for part in parts if part.provided]
+    if (registry := pipeline.context.registry) is not None:
+        for part in parts:
+            others = stand_ins(part.provided, part.table, registry) if part.provided else {}
+            plugins += [other.plugin for other in others.values()]
     files = sorted({plugin.origin for plugin in plugins if plugin.distribution is None})
     folder = None if pipeline.cache is None else str(pipeline.cache.folder)
     return _recomposed, (pipeline.as_recipe(), pipeline.context.device, files, folder)

@@ -149,6 +149,19 @@ def _give_way(done: Merged, groups: Collection[str], registry: Registry) -> None
                 table = done.recipe[group]
 
 
+def stand_ins(
+    provided: Provided, table: Mapping[str, Any], registry: Registry
+) -> dict[str, Provided]:
+    """Return the components that options name in the place of a part of the run, by option."""
+    found = {}
+    for spec in specs(provided.component.options):
+        kind = GROUPS.get(spec.gives_way_to)
+        named = None if kind is None else registry.named(kind, table.get(spec.name))
+        if named is not None:
+            found[spec.name] = named
+    return found
+
+
 def _merge_preparations(done: Merged, value: Any, registry: Registry, said: Said) -> None:
     if not isinstance(value, Mapping):
         raise UsageError(f"recipe: {PREPARATIONS} is a table of them by name, not {value!r}")

@@ -11,6 +11,8 @@ from fusionkit import (
     SOURCE_SYMMETRIC,
     BuildContext,
     Component,
+    NoiseEstimator,
+    PluginError,
     UsageError,
     Weighting,
     hookimpl,
@@ -155,7 +157,13 @@ def _prior(name: str, context: BuildContext) -> Prior | None:
     provided = context.registry.find(ESTIMATOR, name)
     options = provided.make_options({})
     provided.refuse_unsaid(options)
-    return Prior(provided.build(options, context), provided.label)
+    built = provided.build(options, context)
+    if not isinstance(built, NoiseEstimator):
+        raise PluginError(
+            f"{provided.label} built a {type(built).__name__}, which does not do what "
+            "fusionkit.NoiseEstimator says"
+        )
+    return Prior(built, provided.label)
 
 
 def _dig_residual(options: DigResidualOptions, context: BuildContext) -> DigResidual:

@@ -101,6 +101,12 @@ class Dig:
         return "all" if self.dynamic else "first"
 
     @property
+    def weights_sha256(self) -> str | None:
+        """The hash of another prior's weights, for the record; None where there are none."""
+        prior = None if self.prior is None else self.prior.estimator
+        return getattr(prior, "weights_sha256", None)
+
+    @property
     def weighs_by(self) -> str | None:
         """What a trace measures that these weights are made from, so that it can say so."""
         plain = self.loss is LOSSES["l2"] and self.dynamic and self.stride == 1

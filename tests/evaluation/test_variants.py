@@ -73,6 +73,15 @@ def test_rungs_take_away_the_trajectory():
     assert list(rungs(target_only, REGISTRY)) == []
 
 
+@pytest.mark.parametrize("name", ["gaussian", "diffusion:gaussian"])
+def test_no_rung_by_the_closed_form_prior_where_it_is_asked_by_any_name(name):
+    asked = {"estimator": "compact", "weighting__prior": name, "objective__strength": "0"}
+    (variant,) = variants(**asked)
+    assert list(rungs(variant, REGISTRY)) == []
+    (variant,) = variants(**{**asked, "weighting__prior": "compact"})
+    assert [rung.role for rung in rungs(variant, REGISTRY)] == ["gaussian prior"]
+
+
 def test_fixed_weights_get_the_same_number_of_evaluations():
     (shrunk,) = variants(**TRAJECTORY, **EVERY_LEVEL, weighting__resolution="4")
     target = nfe_of(shrunk.recipe, 2, REGISTRY)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,16 @@ from fusionkit_dig.resolution import enlarged
 from torch import Tensor
 
 import fusionkit
-from fusionkit import Step, UsageError, box_mean, compose
+from fusionkit import (
+    FusionkitWarning,
+    PluginError,
+    Step,
+    UsageError,
+    box_mean,
+    compose,
+    load_plugins,
+)
+from fusionkit.evaluation.origins import Origins, key_of
 from fusionkit.sampling.levels import Schedule, choose_levels
 from fusionkit.sampling.run import Run
 
@@ -404,3 +415,66 @@ def test_a_prior_that_is_not_there_is_said() -> None:
         compose(weighting={"name": "dig", "prior": "gausian"})
     with pytest.raises(UsageError, match="checkpoint"):
         compose(weighting={"name": "dig", "prior": "adm"})
+
+
+PRIOR = """
+from fusionkit import Component, hookimpl
+
+class Shrinks:
+    channels, multiple_of, sigma_min, sigma_max = None, 1, 0.0, float("inf")
+    weights_sha256 = "ab" * 32
+
+    def denoise(self, x, sigma):
+        return x * FACTOR
+
+@hookimpl
+def fusionkit_noise_estimators():
+    return [
+        Component("shrinks", "a prior", lambda options, context: Shrinks()),
+        Component("nothing", "no prior", lambda options, context: 5),
+    ]
+"""
+
+
+@pytest.fixture
+def a_plugin(tmp_path: Path) -> str:
+    file = tmp_path / "shrinking.py"
+    file.write_text(PRIOR.replace("FACTOR", "0.5"))
+    return str(file)
+
+
+def test_a_prior_of_a_file_travels_with_the_pipeline(a_plugin: str) -> None:
+    registry = load_plugins(inline=[a_plugin])
+    pipe = compose(weighting={"name": "dig", "prior": "shrinks"}, registry=registry)
+    sources = draw(2, 1, 1, 20, 24).float()
+    again = pickle.loads(pickle.dumps(pipe))
+    assert torch.equal(again(sources, seed=1).image, pipe(sources, seed=1).image)
+
+
+def test_a_study_depends_on_the_code_of_the_prior(a_plugin: str) -> None:
+    def key() -> str:
+        registry = load_plugins(inline=[a_plugin])
+        pipe = compose(weighting={"name": "dig", "prior": "shrinks"}, registry=registry)
+        return key_of(Origins(registry).of_recipe(pipe.as_recipe()))
+
+    before = key()
+    assert key() == before
+    Path(a_plugin).write_text(PRIOR.replace("FACTOR", "0.25"))
+    assert key() != before
+
+
+def test_a_record_says_the_weights_of_the_prior(a_plugin: str) -> None:
+    registry = load_plugins(inline=[a_plugin])
+    weighting = {"name": "dig", "prior": "shrinks"}
+    images = [np.linspace(0, end, 480).reshape(20, 24).astype(np.uint8) for end in (200, 255)]
+    record = fusionkit.fuse(images, weighting=weighting, registry=registry).record
+    assert record["components"]["weighting"]["weights_sha256"] == "ab" * 32
+    record["components"]["weighting"]["weights_sha256"] = "cd" * 32
+    with pytest.warns(FusionkitWarning, match=r"weighting dig .* the image will differ"):
+        compose(recipe=record, registry=registry)
+
+
+def test_what_is_no_prior_is_said(a_plugin: str) -> None:
+    registry = load_plugins(inline=[a_plugin])
+    with pytest.raises(PluginError, match=r"noise estimator nothing .* built a int"):
+        compose(weighting={"name": "dig", "prior": "nothing"}, registry=registry)
