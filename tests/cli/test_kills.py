@@ -12,12 +12,14 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from tqdm import tqdm
 
 from fusionkit.cli import main
 from fusionkit.host.pool import cores
@@ -40,6 +42,8 @@ def in_child(arguments: Sequence[str], before: Callable[[], object] = lambda: No
     if pid == 0:
         code = 99
         try:
+            # That of this process is everybody's who is forked: one that is killed keeps it.
+            tqdm.set_lock(threading.RLock())
             before()
             devnull = os.open(os.devnull, os.O_WRONLY)
             os.dup2(devnull, 1)
