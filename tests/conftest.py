@@ -7,6 +7,7 @@ import os
 # Tests work on tiny tensors, for which a second thread costs more than it brings, and far
 # more where another process is busy. Before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime is imported, too
 
 import gc
 import importlib.util

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ def opened(file: Path, called: str, *, whole: bool = False) -> Any:
     UsageError
         onnxruntime is not installed, or the file holds no network that it can run.
     """
+    # Its wheels report to their maker, from 1.32 on, unless told not to before they are imported.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ModuleNotFoundError:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -132,3 +136,17 @@ def test_of_overlapping_boxes_of_a_class_the_surest_is_kept():
     assert _separate(three).scores.tolist() == [0.9, 0.8]
     other = Boxes(three.corners, np.array([1, 0, 0]), three.scores)
     assert _separate(other).scores.tolist() == [0.9, 0.8, 0.7]
+
+
+def test_nothing_is_reported_to_the_maker_of_the_runtime(tmp_path):
+    write_detector(tmp_path / "net.onnx")
+    home = tmp_path / "home"
+    home.mkdir()
+    code = (
+        "from pathlib import Path; from fusionkit_detection.session import opened\n"
+        f"opened(Path({str(tmp_path / 'net.onnx')!r}), 'it')\n"
+    )
+    silent = ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
+    told = {key: value for key, value in os.environ.items() if key not in silent}
+    subprocess.run([sys.executable, "-c", code], env={**told, "HOME": str(home)}, check=True)
+    assert list(home.rglob("*onnxruntime*")) == []
