@@ -59,7 +59,8 @@ def fails(capsys: pytest.CaptureFixture[str], code: int, *arguments: str) -> str
 
 def test_fuses_two_images_and_writes_a_record(pair, tmp_path):
     out = tmp_path / "fused.png"
-    assert main(["run", *pair, "-o", str(out), "--weighting", "dig"]) == 0
+    windows = ["--weighting.window", "5", "--weighting.consistency", "11"]  # for 52 x 40 pixels
+    assert main(["run", *pair, "-o", str(out), "--weighting", "dig", *windows]) == 0
     fused = np.asarray(Image.open(out)).astype(float)
     left, right = (np.asarray(Image.open(path)).astype(float) for path in pair)
     assert fused.shape == left.shape
