@@ -20,7 +20,7 @@ from .weights_file import network_from, read_file
 SHIPPED = {
     "focus": (
         Path(__file__).with_name("focus.safetensors"),
-        "f38f2dde644e324a97e5c5ec8085fba0b6601e895a0841e6c7756154f14a7527",
+        "e8369cd2f381d376f9a37f089ee3da3e7a3025587aa700deeb8fd2f14abc163e",
     ),
     "exposure": (
         Path(__file__).with_name("exposure.safetensors"),

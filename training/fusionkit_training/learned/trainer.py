@@ -40,7 +40,7 @@ class Plan(plan.Plan):
         Noise levels such as ``2.03,0.719`` whose information gains the network is shown too.
     """
 
-    peak: float = 2e-3
+    peak: float = 1e-3
     warm_up: int = 50
     crop: int = 160
     batch: int = 18
