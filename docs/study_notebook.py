@@ -64,6 +64,7 @@ table = fusionkit.study(
     {"weighting": ["fixed", "saliency"], "objective": ["mse", "gradients"]},
     baselines=["trivial"],
     metrics=["mi", "scd", "vif", "qabf", "ssim"],
+    recipe={"weighting": {"window": 5, "consistency": 11}},  # for pictures as small as these
     estimator="gaussian",
     match_options=True,
 )

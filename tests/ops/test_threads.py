@@ -13,8 +13,10 @@ from fusionkit.ops.threads import lent_threads
 class Watch:
     """Counts the threads that are at work, and the most at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, together: int = 1) -> None:
+        """Let the first ``together`` parts, from 0, wait for one another."""
         self.lock, self.now, self.most = threading.Lock(), 0, 0
+        self.barrier = threading.Barrier(together, timeout=60)
         self.seen: set[int] = set()
 
     def __call__(self, part: int) -> int:
@@ -22,6 +24,8 @@ class Watch:
             self.now += 1
             self.most = max(self.most, self.now)
             self.seen.add(threading.get_ident())
+        if part < self.barrier.parties > 1:
+            self.barrier.wait()
         time.sleep(0.005)
         with self.lock:
             self.now -= 1
@@ -30,9 +34,10 @@ class Watch:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
 def test_results_are_in_the_order_of_the_parts(count: int) -> None:
-    watch = Watch()
+    watch = Watch(count)
     with lent_threads(count):
         found = side_by_side(watch, iter(range(12)))
+    watch.barrier = threading.Barrier(1)
     assert found == [n * n for n in range(12)]
     assert watch.most == count
     assert side_by_side(watch, range(3)) == [0, 1, 4]
