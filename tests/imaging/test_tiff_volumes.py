@@ -203,7 +203,7 @@ def test_sizes_and_places_are_as_of_others(
         (tmp_path / "c.ome.tif", (), "a.ome.tif is 32x40x6"),
         (pair[1], ("--grid", "first"), "it does not say where it lies in space"),
     ):
-        assert run(pair[0], other, "-o", tmp_path / "o.nii", "--slices", "all", *flags) == 2
+        assert run(pair[0], other, "-o", tmp_path / "o", "--slices", "all", *flags) == 2
         assert says in capsys.readouterr().err
     before = pair[0].read_bytes()
     assert run(*pair, "-o", pair[0], "--slices", "all", "--overwrite") == 2
