@@ -150,7 +150,6 @@ def matched(layer: Layer, base: Layer, registry: Registry) -> dict[str, Any]:
 
 
 _GAUSSIAN = "diffusion:gaussian"
-_ASKS_PRIOR = ("weighting", "prior"), ("objective", "strength")
 
 
 def rungs(variant: Variant, registry: Registry) -> Iterator[Variant]:
@@ -163,11 +162,9 @@ def rungs(variant: Variant, registry: Registry) -> Iterator[Variant]:
         "target only": {"objective": {"strength": 0.0}},
         "gaussian prior": {"estimator": _GAUSSIAN},
     }
-    recipe = variant.recipe
-    asked, strength = (recipe[group].get(name) for group, name in _ASKS_PRIOR)
-    if (
-        registry.full_name(ESTIMATOR, asked) == _GAUSSIAN and strength == 0
-    ):  # nobody asks the estimator for anything else
+    weighting, objective = (variant.recipe[group] for group in ("weighting", "objective"))
+    by_gaussian = registry.full_name(ESTIMATOR, weighting.get("prior")) == _GAUSSIAN
+    if by_gaussian and objective.get("strength") == 0:  # nothing asks another
         del changes["gaussian prior"]
     for role, change in changes.items():
         try:

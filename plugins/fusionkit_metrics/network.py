@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from fusionkit_detection.session import one_line, opened
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fusionkit import UsageError
+from fusionkit import UsageError, checked_hash
 
 from .colours import InColour
 
@@ -64,7 +63,7 @@ class Network(InColour):
         self.higher_is_better = better == "higher"
         self.sources = 1 if against == "truth" else "any"
         how = "against a ground truth" if against == "truth" else "mean over sources"
-        digest = hashlib.sha256(network.read_bytes()).hexdigest()[:8]
+        digest = checked_hash(network)[:8]
         self.convention = (
             f"{one_line(self._file)} (SHA-256 {digest}...), "
             f"{'of the fused image alone' if alone else how}, "
