@@ -4,7 +4,7 @@ from .borders import mirrored_index
 from .channels import distinct, weighted_sum
 from .patching import Patch, in_patches, patches
 from .sending import sent
-from .similarity import MOST, psnr, ssim_map
+from .similarity import MOST, gradient_difference, psnr, ssim_map
 from .windows import box_mean, consistent_weights, image_mean, raised
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "box_mean",
     "consistent_weights",
     "distinct",
+    "gradient_difference",
     "image_mean",
     "in_patches",
     "mirrored_index",

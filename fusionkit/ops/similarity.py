@@ -1,4 +1,4 @@
-"""How alike two images are: PSNR and SSIM, from moments that a caller takes in its own windows."""
+"""How alike two images are: PSNR, SSIM of moments in a caller's own windows, and of gradients."""
 
 from __future__ import annotations
 
@@ -41,3 +41,23 @@ def ssim_map(x: Tensor, y: Tensor, xx: Tensor, yy: Tensor, xy: Tensor, span: flo
     c1, c2 = (0.01 * span) ** 2, (0.03 * span) ** 2
     alike = (2 * x * y + c1) * (2 * xy + c2)
     return alike / ((x.square() + y.square() + c1) * (xx + yy + c2))
+
+
+def gradient_difference(x: Tensor, y: Tensor) -> Tensor:
+    """Squared difference of the forward-difference gradients of two images, mean over channels.
+
+    Parameters
+    ----------
+    x, y
+        (..., C, H, W), of one shape.
+
+    Returns
+    -------
+    Tensor
+        (..., 1, H, W), >= 0. The last row and column have no difference past the border.
+    """
+    difference = x - y
+    squares = torch.zeros_like(difference)
+    squares[..., :-1] += difference.diff(dim=-1).square_()
+    squares[..., :-1, :] += difference.diff(dim=-2).square_()
+    return squares.mean(-3, keepdim=True)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from fusionkit import box_mean
-from fusionkit.ops import ssim_map
+from fusionkit.ops import gradient_difference, ssim_map
 
 LossMap = Callable[[Tensor, Tensor], Tensor]
 
@@ -23,15 +22,6 @@ def l1(estimate: Tensor, source: Tensor) -> Tensor:
     return (estimate - source).abs_().mean(-3, keepdim=True)
 
 
-def gradient(estimate: Tensor, source: Tensor) -> Tensor:
-    """Squared difference of the forward-difference gradients, mean over channels."""
-    difference = estimate - source
-    squares = torch.zeros_like(difference)
-    squares[..., :-1] += difference.diff(dim=-1).square_()
-    squares[..., :-1, :] += difference.diff(dim=-2).square_()
-    return squares.mean(-3, keepdim=True)
-
-
 def ssim(estimate: Tensor, source: Tensor) -> Tensor:
     """1 - SSIM over 7 x 7 windows (Wang 2004 with a uniform window), mean over channels.
 
@@ -43,4 +33,9 @@ def ssim(estimate: Tensor, source: Tensor) -> Tensor:
     return (1 - similarity).mean(-3, keepdim=True)
 
 
-LOSSES: dict[str, LossMap] = {"l2": l2, "l1": l1, "gradient": gradient, "ssim": ssim}
+LOSSES: dict[str, LossMap] = {
+    "l2": l2,
+    "l1": l1,
+    "gradient": gradient_difference,
+    "ssim": ssim,
+}

@@ -8,10 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from fusionkit import SOURCE_SYMMETRIC, BuildContext, Component, Weighting, hookimpl, option
+from fusionkit import (
+    SOURCE_SYMMETRIC,
+    WEIGHTING,
+    BuildContext,
+    Component,
+    UsageError,
+    Weighting,
+    hookimpl,
+    option,
+)
 
 if TYPE_CHECKING:
     from .learned import Learned
+
+DIG_WINDOW = 9
+"""Side of the window that gains are averaged over, as in the recipe of focus stacks."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +66,25 @@ def _learned(options: LearnedOptions, context: BuildContext) -> Learned:
         subject=options.subject,
         sha256=options.sha256,
         sharpness=options.sharpness,
-        dig=options.dig,
+        gains=_gains(options.dig, context),
         device=context.device,
         precision=context.precision,
     )
+
+
+def _gains(power: float, context: BuildContext) -> Weighting | None:
+    """Build what weighs sources by their gains from the run's first level on; None for no power."""
+    if not power:
+        return None
+    if context.registry is None:
+        raise UsageError(
+            f"--weighting.dig {power:g}: gains are those of the weighting dig, which is found "
+            "among plugins: compose a pipeline"
+        )
+    dig = context.registry.find(WEIGHTING, "dig:dig")
+    chosen = {"dynamic": False, "scale": power, "window": DIG_WINDOW}
+    built: Weighting = dig.build(dig.make_options(chosen), context)
+    return built
 
 
 @hookimpl

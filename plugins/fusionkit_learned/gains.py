@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from fusionkit_dig.losses import gradient
 from torch import Tensor
 
 from fusionkit import Run, UsageError, box_mean
+from fusionkit.ops import gradient_difference
 
 FACTOR = 2
 """By how much sources are shrunk before they are noised and estimated: to the network's stem."""
@@ -25,10 +25,10 @@ NEAR = 1.1
 def information_gain(estimate: Tensor, source: Tensor) -> Tensor:
     """Return what denoising has left to recover of a source, (B, 1, h, w), from (B, C, h, w).
 
-    The gain from a level on to the clean one, gradient(ĉ(i), c): what DIG sums to over the steps
-    that follow (arXiv 2503.18627, eq. 7, of which every but the first term cancels).
+    The gain from a level on to the clean one, of gradients: what DIG sums to over the steps that
+    follow (arXiv 2503.18627, eq. 7, of which every but the first term cancels).
     """
-    return box_mean(gradient(estimate, source), WINDOW)
+    return box_mean(gradient_difference(estimate, source), WINDOW)
 
 
 def sigmas_of(metadata: Mapping[str, str], file: Path) -> tuple[float, ...]:

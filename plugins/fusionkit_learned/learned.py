@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from fusionkit_dig.dig import Dig
 from torch import Tensor
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
-from fusionkit import Run, StartedWeighting, Step, UsageError, mirrored_index
+from fusionkit import Run, StartedWeighting, Step, UsageError, Weighting, mirrored_index
 from fusionkit.ops import in_patches, patches
 
 from .gains import FACTOR, gains_of, sigmas_of
@@ -35,9 +34,6 @@ REACH = 48
 some influence on flat parts: with this, results differ from the whole image's by less than 0.01 of
 255 in the root mean square, and by a level at most (docs/performance.md)."""
 
-DIG_WINDOW = 9
-"""Side of the window that gains are averaged over, as in the recipe of focus stacks."""
-
 LEAST_GAIN = 1e-6
 """Added to the shares of the gains, so that they do not overrule the network altogether."""
 
@@ -47,7 +43,7 @@ class Learned:
 
     The network looks at the luma (mean over channels) of all sources, by :mod:`.network`, and at
     nothing else: one weighting for all steps, and no evaluation of the prior. What the prior
-    knows besides can be added, w_k ∝ exp(s_k) DIG_k^d: see ``dig``.
+    knows besides can be added, w_k ∝ exp(s_k) g_k: see ``gains``.
 
     Parameters
     ----------
@@ -60,9 +56,9 @@ class Learned:
         The hash that ``file`` must have; empty for any.
     sharpness
         A factor of the scores.
-    dig
-        d, the power of each source's information gain from the run's first level on
-        (:class:`fusionkit_dig.dig.Dig`) that its weight is multiplied by; 0 for none.
+    gains
+        A weighting whose weights g_k are a factor of these, such as the prior's information gains;
+        it reads no trajectory. None for none.
     device, precision
         As of :class:`fusionkit.BuildContext`. The network is computed in float64 under
         ``float64`` and otherwise in float32.
@@ -84,7 +80,7 @@ class Learned:
         subject: str = "focus",
         sha256: str = "",
         sharpness: float = 1.0,
-        dig: float = 0.0,
+        gains: Weighting | None = None,
         device: str = "cpu",
         precision: str = "float32",
     ) -> None:
@@ -97,15 +93,16 @@ class Learned:
         self._network.requires_grad_(False)
         self._dtype = dtype
         self.sharpness = sharpness
-        self.gains = Dig(dynamic=False, scale=dig, window=DIG_WINDOW) if dig else None
+        self.gains = gains
         self.sigmas = sigmas_of(self.metadata, path)
         if len(self.sigmas) != self._network.levels:
             raise UsageError(
                 f"{path}: its network is shown gains at {self._network.levels} noise levels, of "
                 f"which its metadata name {len(self.sigmas)}"
             )
-        self.levels = "all" if self.sigmas else "first" if dig else "none"
-        self.reach = REACH if self.levels == "none" else None
+        asks = "none" if gains is None else str(getattr(gains, "levels", "all"))
+        self.levels = "all" if self.sigmas else asks
+        self.reach = REACH if self.levels == "none" and gains is None else None
 
     def start(self, run: Run) -> StartedWeighting:
         """Begin a run: weigh its sources, once for all steps."""

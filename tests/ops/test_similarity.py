@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fusionkit.ops.similarity import psnr, ssim_map
+from fusionkit.ops.similarity import gradient_difference, psnr, ssim_map
 
 
 def test_psnr() -> None:
@@ -33,3 +33,17 @@ def test_ssim_of_one_window(span) -> None:
     mean, variance = x.mean(), x.var(correction=0)
     brightness = (2 * mean * 0.5 * span + c1) / (mean**2 + 0.25 * span**2 + c1)
     assert similar(x, flat) == pytest.approx(float(brightness * c2 / (variance + c2)))
+
+
+def test_of_gradients_a_shift_in_brightness_is_no_difference() -> None:
+    draw = torch.Generator().manual_seed(0)
+    x, y = torch.rand(2, 3, 5, 4, generator=draw, dtype=torch.float64)
+    found = gradient_difference(x, y)
+    assert found.shape == (1, 5, 4)
+    assert gradient_difference(x + 0.25, x).max() < 1e-30
+    apart = x - y
+    inside = (apart[:, 2, 2] - apart[:, 2, 1]) ** 2 + (apart[:, 3, 1] - apart[:, 2, 1]) ** 2
+    assert found[0, 2, 1].item() == pytest.approx(inside.mean().item())
+    right = (apart[:, 3, 3] - apart[:, 2, 3]) ** 2  # nothing lies beyond the border
+    assert found[0, 2, 3].item() == pytest.approx(right.mean().item())
+    assert found[0, 4, 3] == 0

@@ -97,7 +97,13 @@ def test_the_middle_does_not_depend_on_the_mirrored_border(tmp_path) -> None:
 def test_gains_of_the_prior_are_a_factor_of_the_weights(K: int, tmp_path) -> None:
     file, sources = weights_file(tmp_path), images(K, 1, 1, 32, 64)
     alone = Learned(file, precision="float64")
-    both = Learned(file, dig=2.0, precision="float64")
+    both = fusionkit.compose(
+        weighting={"name": "learned", "checkpoint": file, "dig": 2.0},
+        estimator="gaussian",
+        precision="float64",
+        device="cpu",
+    )
+    both = both.parts["weighting"].built
     assert (alone.levels, both.levels) == ("none", "first")
     run = make_run(sources, steps=1)
     step = fusionkit.Step(run, 0, sources.mean(0), sources.mean(0))
