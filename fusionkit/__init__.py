@@ -60,6 +60,7 @@ from .errors import (
     PluginError,
     PluginLoadError,
     UsageError,
+    one_line,
     visible,
 )
 from .host.plugins import load_plugins
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from .evaluation.study_table import StudyTable
     from .host.composing import compose
     from .host.fusion import fuse, fuse_batch
+    from .host.onnx_file import open_onnx
     from .host.parts import Fused
     from .host.pipeline import Pipeline
     from .host.result import Result
@@ -135,6 +137,7 @@ _LATER = {
     "fuse": "host.fusion",
     "fuse_batch": "host.fusion",
     "Fused": "host.parts",
+    "open_onnx": "host.onnx_file",
     "Pipeline": "host.pipeline",
     "compose": "host.composing",
     "evaluate": "evaluation.single",
@@ -264,6 +267,8 @@ __all__ = [
     "load_plugins",
     "mirrored_index",
     "noise_note",
+    "one_line",
+    "open_onnx",
     "option",
     "parse_observations",
     "proximal_weights",

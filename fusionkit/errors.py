@@ -47,6 +47,19 @@ class Ended(BaseException):
         self.number = number
 
 
+def one_line(said: object, most: int = 200) -> str:
+    r"""Return what an error says, in one line of at most so many characters; else what it is.
+
+    Examples
+    --------
+    >>> one_line(ValueError("It holds\n  no image."))
+    'It holds no image.'
+    >>> one_line(MemoryError())
+    'MemoryError'
+    """
+    return " ".join(str(said).split())[:most] or type(said).__name__
+
+
 def visible(text: str) -> str:
     """Return text that a terminal shows and does not obey: names of files may hold anything.
 

@@ -95,18 +95,43 @@ PUBLIC = {"fusionkit", "fusionkit.imaging", "fusionkit.ops", "fusionkit.testing"
 """What plugins may import: the modules of the reference."""
 
 
-def test_plugins_import_what_is_public():
-    others = {}
-    for path in sorted((ROOT.parent / "plugins").rglob("*.py")):
+PLUGINS = ROOT.parent / "plugins"
+
+
+def imports_of_plugins() -> Iterator[tuple[Path, str]]:
+    """Yield each module of a plugin, below ``plugins``, with each name that it imports from."""
+    for path in sorted(PLUGINS.rglob("*.py")):
         if "tests" in path.parts:  # which try the command line
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and not node.level:
                 names = [node.module or ""]
-            ours = {name for name in names if name.split(".")[0] == "fusionkit"} - PUBLIC
-            if ours:
-                others.setdefault(str(path), set()).update(ours)
-    assert others == {}
+            yield from ((path.relative_to(PLUGINS), name) for name in names)
+
+
+def test_plugins_import_what_is_public():
+    assert [
+        (str(path), name)
+        for path, name in imports_of_plugins()
+        if name.split(".")[0] == "fusionkit" and name not in PUBLIC
+    ] == []
     nav = (ROOT.parent / "mkdocs.yml").read_text("utf-8")
     assert all(f"reference/{name}.md" in nav for name in PUBLIC)
+
+
+def test_plugins_import_no_other_plugin():
+    """What one needs of another it finds by name, in ``context.registry``."""
+    owners = {}  # of what is imported first, a package or a module
+    for folder in PLUGINS.iterdir():
+        packaged = (folder / "__init__.py").exists()
+        names = [folder.name] if packaged else [path.stem for path in folder.glob("*.py")]
+        owners |= dict.fromkeys(names, folder.name)
+    assert {"fusionkit_dig", "fusionkit_example"} <= owners.keys()
+    strangers = {"fusionkit_benchmarks", "fusionkit_training"}
+    assert [
+        (str(path), name)
+        for path, name in imports_of_plugins()
+        if owners.get(name.split(".")[0], path.parts[0]) != path.parts[0]
+        or name.split(".")[0] in strangers
+    ] == []

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..contract.paths import refuse_url
-from ..errors import UsageError
+from ..errors import UsageError, one_line
 from ..imaging import write_text
 from ..imaging.files import sweep
 from .study import Study, study_of
@@ -123,7 +123,7 @@ def read_study(folder: Path) -> Study:
     except FileNotFoundError:
         raise UsageError(f"{folder} holds no study: there is no study.json") from None
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        reason = one_line(error, 120)
         raise UsageError(
             f"{folder} holds no study: {file} is damaged, or of another version ({reason}): "
             "remove it and run the study again, which finds its results"

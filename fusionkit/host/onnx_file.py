@@ -1,4 +1,4 @@
-"""Networks from ONNX files, run by onnxruntime on the CPU, on one thread."""
+"""Networks from ONNX files, for plugins: run by onnxruntime on the CPU, on one thread."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from fusionkit import UsageError
+from ..errors import UsageError, one_line
 
 INSTALL = "pip install 'fusionkit-imaging[detect]'"
 
 
-def opened(file: Path, called: str, *, whole: bool = False) -> Any:
+def open_onnx(file: Path, called: str, *, whole: bool = False) -> Any:
     """Open a network of an ONNX file, which is data: a graph of known operators, and no code.
 
     Parameters
@@ -20,7 +20,7 @@ def opened(file: Path, called: str, *, whole: bool = False) -> Any:
     file
         Where it is.
     called
-        What messages call it.
+        What messages call it: the option and the path.
     whole
         Whether its weights must be in the file itself, so that its hash tells all of it.
 
@@ -31,7 +31,8 @@ def opened(file: Path, called: str, *, whole: bool = False) -> Any:
     Raises
     ------
     UsageError
-        onnxruntime is not installed, or the file holds no network that it can run.
+        onnxruntime is not installed, there is no such file, or it holds no network that can be
+        run.
     """
     # Its wheels report to their maker, from 1.32 on, unless told not to before they are imported.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -58,8 +59,3 @@ def opened(file: Path, called: str, *, whole: bool = False) -> Any:
             if whole and ("External data" in said or "model_path" in said):
                 said = "its weights are in another file: export it with them inside, below 2 GB"
             raise UsageError(f"{called}: {said}") from None
-
-
-def one_line(error: Any) -> str:
-    """Return what an error says, shortened."""
-    return " ".join(str(error).split())[:200]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 from torch import Tensor
 
-from ..errors import FusionkitWarning, UsageError
+from ..errors import FusionkitWarning, UsageError, one_line
 from ..imaging import atomic_write
 
 FORMAT = 2
@@ -65,7 +65,7 @@ class EstimateCache:
         except FileNotFoundError:
             return None
         except Exception as error:  # whatever the bytes of a damaged file lead to
-            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            reason = one_line(error, 120)
             message = f"cache file {path} is damaged ({reason}): its estimate is computed anew"
             warnings.warn(message, FusionkitWarning, stacklevel=2)
             return None

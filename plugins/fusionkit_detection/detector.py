@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fusionkit import FusionkitError, UsageError
+from fusionkit import FusionkitError, UsageError, one_line, open_onnx
 
 from .boxes import Boxes, overlaps
-from .session import one_line, opened
 
 MOST_PIXELS = 4096
 """Along a side of a detector's input."""
@@ -43,7 +42,7 @@ class Detector:
     """
 
     def __init__(self, file: Path, size: int | None = None) -> None:
-        self._session = opened(file, f"--detector {file}")
+        self._session = open_onnx(file, f"--detector {file}")
         self._file = file
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = inputs[0].shape if len(inputs) == 1 else []

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from fusionkit import DiscretePrior, UsageError, checked_hash
+from fusionkit import DiscretePrior, UsageError, checked_hash, one_line
 
 from .unet2d_config import ModelFolder, read_folder
 
@@ -123,8 +123,9 @@ def _load(found: ModelFolder, dtype: torch.dtype) -> Any:
     except MemoryError:
         raise
     except Exception as error:  # whatever the library makes of a damaged file
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UsageError(f"{found.weights}: cannot be loaded as a UNet2DModel: {reason}") from error
+        raise UsageError(
+            f"{found.weights}: cannot be loaded as a UNet2DModel: {one_line(error)}"
+        ) from error
     for what in ("missing", "unexpected", "mismatched"):
         for key in told.get(f"{what}_keys", ()):
             raise UsageError(

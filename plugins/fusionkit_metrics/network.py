@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from fusionkit_detection.session import one_line, opened
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fusionkit import UsageError, checked_hash
+from fusionkit import UsageError, checked_hash, one_line, open_onnx
 
 from .colours import InColour
 
@@ -48,7 +47,7 @@ class Network(InColour):
 
     def __init__(self, network: Path, better: str, values: str, against: str) -> None:
         called = f"--metric.network {network}"
-        self._session = opened(network, called, whole=True)
+        self._session = open_onnx(network, called, whole=True)
         self._file = network.name
         sides = _sides_of_inputs(self._session, called)
         _check_output(self._session, called)

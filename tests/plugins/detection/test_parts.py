@@ -143,8 +143,8 @@ def test_nothing_is_reported_to_the_maker_of_the_runtime(tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     code = (
-        "from pathlib import Path; from fusionkit_detection.session import opened\n"
-        f"opened(Path({str(tmp_path / 'net.onnx')!r}), 'it')\n"
+        "from pathlib import Path; from fusionkit import open_onnx\n"
+        f"open_onnx(Path({str(tmp_path / 'net.onnx')!r}), 'it')\n"
     )
     silent = ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")
     told = {key: value for key, value in os.environ.items() if key not in silent}

@@ -16,13 +16,13 @@ from fusionkit.contract.options import specs
 from fusionkit.contract.registry import Registry
 from fusionkit.contract.sampler import SAMPLER
 from fusionkit.contract.weighting import WEIGHTING
-from fusionkit.errors import FusionkitError
+from fusionkit.errors import FusionkitError, one_line
 from fusionkit.host.parts import Part
 from fusionkit.host.pipeline import Pipeline
 from fusionkit.testing.doubles import synthetic_sources
 
 from .checkout import first_party
-from .stage import Stage, one_line
+from .stage import Stage
 
 FLOAT32 = 1e-4
 """The largest difference in float32, of values in [-1, 1]."""

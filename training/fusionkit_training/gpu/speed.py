@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fusionkit import compose
 from fusionkit.contract.registry import Registry
-from fusionkit.errors import FusionkitError
+from fusionkit.errors import FusionkitError, one_line
 from fusionkit.host.hardware import convolution_rate, synchronize
 from fusionkit.host.parts import Part
 from fusionkit.host.record import environment
@@ -31,7 +31,7 @@ from ..compact.plan import Plan
 from ..compact.trainer import Trainer
 from .checkout import first_party
 from .meters import peak, reset_peak, timed
-from .stage import Stage, one_line
+from .stage import Stage
 
 SMALL, MEDIUM, LARGE, TINY = (480, 640), (1200, 1664), (4000, 6000), (32, 48)
 """Heights and widths: 0.3, 2 and 24 megapixels; and those of toys."""

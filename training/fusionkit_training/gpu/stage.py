@@ -65,10 +65,5 @@ def rows_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
-def one_line(error: BaseException) -> str:
-    """Return what an error says, in a line that fits into a table."""
-    return " ".join(str(error).split())[:300]
-
-
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
