@@ -40,6 +40,10 @@ def open_onnx(file: Path, called: str, *, whole: bool = False) -> Any:
         import onnxruntime
     except ModuleNotFoundError:
         raise UsageError(f"networks in ONNX files need onnxruntime: {INSTALL}") from None
+    if file.is_dir():
+        inside = sorted(file.glob("*.onnx"))
+        such = f", such as {inside[0]}" if inside else ""
+        raise UsageError(f"{called}: is a folder: give the ONNX file itself{such}")
     if not file.is_file():
         raise UsageError(f"{called}: there is no such file")
     how = onnxruntime.SessionOptions()

@@ -181,9 +181,20 @@ def nothing(path: Path) -> Path:
     return path
 
 
+def folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def folder_of(path: Path) -> Path:
+    return opinion(folder(path) / "lpips.onnx").parent
+
+
 NO_NETWORKS = {
     "no ONNX": (nothing, "protobuf"),
     "no file": (lambda path: path, "there is no such file"),
+    "a folder": (folder, "bad.onnx: is a folder: give the ONNX file itself$"),
+    "a folder with one": (folder_of, r"file itself, such as .*bad\.onnx.lpips\.onnx$"),
     "weights elsewhere": (outside, "its weights are in another file"),
     "three inputs": (three_images, "3 inputs"),
     "two outputs": (two_scores, "2 outputs"),
