@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Integral
+from types import MappingProxyType
 from typing import Any
 
 
@@ -26,12 +28,16 @@ class Guiding:
         a pixel, beyond rounding and what no one sees; ``run.least`` may be used beside that. Where
         both components say so, large images are fused patch by patch, each run over a patch and
         what lies around it, so that the memory does not grow with the image. None: anywhere.
+    stand_ins
+        What was built of options that stand for a part of the run (``gives_way_to``), by option:
+        a record tells its weights as it tells those of the part.
     """
 
     uses_trajectory: bool = True
     levels: str = "all"
     sources: int | str = "any"
     reach: int | None = None
+    stand_ins: Mapping[str, Any] = MappingProxyType({})
 
 
 def uses_trajectory(component: Any) -> bool:

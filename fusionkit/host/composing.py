@@ -201,8 +201,21 @@ def _part_by_name(choice: Choice, context: BuildContext, kept: dict[str, Part]) 
                 f"{choice.provided.label} built a {type(built).__name__}, which does not do what "
                 f"fusionkit.{choice.provided.kind.protocol.__name__} says"
             )
-        kept[key] = Part(built, choice.provided.label, choice.as_table(), choice.provided)
+        others = _stand_ins(choice, built, context.registry)
+        kept[key] = Part(built, choice.provided.label, choice.as_table(), choice.provided, others)
     return kept[key]
+
+
+def _stand_ins(choice: Choice, built: Any, registry: Registry | None) -> dict[str, Part]:
+    """Return what options name in the place of parts of the run, as a component has built it."""
+    if registry is None:
+        return {}
+    found = stand_ins(choice.provided, choice.as_table(), registry)
+    made: Mapping[str, Any] = getattr(built, "stand_ins", {})
+    return {
+        option: Part(made.get(option), other.label, {"name": other.qualified}, other)
+        for option, other in found.items()
+    }
 
 
 def _part_of_object(kind: Kind, built: Any) -> Part:
@@ -244,10 +257,8 @@ def _reduced(pipeline: Pipeline) -> tuple[Any, ...]:
     if given:
         raise TypeError(f"{given[0]} was given as an object: name it, to pickle the pipeline")
     plugins = [part.provided.plugin for part in parts if part.provided]
-    if (registry := pipeline.context.registry) is not None:
-        for part in parts:
-            others = stand_ins(part.provided, part.table, registry) if part.provided else {}
-            plugins += [other.plugin for other in others.values()]
+    others = [other.provided for part in parts for other in part.stand_ins.values()]
+    plugins += [other.plugin for other in others if other]
     files = sorted({plugin.origin for plugin in plugins if plugin.distribution is None})
     folder = None if pipeline.cache is None else str(pipeline.cache.folder)
     return _recomposed, (pipeline.as_recipe(), pipeline.context.device, files, folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -26,13 +26,15 @@ class Part:
     """A built component in its place in a pipeline.
 
     ``provided`` is None, and ``table`` holds only the class name, where the
-    caller handed over an object of its own.
+    caller handed over an object of its own. ``stand_ins`` are what its options name in the place
+    of parts of the run, by option.
     """
 
     built: Any
     label: str
     table: Mapping[str, Any]
     provided: Provided | None = None
+    stand_ins: Mapping[str, Part] = field(default_factory=dict)
 
     @cached_property
     def _code(self) -> str:
@@ -56,7 +58,7 @@ class Part:
         weights = getattr(self.built, "weights_sha256", None)
         if weights is not None:
             entry["weights_sha256"] = weights
-        return entry
+        return entry | {name: other.provenance() for name, other in self.stand_ins.items()}
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,11 @@ def other_weights(pipeline: Pipeline, recorded: Mapping[str, str]) -> list[str]:
         The SHA-256 of weights by component (:attr:`fusionkit.recipes.layers.Merged.weights`).
     """
     parts = {**pipeline.parts, **pipeline.preparations}
+    parts |= {
+        f"{name}.{option}": other
+        for name, part in parts.items()
+        for option, other in part.stand_ins.items()
+    }
     found = []
     for name, then in sorted(recorded.items()):
         part = parts.get(name)

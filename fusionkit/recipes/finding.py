@@ -60,7 +60,7 @@ class Said(dict[str, Any]):
         What paths in it are relative to.
     weights
         Of a record: the SHA-256 of the weights that components had, by group, or by what a
-        preparation is called.
+        preparation is called; of what an option names in the place of one, ``weighting.prior``.
     objects
         The groups of components that are given beside it, built, and so have no table in it.
     """
@@ -206,9 +206,11 @@ def _weights_in(record: Any) -> dict[str, str]:
     components = record.get("components") if isinstance(record, Mapping) else None
     found = {}
     for name, entry in components.items() if isinstance(components, Mapping) else ():
-        said = entry.get("weights_sha256") if isinstance(entry, Mapping) else None
-        if isinstance(said, str):
-            found[name] = said
+        inner = entry.items() if isinstance(entry, Mapping) else ()
+        for called, each in ((name, entry), *((f"{name}.{key}", value) for key, value in inner)):
+            said = each.get("weights_sha256") if isinstance(each, Mapping) else None
+            if isinstance(said, str):
+                found[called] = said
     return found
 
 

@@ -105,7 +105,9 @@ def merged(layers: Sequence[Layer], registry: Registry) -> Merged:
                 done.origins[name] = said.origin
         after = _tables(done.recipe)
         same = {name for name, table in after.items() if table == before.get(name)}
-        done.weights = {name: done.weights[name] for name in done.weights.keys() & same}
+        done.weights = {
+            name: digest for name, digest in done.weights.items() if name.partition(".")[0] in same
+        }
         done.weights |= said.weights
     return done
 
@@ -218,6 +220,8 @@ def choose(
     if not isinstance(name, str):
         raise UsageError(f"recipe: [{kind.group}] must name a {kind.title}: name = ...")
     provided = registry.find(kind, name)
+    for option, other in stand_ins(provided, options, registry).items():
+        options[option] = other.qualified
     choice = Choice(provided, provided.make_options(options))
     for spec in _path_specs(provided):
         where = f"{kind.title} {provided.called}: {spec.name}"

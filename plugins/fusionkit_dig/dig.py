@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -101,10 +102,9 @@ class Dig:
         return "all" if self.dynamic else "first"
 
     @property
-    def weights_sha256(self) -> str | None:
-        """The hash of another prior's weights, for the record; None where there are none."""
-        prior = None if self.prior is None else self.prior.estimator
-        return getattr(prior, "weights_sha256", None)
+    def stand_ins(self) -> Mapping[str, NoiseEstimator]:
+        """The other prior, by its option."""
+        return {} if self.prior is None else {"prior": self.prior.estimator}
 
     @property
     def weighs_by(self) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from torch import Tensor
 
 import fusionkit
 from fusionkit import (
-    FusionkitWarning,
     PluginError,
     Step,
     UsageError,
@@ -398,15 +398,16 @@ def test_what_a_task_says_of_the_prior_gives_way_to_the_estimator() -> None:
     def prior(**how: Any) -> str:
         return str(compose(**how).as_recipe()["weighting"]["prior"])
 
-    assert prior(task="infrared-visible") == "diffusion:gaussian"
+    gaussian = "diffusion:gaussian"  # in full, however it is said
+    assert prior(task="infrared-visible") == gaussian
     assert prior(task="infrared-visible", estimator="compact") == ""
     assert prior(task="infrared-visible", recipe=None, estimator={"name": "gaussian"}) == ""
-    assert prior(recipe={"estimator": "compact", "weighting": {"prior": "gaussian"}}) == "gaussian"
+    assert prior(recipe={"estimator": "compact", "weighting": {"prior": "gaussian"}}) == gaussian
     assert prior(estimator=GaussianEstimator()) == ""
     own = {"prior": "gaussian"}
-    assert prior(estimator=GaussianEstimator(), weighting=own) == "gaussian"
-    assert prior(estimator="compact", weighting=own) == "gaussian"
-    assert prior(recipe=compose(task="medical").as_recipe()) == "diffusion:gaussian"
+    assert prior(estimator=GaussianEstimator(), weighting=own) == gaussian
+    assert prior(estimator="compact", weighting=own) == gaussian
+    assert prior(recipe=compose(task="medical").as_recipe()) == gaussian
     assert prior(recipe=compose(estimator="compact").as_recipe()) == ""
 
 
@@ -463,15 +464,44 @@ def test_a_study_depends_on_the_code_of_the_prior(a_plugin: str) -> None:
     assert key() != before
 
 
-def test_a_record_says_the_weights_of_the_prior(a_plugin: str) -> None:
+def test_a_record_tells_of_the_prior_as_of_an_estimator(a_plugin: str) -> None:
     registry = load_plugins(inline=[a_plugin])
-    weighting = {"name": "dig", "prior": "shrinks"}
     images = [np.linspace(0, end, 480).reshape(20, 24).astype(np.uint8) for end in (200, 255)]
+
+    def record(**how: Any) -> dict[str, Any]:
+        return dict(fusionkit.fuse(images, registry=registry, **how).record)
+
+    found = record(weighting={"name": "dig", "prior": "shrinks"})
+    assert found["recipe"]["weighting"]["prior"] == "shrinking:shrinks"
+    asked = record(weighting={"name": "dig", "prior": ""}, estimator="shrinks")
+    prior = found["components"]["weighting"].pop("prior")
+    assert prior == asked["components"]["estimator"]
+    assert {"plugin", "version", "code", "file"} < prior.keys()
+    assert prior["weights_sha256"] == "ab" * 32
+    assert found["components"]["weighting"] == asked["components"]["weighting"]
+    shipped = record(weighting={"name": "dig", "prior": "gaussian"})["components"]["weighting"]
+    assert shipped["prior"]["name"] == "diffusion:gaussian"
+    assert "weights_sha256" not in shipped["prior"]
+
+
+def test_a_replay_warns_of_other_weights_of_the_prior(a_plugin: str) -> None:
+    registry = load_plugins(inline=[a_plugin])
+    images = [np.linspace(0, end, 480).reshape(20, 24).astype(np.uint8) for end in (200, 255)]
+    weighting = {"name": "dig", "prior": "shrinks"}
     record = fusionkit.fuse(images, weighting=weighting, registry=registry).record
-    assert record["components"]["weighting"]["weights_sha256"] == "ab" * 32
-    record["components"]["weighting"]["weights_sha256"] = "cd" * 32
-    with pytest.warns(FusionkitWarning, match=r"weighting dig .* the image will differ"):
-        compose(recipe=record, registry=registry)
+
+    def said(**how: Any) -> list[str]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            compose(recipe=record, registry=registry, **how)
+        return [str(each.message) for each in caught]
+
+    assert said() == []
+    record["components"]["weighting"]["prior"]["weights_sha256"] = "cd" * 32
+    (line,) = said()
+    assert line.startswith("noise estimator shrinks (")
+    assert line.endswith("(SHA-256 abababababab, not cdcdcdcdcdcd): the image will differ")
+    assert said(weighting={"prior": "gaussian"}) == []  # chosen anew
 
 
 def test_what_is_no_prior_is_said(a_plugin: str) -> None:
