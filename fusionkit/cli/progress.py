@@ -116,10 +116,10 @@ class Progress:
         """
         if self._bar is None:
             return None
-        from ..evaluation.cost import rehearsed_nfe
+        from ..host.rehearsing import rehearsed
 
         height, width = scene.pictures[0].shape
-        images = rehearsed_nfe(pipeline, len(scene.pictures), (height, width))
+        images = rehearsed(pipeline, len(scene.pictures), (height, width)).nfe
         for part in pipeline.preparations.values():
             asks = getattr(part.built, "evaluations", None)
             images += asks(scene.sources) if asks is not None else 0.0
