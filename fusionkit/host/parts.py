@@ -14,7 +14,7 @@ from ..contract.guiding import LEVELS, levels, reach, uses_trajectory
 from ..contract.registry import Provided
 from ..errors import PluginError, UsageError
 from ..recipes.settings import Settings
-from ..sampling.levels import Schedule, schedule_of
+from ..sampling.levels import Schedule, check_start, most_known, schedule_of
 from .fingerprint import code_of_plugin
 
 FARTHEST = 192
@@ -124,29 +124,13 @@ def common_reach(weighting: Part, objective: Part) -> int | None:
     return total if total <= FARTHEST else None
 
 
-def checked_range(estimator: Part) -> tuple[float, float]:
-    """Return the levels that a prior says it knows, sigma_min and sigma_max."""
-    try:
-        least, most = float(estimator.built.sigma_min), float(estimator.built.sigma_max)
-    except (TypeError, ValueError) as error:
-        raise PluginError(f"{estimator.label}: sigma_min and sigma_max: {error}") from error
-    if not 0 <= least < most:
-        raise PluginError(
-            f"{estimator.label}: its levels run from sigma_min {least:g} to sigma_max {most:g}"
-        )
-    return least, most
-
-
 def fitting_schedule(settings: Settings, estimator: Part, levels: str) -> Schedule:
     """Return the levels that the settings ask for; raise UsageError if the prior has fewer."""
-    _, most = checked_range(estimator)
     schedule = schedule_of(settings)
-    if schedule.sigma[0] > most * (1 + 1e-6) and levels != "none":
-        flag = "sigmas" if settings.sigmas else "start-sigma"
-        raise UsageError(
-            f"--{flag} {schedule.sigma[0]:g}: {estimator.label} knows levels up to {most:.4g}: "
-            "start there, or below"
-        )
+    most = most_known(estimator.built, estimator.label)
+    if levels != "none":
+        flag = "--sigmas" if settings.sigmas else "--start-sigma"
+        check_start(schedule.sigma[0], most, estimator.label, flag)
     return schedule
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 
-from ..errors import UsageError
+from ..contract.estimator import NoiseEstimator
+from ..errors import PluginError, UsageError
 from ..recipes.settings import Settings
 
 PURE_NOISE = 10.0
@@ -62,6 +63,28 @@ class Schedule:
     def first(self) -> Schedule:
         """The schedule of the first level alone."""
         return replace(self, sigma=(self.sigma[0], 0.0))
+
+
+def most_known(estimator: NoiseEstimator, name: str) -> float:
+    """Return the greatest level that a prior knows; raise PluginError if it says no range."""
+    try:
+        least, most = float(estimator.sigma_min), float(estimator.sigma_max)
+    except (TypeError, ValueError) as error:
+        raise PluginError(f"{name}: sigma_min and sigma_max: {error}") from error
+    if not 0 <= least < most:
+        raise PluginError(f"{name}: its levels run from sigma_min {least:g} to sigma_max {most:g}")
+    return most
+
+
+def check_start(start: float, most: float, name: str, said: str = "level") -> None:
+    """Raise UsageError for a run that starts beyond the greatest level that a prior knows.
+
+    ``said`` is what says where it starts.
+    """
+    if start > most * (1 + 1e-6):
+        raise UsageError(
+            f"{said} {start:g}: {name} knows levels up to {most:.4g}: start there, or below"
+        )
 
 
 def schedule_of(settings: Settings) -> Schedule:

@@ -19,7 +19,7 @@ from ..ops.sending import sent
 from .cache import RunCache
 from .evaluator import Evaluator
 from .flags import Flags, check_shape, version_of
-from .levels import Schedule
+from .levels import Schedule, check_start, most_known
 
 
 class Run:
@@ -228,9 +228,7 @@ class Run:
         """Return this run with the estimates of another prior, and channels as that takes them."""
         key = -id(prior)  # factors are above 0
         if key not in self._made:
-            most = float(prior.sigma_max)
-            if self.sigma[0] > most * (1 + 1e-6):
-                raise UsageError(f"{name} knows levels up to {most:.4g}, not {self.sigma[0]:.4g}")
+            check_start(self.sigma[0], most_known(prior, name), name)
             sources, takes = distinct(self.sources), prior.channels
             if takes not in (None, 1, sources.shape[2]):
                 if (count := sources.shape[2]) != 1:

@@ -279,7 +279,10 @@ def test_another_prior_has_its_own_channels() -> None:
 def test_another_prior_has_to_know_the_levels() -> None:
     prior = Counting()
     prior.sigma_max = 10.0  # type: ignore[misc]
-    with pytest.raises(UsageError, match="it knows levels up to 10, not 80"):
+    with pytest.raises(UsageError, match=r"^level 80: it knows levels up to 10: start there, or b"):
+        make_run(draw(2, 1, 1, 8, 9)).with_prior(prior, "it")
+    prior.sigma_max = None  # type: ignore[misc, assignment]
+    with pytest.raises(PluginError, match="it: sigma_min and sigma_max: "):
         make_run(draw(2, 1, 1, 8, 9)).with_prior(prior, "it")
 
 
