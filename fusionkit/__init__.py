@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 from .contract.command import COMMAND, Command
 from .contract.component import BuildContext, Component
+from .contract.counting import number_of
 from .contract.estimator import ESTIMATOR, BaseEstimator, NoiseEstimator
 from .contract.hooks import API, hookimpl
 from .contract.kind import SOURCE_SYMMETRIC, Kind
@@ -267,6 +268,7 @@ __all__ = [
     "load_plugins",
     "mirrored_index",
     "noise_note",
+    "number_of",
     "one_line",
     "open_onnx",
     "option",

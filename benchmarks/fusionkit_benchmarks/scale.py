@@ -18,6 +18,8 @@ from typing import Any
 
 import simpy
 
+from fusionkit import number_of
+
 WORKERS = (1, 2, 8, 80, 800)
 
 
@@ -114,7 +116,7 @@ def main() -> None:
         "a worker is lost every 2 hours": (seconds, {"lost": 0.5}),
     }
     share = max(1, given.scenes // 100_000)  # simulated in part; the rest is more of the same
-    print(f"hours for {given.scenes} scenes of {mean:.2f} s, by workers {WORKERS}:")
+    print(f"hours for {number_of(given.scenes, 'scene')} of {mean:.2f} s, by workers {WORKERS}:")
     for name, (drawn, how) in cases.items():
         took = [simulated(drawn, given.scenes // share, Machines(n, start, **how)) for n in WORKERS]
         hours = [(start + share * (each - start)) / 3600 for each in took]

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..contract.counting import number_of
 from ..errors import FusionkitWarning, UsageError
 from .comparing import compared, how_tested, margins_of
 from .factors import effects_of
@@ -99,12 +100,8 @@ def warned(records: Records) -> Records:
 
 
 def _count(summary: Summary) -> str:
-    seeds = len(summary.seeds)
-    scenes = len(summary.scenes)
-    return (
-        f"{scenes} scene{'' if scenes == 1 else 's'}, "
-        f"{max(1, seeds)} seed{'s' if seeds > 1 else ''}"
-    )
+    seeds = max(1, len(summary.seeds))
+    return f"{number_of(len(summary.scenes), 'scene')}, {number_of(seeds, 'seed')}"
 
 
 def _sure(records: Sequence[Record]) -> frozenset[int]:

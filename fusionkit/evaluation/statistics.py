@@ -12,6 +12,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from ..contract.counting import number_of
+
 RESAMPLES = 10_000
 """Of the bootstrap."""
 
@@ -177,8 +179,8 @@ def criterion(comparisons: int) -> str:
     """Say when a difference among so many stands out."""
     return (
         f"p < {LEVEL:g} by a paired randomisation test over scenes, corrected for "
-        f"{comparisons} comparison{'' if comparisons == 1 else 's'} (Holm), which takes "
-        f"{least_scenes(comparisons)} scenes or more"
+        f"{number_of(comparisons, 'comparison')} (Holm), which takes "
+        f"{number_of(least_scenes(comparisons), 'scene')} or more"
     )
 
 

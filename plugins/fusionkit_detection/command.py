@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from fusionkit import CommandParser, FusionkitError, UsageError, visible
+from fusionkit import CommandParser, FusionkitError, UsageError, number_of, visible
 from fusionkit.imaging import EXTENSIONS, read_picture
 
 from .boxes import Boxes, Truth, read_truth
@@ -202,15 +202,11 @@ def _as_text(scores: Mapping[str, Found], names: Sequence[str], confidence: floa
         "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
     ]
     note = (
-        f"{_number_of(things, 'thing')} in {_number_of(len(names), 'image')}; average precision at "
+        f"{number_of(things, 'thing')} in {number_of(len(names), 'image')}; average precision at "
         f"IoU 0.5, 101 recalls, over all images; recall and precision of detections of "
         f"{confidence:g} or more"
     )
     return "\n".join([*lines, "", note])
-
-
-def _number_of(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _as_json(scores: Mapping[str, Found], names: Sequence[str]) -> str:

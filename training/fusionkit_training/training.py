@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from fusionkit import __version__
+from fusionkit import __version__, number_of
 from fusionkit.cli.arguments import Parser
 from fusionkit.errors import UsageError
 from fusionkit.host.weights_file import checked_hash
@@ -126,7 +126,7 @@ class Training(ABC, Generic[P]):
             reason = one.run(end_of_round(args, one.trainer, started), started)
         trainer, file = one.trainer, one.folder / one.file
         steps = trainer.progress.step
-        print(f"{reason}; {trainer.done:.1%} of the plan is done after {steps} steps")
+        print(f"{reason}; {trainer.done:.1%} of the plan is done after {number_of(steps, 'step')}")
         print(f"{file}: {file.stat().st_size / 1e6:.2f} MB, sha256 {checked_hash(file)}")
         return 0
 
@@ -145,7 +145,7 @@ class Training(ABC, Generic[P]):
         if stored and stored != asdict(plan):
             print(f"the plan changes, from {json.dumps(stored)} to {json.dumps(asdict(plan))}")
         print(
-            f"{len(photographs)} photographs, {len(held_out)} held out; {one.about}; "
+            f"{number_of(len(photographs), 'photograph')}, {len(held_out)} held out; {one.about}; "
             f"{one.trainer.done:.1%} of the plan is done",
             flush=True,
         )

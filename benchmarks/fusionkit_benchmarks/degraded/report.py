@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from fusionkit import number_of
+
 from .measure import Outcome
 from .scenes import DEGRADATIONS
 
@@ -26,10 +28,10 @@ def as_markdown(outcomes: Sequence[Outcome], settings: dict[str, Any]) -> str:
     lines = [
         "# Degraded sources",
         "",
-        f"{len(pairs)} pairs of {settings['size']} pixels; the first source is degraded, the other "
-        "clean. PSNR (dB) and SSIM of the restored source; PSNR of the fused image against the "
-        "fusion of clean sources. Wiener, Richardson-Lucy and non-local means are given the "
-        "setting that is nearest to the truth, image by image.",
+        f"{number_of(len(pairs), 'pair')} of {settings['size']} pixels; the first source is "
+        "degraded, the other clean. PSNR (dB) and SSIM of the restored source; PSNR of the fused "
+        "image against the fusion of clean sources. Wiener, Richardson-Lucy and non-local means "
+        "are given the setting that is nearest to the truth, image by image.",
     ]
     for kind in dict.fromkeys(one.kind for one in outcomes):
         of_kind = [one for one in outcomes if one.kind == kind]

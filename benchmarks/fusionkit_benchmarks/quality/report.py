@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fusionkit import number_of
 from fusionkit._version import __version__
 from fusionkit.cli import complain
 from fusionkit.evaluation import tables as texts
@@ -99,9 +100,8 @@ def _table(outcome: Outcome, against: str) -> list[str]:
     counts = {
         part: sum(p == part for p in outcome.parts.values()) for part in ("tuning", "checking")
     }
-    count = (
-        f"{len(scores.scenes)} scenes ({counts['tuning']} tuning, {counts['checking']} checking)"
-    )
+    scenes = number_of(len(scores.scenes), "scene")
+    count = f"{scenes} ({counts['tuning']} tuning, {counts['checking']} checking)"
     lines = [f"### {table.title}", "", f"{table.about} {count}.", ""]
     beside = _costs(outcome)
     lines.append(texts.as_markdown(scores, beside))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
+from fusionkit import number_of
 from fusionkit.errors import FusionkitError, UsageError
 from fusionkit.imaging import write_picture
 
@@ -203,7 +204,7 @@ def _run(name: str, line: Sequence[str], folder: Path) -> dict[str, float]:
 def _check_made(name: str, out: Path, scenes: int) -> None:
     made = [out] if out.is_file() else [*out.glob("*.png")] if out.is_dir() else []
     if len(made) != scenes:
-        raise FusionkitError(f"{name} made {len(made)} of {scenes} images")
+        raise FusionkitError(f"{name} made {len(made)} of {number_of(scenes, 'image')}")
 
 
 def _clear(out: Path) -> None:

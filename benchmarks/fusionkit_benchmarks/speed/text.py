@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+from fusionkit import number_of
+
 from .measure import SAMPLING
 
 
@@ -51,9 +53,10 @@ def _about(measured: dict[str, Any]) -> str:
 def _recipe_and_machine(measured: dict[str, Any]) -> str:
     environment, recipe = measured["environment"], measured["recipe"]
     names = ", ".join(recipe[group]["name"] for group in ("estimator", "weighting", "objective"))
+    threads = number_of(environment["threads"], "thread")
     return (
         f"{names}\n"
-        f"{environment['device']} ({environment['device_name']}), {environment['threads']} threads,"
+        f"{environment['device']} ({environment['device_name']}), {threads},"
         f" {environment['precision']}, torch {environment['torch']}"
     )
 
@@ -117,7 +120,7 @@ def peers_as_text(measured: dict[str, Any]) -> str:
     for case in measured["cases"]:
         width, height = case["size"]
         what = "whole command" if case["scenes"] == 1 else f"a scene of {case['scenes']}"
-        rounds = f"{measured['repeats']} rounds"
+        rounds = number_of(measured["repeats"], "round")
         lines += [
             "",
             f"{width}x{height}, {measured['sources']} sources, {what}, {rounds}",

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fusionkit import Trace, compose
+from fusionkit import Trace, compose, number_of
 from fusionkit.evaluation.meter import Meter
 from fusionkit.evaluation.statistics import paired_bootstrap
 from fusionkit.host.plugins import load_plugins
@@ -232,7 +232,7 @@ def main() -> None:
             rows += new
             log.writelines(json.dumps(row) + "\n" for row in new)
             log.flush()
-            print(f"{len(rows)} cells", flush=True)
+            print(number_of(len(rows), "cell"), flush=True)
     (args.out / "study.md").write_text(report(rows), encoding="utf-8")
 
 

@@ -15,6 +15,8 @@ import csv
 import os
 from pathlib import Path
 
+from fusionkit import number_of
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from fusionkit.cli import main as fusionkit
@@ -58,8 +60,9 @@ def table(title: str, summary: Summary) -> list[str]:
     names = [measure.name for measure in summary.measures]
     means, costs = summary.scores.mean(), summary.mean_costs()
     first = ", ".join(f"{names[n]} {value:.3f}" for n, value in enumerate(means[summary.reference]))
+    count = number_of(len(summary.scenes), "scene")
     lines = [
-        f"**{title}**, {len(summary.scenes)} scenes; {summary.study.reference}: {first}",
+        f"**{title}**, {count}; {summary.study.reference}: {first}",
         "",
         f"| {summary.study.reference} minus | NFE | {' | '.join(names)} |",
         "|---" * (len(names) + 2) + "|",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fusionkit import number_of
 from fusionkit._version import __version__
 from fusionkit.evaluation.measure import TRUTH
 from fusionkit.imaging import write_text
@@ -50,9 +51,10 @@ def as_markdown(groups: Sequence[Group], settings: Mapping[str, Any]) -> str:
         "# Trust",
         "",
         f"Agreement with the truth's PSNR, Kendall's tau within a scene: 1 is the same order of "
-        f"methods, 0 none, -1 the opposite. {settings['photographs']} photographs; methods: "
-        f"{counts}. All: the mean over the columns with its 95% interval over photographs. Lost: "
-        "dB of PSNR by which the result that the metric likes best is worse than the best one.",
+        f"methods, 0 none, -1 the opposite. {number_of(settings['photographs'], 'photograph')}; "
+        f"methods: {counts}. All: the mean over the columns with its 95% interval over "
+        "photographs. Lost: dB of PSNR by which the result that the metric likes best is worse "
+        "than the best one.",
         "",
         f"| metric | {' | '.join(group.title for group in groups)} | all | lost |",
         f"|---{'|---' * (len(groups) + 2)}|",

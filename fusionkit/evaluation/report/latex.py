@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ...contract.counting import number_of
 from ..tables import number
 from .summary import Measure, Summary
 from .texts import one_line, role_title, seeds_words, test_words
@@ -67,9 +68,8 @@ def competing(summary: Summary) -> NDArray[np.bool_]:
 
 def caption(summary: Summary, errors: bool = False) -> str:
     """Say what the numbers are: of how many scenes and seeds, marked how, tested how."""
-    scenes = len(summary.scenes)
     spread = " with standard errors" if errors else ""
-    words = [f"Means{spread} over {scenes} scene{'' if scenes == 1 else 's'}"]
+    words = [f"Means{spread} over {number_of(len(summary.scenes), 'scene')}"]
     words[0] += f"{seeds_words(summary)}."
     if summary.missing:
         words.append(f"{summary.missing} of {summary.cells} cells are missing.")

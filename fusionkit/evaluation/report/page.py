@@ -13,6 +13,7 @@ from string import Template
 from typing import Any
 
 from ..._version import __version__
+from ...contract.counting import number_of
 from ..statistics import Difference
 from ..tables import number
 from . import texts
@@ -177,7 +178,7 @@ def _head(summary: Summary, place: int) -> str:
     if twin is not None:
         notes.append(f"same images as row {twin + 1}")
     if summary.done(row) < len(summary.scenes):
-        notes.append(f"{summary.done(row)} of {len(summary.scenes)} scenes")
+        notes.append(f"{summary.done(row)} of {number_of(len(summary.scenes), 'scene')}")
     note = f"<small>{', '.join(notes)}</small>" if notes else ""
     return f'<span class="n">{place + 1}</span> <span>{escape(row.label)} {note}</span>'
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...contract.counting import number_of
 from ...imaging.files import as_cell
 from ..departures import Departure, shown
 from ..statistics import Difference, criterion, least_scenes
@@ -140,9 +141,9 @@ def overview(summary: Summary) -> str:
     study = summary.study
     said = seeds_words(summary)
     return (
-        f"{_count(len(summary.rows), 'row')} on {_count(len(study.scenes), 'scene')}{said}, "
-        f"{_count(len(study.metrics), 'metric')}; {len(summary.lines)} of "
-        f"{_count(summary.cells, 'cell')} done."
+        f"{number_of(len(summary.rows), 'row')} on {number_of(len(study.scenes), 'scene')}{said}, "
+        f"{number_of(len(study.metrics), 'metric')}; {len(summary.lines)} of "
+        f"{number_of(summary.cells, 'cell')} done."
     )
 
 
@@ -201,11 +202,11 @@ def warnings_of(summary: Summary) -> list[str]:
     said = []
     if summary.missing:
         said.append(
-            f"{_count(summary.missing, 'cell')} of {summary.cells} missing: the study is not "
+            f"{number_of(summary.missing, 'cell')} of {summary.cells} missing: the study is not "
             "finished. Means are over the scenes that are done, and differ in them."
         )
     if summary.ranks and summary.ranked_scenes < len(summary.scenes):
-        said.append(f"Ranks are over the {_count(summary.ranked_scenes, 'scene')} of all rows.")
+        said.append(f"Ranks are over the {number_of(summary.ranked_scenes, 'scene')} of all rows.")
     if len(summary.rows) > 1 and not summary.compared and any(map(any, summary.differences)):
         said.append("There is no interval of a difference over one scene.")
     rows = departing(summary)
@@ -214,23 +215,23 @@ def warnings_of(summary: Summary) -> list[str]:
         flags = list(dict.fromkeys(flag for _, found in rows for flag in found.others))
         label = summary.rows[summary.reference].label
         said.append(
-            f"{_count(len(rows), 'row')} differ{'s' if len(rows) == 1 else ''} from "
+            f"{number_of(len(rows), 'row')} differ{'s' if len(rows) == 1 else ''} from "
             f"{one_line(label)} in more than the axes of the study ({about}): in "
             f"{', '.join(flags)}. That is compared, too: the report lists what differs; "
             "--match-options, or an option given for all of them, makes it equal."
         )
     if summary.foreign:
         said.append(
-            f"{_count(summary.foreign, 'result')} left out: of rows no longer in the study, or "
+            f"{number_of(summary.foreign, 'result')} left out: of rows no longer in the study, or "
             "made of other sources, by other code or other weights."
         )
     if summary.damaged:
         said.append(
-            f"{_count(summary.damaged, 'line')} of results.jsonl left out: damaged, or of an "
+            f"{number_of(summary.damaged, 'line')} of results.jsonl left out: damaged, or of an "
             "earlier version."
         )
     if summary.problems:
-        said.append(f"{_count(len(summary.problems), 'value')} could not be measured.")
+        said.append(f"{number_of(len(summary.problems), 'value')} could not be measured.")
     return said
 
 
@@ -337,7 +338,3 @@ def _escaped(text: str) -> str:
 def one_line(text: str) -> str:
     """Return text in one line, which may not steer a terminal either."""
     return " ".join("".join(ch if ch.isprintable() else " " for ch in text).split())
-
-
-def _count(number_of: int, what: str) -> str:
-    return f"{number_of} {what}" + ("" if number_of == 1 else "s")

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fusionkit import number_of
 from fusionkit.errors import UsageError
 from fusionkit.host.weights_file import checked_file, read_safetensors, write_safetensors
 
@@ -137,8 +138,8 @@ def write_pack(
     write_safetensors(path, tensors, metadata)
     pixels = sum(each["height"] * each["width"] for each in about.values())
     return (
-        f"{path}: {len(paths)} photographs, {held_out} held out, {pixels / 1e6:.1f} megapixels, "
-        f"{path.stat().st_size / 2**20:.1f} MiB"
+        f"{path}: {number_of(len(paths), 'photograph')}, {held_out} held out, "
+        f"{pixels / 1e6:.1f} megapixels, {path.stat().st_size / 2**20:.1f} MiB"
     )
 
 
