@@ -7,6 +7,7 @@ import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -34,6 +35,7 @@ from ..recipes.layers import (
 from ..recipes.preparing import with_preparations
 from ..recipes.settings import Settings, SettingsDict, as_recipe_has_them
 from ..sampling.cache import EstimateCache
+from .asking import own_prior
 from .hardware import check_compiler, fast_precision, usable_device
 from .idle import complaints
 from .parts import Part
@@ -137,31 +139,27 @@ def compose(
         return _part_by_name(choice, context, shared)
 
     device = usable_device(resolved.device, resolved.precision)
-    compiling = resolved.compile == "on"
-    if compiling:
+    if compiling := resolved.compile == "on":
         check_compiler(device)
     context = BuildContext(device, _precision(resolved, device), compiling, registry)
-    parts = {"estimator": part(ESTIMATOR, context)}
-    if compiling and not getattr(parts["estimator"].built, "compiled", False):
-        raise UsageError(
-            f"--compile on: {parts['estimator'].label} compiles no network: leave it off"
-        )
+    guiding = {kind.group: part(kind, context) for kind in (WEIGHTING, OBJECTIVE)}
+    preparations = {
+        called: _part_by_name(choice, context, shared)
+        for called, choice in choose_preparations(layered.recipe, registry).items()
+    }
+    own = own_prior(partial(part, ESTIMATOR), context, guiding, preparations)
+    parts = {ESTIMATOR.group: own, **guiding}
     # The record is to make the same image again, on another device too.
     resolved = from_mapping(
         Settings, {**to_mapping(resolved), "precision": context.precision}, "settings"
     )
-    parts |= {kind.group: part(kind, context) for kind in (WEIGHTING, OBJECTIVE)}
-    if not any(uses_trajectory(parts[kind.group].built) for kind in (WEIGHTING, OBJECTIVE)):
+    if not any(uses_trajectory(each.built) for each in guiding.values()):
         if SAMPLER.group not in objects:  # a slip in what is left out is a slip nevertheless
             choose(SAMPLER, layered.recipe.get(SAMPLER.group, {}), registry)
         objects.pop(SAMPLER.group, None)
         layered.recipe[SAMPLER.group] = {"name": WITHOUT_TRAJECTORY}
     parts[SAMPLER.group] = part(SAMPLER, context)
-    kept = None if cache is None else _cache(cache, parts["estimator"])
-    preparations = {
-        called: _part_by_name(choice, context, shared)
-        for called, choice in choose_preparations(layered.recipe, registry).items()
-    }
+    kept = None if cache is None else _cache(cache, own)
     pipeline = Pipeline(parts, resolved, context, kept, preparations)
     pipeline.metrics = layered.metrics
     pipeline.left_out = frozenset(layered.left_out)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..contract.options import idle_options
 from ..recipes.finding import Origin
+from .asking import GUIDING, may_ask, priors_instead
 
 if TYPE_CHECKING:
     from .parts import Part
@@ -23,7 +24,7 @@ def idle(pipeline: Pipeline) -> dict[str, str]:
     depend on (:mod:`fusionkit.contract.guiding`), and which of their options matter beside the
     others (:func:`fusionkit.option`). What is not in it may change something.
     """
-    found = _idle_settings(pipeline)
+    found = _idle_settings(pipeline) | _idle_prior(pipeline)
     for group, part in pipeline.parts.items():
         found |= {f"{group}.{name}": why for name, why in _idle_options(part).items()}
     return found
@@ -59,7 +60,7 @@ def _idle_settings(pipeline: Pipeline) -> dict[str, str]:
         for name in names:
             found.setdefault(name, why)
 
-    weighting, objective = (pipeline.parts[group].table["name"] for group in _GUIDING)
+    weighting, objective = (pipeline.parts[group].table["name"] for group in GUIDING)
     both = f"weighting {weighting} and objective {objective}"
     if pipeline.levels == "none":
         note(f"{both} depend on no noise level", *_LEVELS)
@@ -81,7 +82,20 @@ def _idle_settings(pipeline: Pipeline) -> dict[str, str]:
     return found
 
 
-_GUIDING = ("weighting", "objective")
+def _idle_prior(pipeline: Pipeline) -> dict[str, str]:
+    """Say so of the run's own prior where others are named in its place, and nobody asks it.
+
+    Where nobody asks any, its channels may still show in the last bits.
+    """
+    guiding = {group: pipeline.parts[group] for group in GUIDING}
+    instead = [
+        f"{group} {part.table['name']} asks {prior.table['name']} instead"
+        for group, part in guiding.items()
+        for prior in priors_instead(part)
+    ]
+    if not instead or may_ask(pipeline.parts, pipeline.preparations):
+        return {}
+    return {"estimator": f"{' and '.join(instead)}, and nothing else asks for an estimate"}
 
 
 def _idle_options(part: Part) -> dict[str, str]:

@@ -98,13 +98,15 @@ class Fused:
 
 def needed_levels(weighting: Part, objective: Part) -> str:
     """Return which levels the result depends on, one of ``LEVELS``."""
-    most = 0
-    for part in (weighting, objective):
-        try:
-            most = max(most, LEVELS.index(levels(part.built)))
-        except ValueError as error:
-            raise PluginError(f"{part.label}: {error}") from None
-    return LEVELS[most]
+    return max(map(levels_of, (weighting, objective)), key=LEVELS.index)
+
+
+def levels_of(part: Part) -> str:
+    """Return which levels a weighting or objective says that it depends on, one of ``LEVELS``."""
+    try:
+        return levels(part.built)
+    except ValueError as error:
+        raise PluginError(f"{part.label}: {error}") from None
 
 
 def common_reach(weighting: Part, objective: Part) -> int | None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..contract.estimator import ESTIMATOR, NoiseEstimator
 from ..contract.preparation import BasePreparation
 from ..errors import FusionkitError
+from .asking import may_ask
 from .parts import Fused
 from .pipeline import Pipeline
 
@@ -62,8 +63,11 @@ def rehearsed(
 def asks(pipeline: Pipeline) -> bool:
     """Whether a pipeline asks its prior for anything: components may do without, or have others.
 
-    It is rehearsed. What fails there for another reason counts as asking.
+    Where they do not declare it, it is rehearsed. What fails there for another reason counts as
+    asking.
     """
+    if not may_ask(pipeline.parts, pipeline.preparations):
+        return False
     usual = BasePreparation.evaluations
     made = [type(part.built) for part in pipeline.preparations.values()]
     if pipeline.latent or any(getattr(kind, "evaluations", usual) is not usual for kind in made):

@@ -45,8 +45,8 @@ class Settings:
     )
     compile: Literal["off", "on"] = option(
         "off",
-        "Compile the estimator's network with torch.compile, for each size of image anew: "
-        "minutes, which a CPU does not earn back.",
+        "Compile the network of the estimator that is asked with torch.compile, for each size of "
+        "image anew: minutes, which a CPU does not earn back.",
     )
     colour: Literal["luma", "rgb", "bands"] = option(
         "luma",

@@ -32,17 +32,56 @@ def test_it_is_off_by_default(compiled, tmp_path):
 
 def test_on_compiles_the_network_and_is_part_of_the_recipe(compiled):
     built: dict[str, object] = {}
-    pipeline = fusionkit.compose(device="cpu", compile="on", built=built)
+    how = {"device": "cpu", "estimator": "compact", "built": built}
+    pipeline = fusionkit.compose(compile="on", **how)
     assert compiled == [{"mode": "default", "dynamic": False}]
     assert pipeline.as_recipe()["compile"] == "on"
     assert pipeline.parts["estimator"].built.compiled
-    plain = fusionkit.compose(device="cpu", built=built)  # which shares nothing with it
+    plain = fusionkit.compose(**how)  # which shares nothing with it
     assert not plain.parts["estimator"].built.compiled
 
 
 def test_an_estimator_that_compiles_nothing_is_refused(compiled):
     with pytest.raises(UsageError, match=r"gaussian .* compiles no network: leave it off"):
         fusionkit.compose(device="cpu", estimator="gaussian", compile="on")
+
+
+ALONE = {"name": "mse", "strength": 0.0}
+BY_NETWORK = {"name": "dig", "prior": "compact"}
+BY_FORMULA = {"name": "dig", "prior": "gaussian"}
+OWN = {"name": "dig", "prior": ""}
+
+
+@pytest.mark.parametrize(
+    ("how", "count", "own"),
+    [
+        ({"weighting": OWN}, 1, True),
+        ({"weighting": BY_NETWORK}, 1, False),  # the one that is asked, and not the run's own
+        ({"weighting": BY_NETWORK, "estimator": "gaussian"}, 1, False),
+        ({"weighting": BY_FORMULA, "objective": "increments"}, 1, True),
+        ({"weighting": BY_FORMULA, "noise": "auto"}, 1, True),
+        ({"weighting": "fixed"}, 0, False),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::fusionkit.FusionkitWarning")
+def test_what_is_asked_is_compiled(compiled, how, count, own):
+    chosen = {"estimator": "compact", "objective": ALONE, **how}
+    pipeline = fusionkit.compose(device="cpu", compile="on", **chosen)
+    assert len(compiled) == count
+    assert getattr(pipeline.parts["estimator"].built, "compiled", False) == own
+
+
+def test_where_none_that_is_asked_compiles_it_is_refused(compiled):
+    """Not so quietly that the run's own prior is compiled in vain."""
+    for how in ({"task": "general"}, {"weighting": BY_FORMULA, "objective": ALONE}):
+        with pytest.raises(UsageError, match=r"gaussian .* compiles no network: leave it off"):
+            fusionkit.compose(device="cpu", compile="on", **how)
+    assert compiled == []
+
+
+def test_where_none_is_asked_it_is_told(compiled):
+    with pytest.warns(fusionkit.FusionkitWarning, match="^--compile changes nothing here: "):
+        fusionkit.compose(device="cpu", compile="on", weighting="fixed", objective=ALONE)
 
 
 def test_without_a_compiler_it_is_one_line(monkeypatch, capsys, pair, tmp_path):

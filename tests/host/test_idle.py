@@ -103,7 +103,9 @@ def fused(
     """Fuse with one flag changed; return the pixels, and of what kind they are."""
     group, dot, name = flag.partition(".")
     change = {group: {**recipe[group], name: value}} if dot else {flag: value}
-    if flag == "objective.strength":  # which wants a trajectory
+    if flag == "estimator":
+        change = {"estimator": {"name": value}}
+    elif flag == "objective.strength":  # which wants a trajectory
         change["sampler"] = {"name": "ddim"}
     pipeline = compose(recipe={**recipe, **change}, built=built)
     image = fusionkit.fuse(LARGE_SCENE if large else SMALL_SCENE, pipeline=pipeline).image
@@ -154,6 +156,8 @@ def test_in_a_shipped_recipe_what_is_idle_changes_no_bit_and_the_rest_does(
     assert ("weighting.stride" in found) == ("stride" in recipe["weighting"])
     own = {f"{kind}.{name}" for kind in ("weighting", "objective") for name in recipe[kind]}
     flags = {**SETTINGS, **{flag: value for flag, value in OPTIONS.items() if flag in own}}
+    flags["estimator"] = "diffusion:gaussian"
+    assert ("estimator" in found) == bool(recipe["weighting"].get("prior"))
     assert compare(recipe, flags, built) == found & set(flags)
 
 
@@ -227,6 +231,49 @@ def test_options_are_idle_beside_others(
     assert compare(recipe, tried, built) == set(tried)
 
 
+GRADIENTS = {"name": "gradients", "strength": 0.0}
+
+
+@pytest.mark.filterwarnings("ignore::fusionkit.FusionkitWarning")
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"objective": {"name": "mse", "strength": 0.0}},
+        {"weighting": {"dynamic": True}, "objective": GRADIENTS},
+        *({"objective": {**GRADIENTS, "base": base}} for base in ("weights", "saliency")),
+        {"objective": {**GRADIENTS, "targets": 1.0}, "colour": "rgb"},
+    ],
+)
+def test_a_prior_is_idle_beside_another_in_its_place(
+    how: dict[str, Any], built: dict[str, Part]
+) -> None:
+    weighting = {"name": "dig", "prior": "gaussian", **how.get("weighting", {})}
+    given = {"estimator": "compact", "device": "cpu", "precision": "float32", "depth": "float"}
+    pipeline = compose(built=built, **{**given, **how, "weighting": weighting})
+    assert idle(pipeline)["estimator"] == (
+        "weighting dig:dig asks diffusion:gaussian instead, and nothing else asks for an estimate"
+    )
+    flags = {"estimator": "diffusion:gaussian"}
+    assert compare(pipeline.as_recipe(), flags, built) == {"estimator"}
+
+
+@pytest.mark.filterwarnings("ignore::fusionkit.FusionkitWarning")
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"weighting": {"prior": ""}},
+        {"objective": {"name": "mse", "strength": 0.1}},
+        {"objective": "increments"},
+        {"noise": ["1:10"]},
+    ],
+)
+def test_so_it_is_not_where_something_asks_it(how: dict[str, Any], built: dict[str, Part]) -> None:
+    weighting = {"name": "dig", "prior": "gaussian", **how.get("weighting", {})}
+    recipe, found = base(built, estimator="compact", **{**how, "weighting": weighting})
+    assert "estimator" not in found
+    assert compare(recipe, {"estimator": "diffusion:gaussian"}, built) == set()
+
+
 def test_the_noise_of_a_sampler_shows(built: dict[str, Part]) -> None:
     how = {**FIXED, "objective": {"name": "mse", "strength": 0.1}, "steps": 3}
     recipe, found = base(built, estimator="gaussian", **how)
@@ -267,6 +314,14 @@ def test_python_warns_of_what_it_is_given(tmp_path: Path) -> None:
     assert said[1].startswith("--sampler.eta changes nothing here: ")
     assert said[2] == (
         "--weighting.stride changes nothing here: stride matters with dynamic yes only"
+    )
+    dig = {"name": "dig", "prior": "gaussian"}
+    with pytest.warns(FusionkitWarning) as caught:
+        compose(estimator={"name": "gaussian", "exponent": 2.5}, weighting=dig, device="cpu")
+    (line,) = [str(warning.message) for warning in caught]
+    assert line == (
+        "--estimator and --estimator.exponent change nothing here: weighting dig:dig asks "
+        "diffusion:gaussian instead, and nothing else asks for an estimate"
     )
     recipe = tmp_path / "mine.toml"
     recipe.write_text("[sampler]\neta = 0.5\n")
