@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from ..imaging import Volume, encode_picture, held
 from ..imaging.files import explained
 from ..imaging.metadata import Metadata
+from ..imaging.volume import AXES
 from ..imaging.write import volume_writer
 from .keeping import Kept
 from .saving import record_path_of, save_result
@@ -57,8 +59,7 @@ class VolumeResult:
 
         Kept(self.sources).refuse(path, record_path_of(path))
         _, metadata = held(f"slice{extension}" if extension else path, None, 1, self.metadata)
-        apart = extension and self.volume.grid is None and self.volume.spacing is not None
-        lost = ("distance of slices",) if apart else ()
+        lost = ("distance of slices",) if extension and self._says_how_far() else ()
         self.record["metadata"] |= metadata_record(metadata, lost)
         if extension:
             save_folder(path, self._files(extension, metadata), self.record)
@@ -67,6 +68,12 @@ class VolumeResult:
         with explained(str(whole)), open(whole, "wb") as file:
             volume_writer(path)(self.volume, file)
         save_result(path, whole, self.record, overwrite=overwrite)
+
+    def _says_how_far(self) -> bool:
+        """Whether nothing but its distances tells how far slices are apart, which files do not."""
+        along, _ = self.volume.runs[AXES.index(self.axis)]
+        spacing = self.volume.spacing
+        return self.volume.grid is None and spacing is not None and math.isfinite(spacing[along])
 
     def _files(self, extension: str, metadata: Metadata) -> Iterator[tuple[str, bytes]]:
         quality = self.record["recipe"]["quality"]

@@ -7,6 +7,7 @@ import math
 import mmap
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from fusionkit.contract.paths import split_part
 from fusionkit.imaging._raw import Raw
+from fusionkit.imaging._tags import Tag, rational
 from fusionkit.imaging._tiff import decode_tiff_slice, tiff_slices
 from fusionkit.imaging._tiff_file import SIGNATURES, Directory
 from fusionkit.imaging.decoded import Decoded
@@ -26,6 +28,7 @@ _MILLIMETRES = {
     "m": 1e3, "dm": 1e2, "cm": 10.0, "mm": 1.0, "µm": 1e-3, "nm": 1e-6, "pm": 1e-9, "å": 1e-7,
     "um": 1e-3, "micron": 1e-3, "microns": 1e-3, "micrometer": 1e-3, "inch": 25.4, "in": 25.4,
 }  # fmt: skip
+_NO_UNITS = ("", "pixel", "pixels", "reference frame")  # by which nothing is said of lengths
 _NOTE = "what it says beside pixels and their distances is not carried to results"
 
 
@@ -81,12 +84,9 @@ def read_tiff_volume(name: str, room: Path, max_pixels: int) -> Volume:
     if low > high:
         raise raw.error("it holds no values: all are NaN")
     window, said = _window(list(ranges), (low, high))
-    spacing = _spacing(every[0])
-    if spacing is None:
-        said += "; how far its pixels and slices are apart, it does not say"
-    return Volume(
-        stored, _AS_PAGES, window, (low, high), spacing=spacing, notes=(said, _NOTE, *notes)
-    )
+    spacing, lacking = _spacing(every[0])
+    told = ("; ".join([said, *lacking]), _NOTE, *notes)
+    return Volume(stored, _AS_PAGES, window, (low, high), spacing=spacing, notes=told)
 
 
 def _plane(
@@ -124,46 +124,80 @@ def _window(
     return ends, f"range of the volume: {ends[0]:g} to {ends[1]:g}; --range K:LO,HI says another"
 
 
-def _spacing(first: Directory) -> tuple[float, float, float] | None:
-    """Return how far pixels and slices are apart, millimetres across, up and through."""
+@dataclass(frozen=True)
+class _Length:
+    """A length as a file says it; no text where it does not."""
+
+    name: str
+    text: str | None
+    unit: str
+
+    @property
+    def millimetres(self) -> float:
+        """What it is; NaN where it is no distance."""
+        scale = _MILLIMETRES.get(self.unit.lower(), math.nan)
+        try:
+            size = float(self.text or "") * scale
+        except ValueError:
+            return math.nan
+        return size if 0 < size < math.inf else math.nan
+
+    def __str__(self) -> str:
+        return f"{self.name} {f'{self.text} {self.unit}'[:40].strip()!r}"
+
+
+def _spacing(first: Directory) -> tuple[tuple[float, float, float] | None, list[str]]:
+    """Return how far pixels and slices are apart, millimetres across, up and through; and notes.
+
+    NaN where that is not known, of which the notes tell; None where nothing is.
+    """
     description = (first.octets(_DESCRIPTION) or b"").rstrip(b"\0").decode("utf-8", "replace")
-    if description.startswith("ImageJ="):
-        return _spacing_of_imagej(first, description)
+    of_imagej = description.startswith("ImageJ=")
+    found = _lengths_of_imagej(first, description) if of_imagej else _lengths_of_ome(description)
+    x, y, z = (length.millimetres for length in found)
+    wrong = [str(each) for each in found if each.text is not None and math.isnan(each.millimetres)]
+    unsaid = [each.name for each in found if each.text is None]
+    notes = []
+    if len(unsaid) == len(found):
+        notes.append("how far its pixels and slices are apart, it does not say")
+    elif unsaid:
+        notes.append(f"it does not say {' and '.join(unsaid)}")
+    if wrong:
+        left_out = "is no distance: it is" if len(wrong) == 1 else "are no distances: they are"
+        notes.append(f"its {' and '.join(wrong)} {left_out} left out")
+    return None if all(map(math.isnan, (x, y, z))) else (x, y, z), notes
+
+
+def _lengths_of_ome(description: str) -> list[_Length]:
     start = re.search(r"<(?:\w+:)?Pixels\b[^>]*", description)
     said: Mapping[str, str] = dict(
         re.findall(r"\b(PhysicalSize\w+)\s*=\s*[\"']([^\"']*)", start[0] if start else "")
     )
-    sizes = [_millimetres(said.get(f"PhysicalSize{a}"), said.get(f"PhysicalSize{a}Unit", "µm"))
-             for a in "XYZ"]  # fmt: skip
-    return _known(sizes)
+    names = [f"PhysicalSize{axis}" for axis in "XYZ"]
+    return [_length(name, said.get(name), said.get(f"{name}Unit", "µm")) for name in names]
 
 
-def _spacing_of_imagej(first: Directory, description: str) -> tuple[float, float, float] | None:
+def _lengths_of_imagej(first: Directory, description: str) -> list[_Length]:
     lines = [line.partition("=") for line in description.splitlines()]
     said = {key: value for key, _, value in lines}
     unit = said.get("unit", "").replace("\\u00B5", "µ")
-    sizes = [_millimetres(_size(first, code), unit) for code in (_X_RESOLUTION, _Y_RESOLUTION)]
-    return _known([*sizes, _millimetres(said.get("spacing"), unit)])
+    tags = [first.tag(code) for code in (_X_RESOLUTION, _Y_RESOLUTION)]
+    # What libraries write where there is no scale; ImageJ itself says 1 as a million by a million.
+    scaled = any(tag != rational(1) for tag in tags)
+    sizes = [_size(tag) if scaled else None for tag in tags]
+    names = ("pixel width", "pixel height", "spacing")
+    values = [*sizes, said.get("spacing")]
+    return [_length(name, value, unit) for name, value in zip(names, values, strict=True)]
 
 
-def _size(page: Directory, code: int) -> str | None:
+def _length(name: str, text: str | None, unit: str) -> _Length:
+    unit = html.unescape(unit).strip().replace("μ", "µ")
+    return _Length(name, None if unit.lower() in _NO_UNITS else text, unit)
+
+
+def _size(resolution: Tag | None) -> str | None:
     """Return the size of a pixel of which a resolution counts so many a unit."""
-    tag = page.tag(code)
     try:
-        return None if tag is None else str(1 / tag.fraction())
+        return None if resolution is None else f"{1 / resolution.fraction():.12g}"
     except (ValueError, ZeroDivisionError):
-        return None
-
-
-def _millimetres(size: str | None, unit: str) -> float:
-    """Return a length in millimetres; NaN where it is none."""
-    scale = _MILLIMETRES.get(html.unescape(unit).strip().replace("μ", "µ").lower())
-    try:
-        return float(size or "") * (scale or math.nan)
-    except ValueError:
-        return math.nan
-
-
-def _known(sizes: list[float]) -> tuple[float, float, float] | None:
-    x, y, z = sizes
-    return (x, y, z) if all(math.isfinite(size) and size > 0 for size in sizes) else None
+        return "inf"

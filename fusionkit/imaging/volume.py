@@ -98,7 +98,8 @@ class Volume:
     name, sha256, reader
         What it is called, the hash of its file or files, and what decoded it: the host says so.
     spacing
-        Millimetres between values along (i, j, k), where that is all that is known of its place.
+        Millimetres between values along (i, j, k), where that is all that is known of its place;
+        NaN along an axis of which it is not known.
     """
 
     values: NDArray[Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 from io import BytesIO
 from typing import Any, BinaryIO
 
@@ -48,7 +49,8 @@ def write(volume: Volume, file: BinaryIO, name: str) -> None:
     if volume.grid is not None:
         _place(made, volume.grid)
     elif volume.spacing is not None:
-        made.header.set_zooms(volume.spacing)
+        # NIfTI has no word for a distance that is not known along one axis.
+        made.header.set_zooms([each if math.isfinite(each) else 1.0 for each in volume.spacing])
         made.header.set_xyzt_units("mm")
     made.header["cal_min"], made.header["cal_max"] = volume.stored_range
     _write(made, file, name)

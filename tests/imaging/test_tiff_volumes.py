@@ -127,12 +127,96 @@ def test_units_of_ome(tmp_path: Path, unit: str, scale: float) -> None:
     assert found.spacing == pytest.approx((0.065 * scale, 0.13 * scale, 0.5 * scale))
 
 
-@pytest.mark.parametrize("said", [{}, {"PhysicalSizeX": 1.0}, SPACING | {"PhysicalSizeZ": 0.0},
-                                  SPACING | dict.fromkeys(UNITS, "pixel")])  # fmt: skip
+@pytest.mark.parametrize("said", [{}, SPACING | dict.fromkeys(UNITS, "pixel")])
 def test_distances_that_are_not_said_are_told(tmp_path: Path, said: dict[str, Any]) -> None:
     found = volume(ome(tmp_path / "a.ome.tif", smooth(1), **said), tmp_path / "room")
     assert found.spacing is None
     assert "how far its pixels and slices are apart, it does not say" in found.notes[0]
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("said", "spacing", "words"),
+    [
+        ({"PhysicalSizeX": 1.0}, (1e-3, NAN, NAN),
+         "it does not say PhysicalSizeY and PhysicalSizeZ"),
+        (SPACING | {"PhysicalSizeZ": 0.0}, (0.065e-3, 0.13e-3, NAN),
+         "its PhysicalSizeZ '0.0 µm' is no distance: it is left out"),
+        (SPACING | {"PhysicalSizeX": -1.0, "PhysicalSizeY": "wide"}, (NAN, NAN, 0.5e-3),
+         "its PhysicalSizeX '-1.0 µm' and PhysicalSizeY 'wide µm' are no distances: they are left "
+         "out"),
+        (SPACING | {"PhysicalSizeZUnit": "pixel"}, (0.065e-3, 0.13e-3, NAN),
+         "it does not say PhysicalSizeZ"),
+        (SPACING | {"PhysicalSizeZUnit": "ell"}, (0.065e-3, 0.13e-3, NAN),
+         "its PhysicalSizeZ '0.5 ell' is no distance: it is left out"),
+    ],
+)  # fmt: skip
+def test_of_distances_those_that_are_some_are_kept(
+    tmp_path: Path, said: dict[str, Any], spacing: tuple[float, ...], words: str
+) -> None:
+    values = smooth(1)
+    path = tmp_path / "a.ome.tif"
+    sizes = " ".join(f'{name}="{value}"' for name, value in said.items())
+    pixels = f'<Pixels DimensionOrder="XYZCT" SizeZ="{len(values)}" SizeC="1" SizeT="1" {sizes}/>'
+    told = f"<OME><Image>{pixels}</Image></OME>".encode()
+    tifffile.imwrite(path, values, metadata=None, description=told, photometric="minisblack")
+    found = volume(path, tmp_path / "room")
+    assert found.spacing == pytest.approx(spacing, nan_ok=True)
+    assert found.notes[0].endswith(f"another; {words}")
+    known = np.isfinite(spacing[:2]).all()
+    assert bool(found.slice("z", 0).metadata.resolution) == known
+
+
+def test_what_is_not_known_of_distances_is_told_and_written_as_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    paths = [tmp_path / f"{name}.ome.tif" for name in "ab"]
+    for number, path in enumerate(paths):
+        ome(path, smooth(number), **(SPACING | UNITS | {"PhysicalSizeZ": 0.0}))
+    out = tmp_path / "o.nii"
+    assert main(["run", *map(str, paths), "-o", str(out), "--slices", "all", *QUICK[:-1]]) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "PhysicalSizeZ" in line]
+    assert [re.sub(".*/", "", line) for line in lines] == [
+        f"{path.name}: range of the volume: {smooth(n).min()} to {smooth(n).max()}; --range K:LO,"
+        "HI says another; its PhysicalSizeZ '0.0 µm' is no distance: it is left out"
+        for n, path in enumerate(paths)
+    ]
+    assert nibabel.load(out).header.get_zooms() == pytest.approx((0.065e-3, 0.13e-3, 1))
+    folder = ["-o", tmp_path / "o", "--slices", "1:2", "--format", "tif"]
+    assert run(*paths, *folder) == 0
+    metadata = json.loads((tmp_path / "o.json").read_text())["metadata"]
+    assert metadata["kept"] == ["XResolution", "YResolution", "ResolutionUnit"]
+    assert metadata["left_out"] == []
+
+
+@pytest.mark.parametrize(
+    ("about", "size", "spacing", "words"),
+    [
+        ({"spacing": 2.0, "unit": "um"}, None, (NAN, NAN, 2e-3),
+         "it does not say pixel width and pixel height"),
+        ({"spacing": 2.0, "unit": "um"}, 1.0, (1e-3, 1e-3, 2e-3), ""),
+        ({"spacing": 0.0, "unit": "um"}, 0.5, (0.5e-3, 0.5e-3, NAN),
+         "its spacing '0.0 um' is no distance: it is left out"),
+        ({"unit": "um"}, 0.5, (0.5e-3, 0.5e-3, NAN), "it does not say spacing"),
+        ({"spacing": 2.0}, 0.5, None, "how far its pixels and slices are apart, it does not say"),
+        ({"spacing": 2.0, "unit": "pixel"}, 0.5, None, "are apart, it does not say"),
+    ],
+)  # fmt: skip
+def test_imagej_without_a_scale_says_no_distance(
+    tmp_path: Path, about: dict[str, Any], size: float | None, spacing: Any, words: str
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, smooth(1), imagej=True, metadata={"axes": "ZYX", **about})
+    if size is not None:  # as ImageJ itself writes a scale: over a million
+        with tifffile.TiffFile(path, mode="r+") as file:
+            for name in ("XResolution", "YResolution"):
+                file.pages[0].tags[name].overwrite((round(1e6 / size), 1_000_000))
+    found = volume(path, tmp_path / "room")
+    assert found.spacing == (None if spacing is None else pytest.approx(spacing, nan_ok=True))
+    assert found.notes[0].endswith(words)
 
 
 def test_distances_of_imagej(tmp_path: Path) -> None:
