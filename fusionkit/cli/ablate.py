@@ -12,7 +12,7 @@ from ..contract.options import specs
 from ..contract.registry import Registry
 from ..errors import UsageError
 from ..host.batch import find_scenes, holds_scenes
-from ..host.listing import expanded
+from ..host.patterns import expanded
 from ..recipes.settings import Settings
 from . import complain, print_line, say
 from .arguments import (

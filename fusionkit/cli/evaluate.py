@@ -16,7 +16,7 @@ from ..contract.reading import stem_of
 from ..contract.registry import Registry
 from ..errors import UsageError
 from ..host.batch import doubled_stem, find_scenes, holds_scenes, images_by_stem
-from ..host.listing import expanded
+from ..host.patterns import expanded
 from ..imaging import is_written
 from ..recipes.settings import check_device_name
 from . import complain, say

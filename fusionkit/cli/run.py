@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ..contract.paths import refuse_url
 from ..errors import UsageError
-from ..host.listing import expanded
 from ..host.mirror import mirrored
+from ..host.patterns import expanded
 from ..host.remote import is_url, local_name, shown
 from ..imaging import FORMATS
 from ..imaging.volumes import may_be_volume

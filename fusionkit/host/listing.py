@@ -6,7 +6,6 @@ Windows, NFD by macOS), and without case where the file system does.
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 import unicodedata
@@ -14,7 +13,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..contract.paths import refuse_url
 from ..contract.reading import readers_of, stem_of
 from ..errors import UsageError
 from ..imaging import EXTENSIONS
@@ -160,32 +158,6 @@ def natural(path: Path) -> tuple[tuple[tuple[int, str], ...], str]:
     # Text is at even places, numbers at odd ones: like is compared with like.
     keys = tuple((int(part), "") if n % 2 else (0, part) for n, part in enumerate(parts))
     return keys, str(path)
-
-
-def expanded(sources: Sequence[str]) -> list[str]:
-    """Expand patterns such as ``card/*.JPG`` where the shell has not, leaving results out.
-
-    Raises
-    ------
-    UsageError
-        Nothing fits a pattern, or a name is empty, or a URL.
-    """
-    found: list[str] = []
-    for source in sources:
-        if not source:
-            raise UsageError(
-                "one of the sources is an empty name: is a variable of the shell unset?"
-            )
-        refuse_url(source)
-        if os.path.lexists(source) or not glob.has_magic(source):
-            found.append(source)
-            continue
-        matches = [Path(match) for match in glob.glob(source, recursive=True)]
-        fitting = [match for match in sorted(matches, key=natural) if not is_result(match)]
-        if not fitting:
-            raise UsageError(f"{source}: no file fits this pattern")
-        found += map(str, fitting)
-    return found
 
 
 def _entries(folder: Path) -> list[Path]:

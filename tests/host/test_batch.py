@@ -17,7 +17,7 @@ from PIL import Image
 from fusionkit.errors import UsageError
 from fusionkit.host import listing
 from fusionkit.host.batch import Stacking, check_name, find_scenes
-from fusionkit.host.listing import MOST_WAYS, expanded, ignores_case, natural
+from fusionkit.host.listing import MOST_WAYS, ignores_case, natural
 
 PIXELS = np.zeros((8, 8), np.uint8)
 
@@ -481,17 +481,6 @@ def test_numbers_in_names_are_in_order():
     assert [path.stem for path in sorted(paths, key=natural)] == [
         "p_1", "p_9", "p_09b", "p_10", "p_x",
     ]  # fmt: skip
-
-
-def test_patterns_that_no_shell_expanded(tmp_path, monkeypatch):
-    put(tmp_path, "p_10.png", "p_9.png", "[x].png")
-    put_result(tmp_path, "p_fused.png")
-    monkeypatch.chdir(tmp_path)
-    assert expanded(["p_*.png", "a.png", "[x].png"]) == ["p_9.png", "p_10.png", "a.png", "[x].png"]
-    with pytest.raises(UsageError, match=r"q\*: no file fits"):
-        expanded(["q*"])
-    with pytest.raises(UsageError, match="empty name"):
-        expanded(["p_9.png", ""])
 
 
 def test_a_folder_that_cannot_be_listed(tmp_path):
