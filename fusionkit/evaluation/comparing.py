@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..contract.counting import number_of
 from ..errors import UsageError
 from .statistics import (
     FEW,
@@ -174,8 +175,8 @@ def few_scenes(scenes: int, comparisons: int) -> list[str]:
     said = []
     if scenes < least_scenes(comparisons):
         said.append(
-            f"Too few scenes: of {comparisons} comparisons none can stand out with {scenes}, it "
-            f"takes {least_scenes(comparisons)}."
+            f"Too few scenes: of {number_of(comparisons, 'comparison')} none can stand out with "
+            f"{scenes}, it takes {least_scenes(comparisons)}."
         )
     if scenes < FEW:
         said.append(

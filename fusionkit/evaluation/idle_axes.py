@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..contract.counting import number_of
 from ..contract.registry import Registry
 from ..errors import FusionkitError
 from ..host.composing import compose
@@ -25,4 +26,4 @@ def idle_axes(study: Study, registry: Registry, built: dict[str, Part] | None) -
             if axis in reasons:
                 found[axis, reasons[axis]] = found.get((axis, reasons[axis]), 0) + 1
     for (axis, why), rows in found.items():
-        yield f"--{axis} changes nothing in {rows} of {len(variants)} rows: {why}"
+        yield f"--{axis} changes nothing in {rows} of {number_of(len(variants), 'row')}: {why}"

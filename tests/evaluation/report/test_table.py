@@ -14,7 +14,7 @@ from scipy import stats
 
 import fusionkit
 from fusionkit import FusionkitWarning, Records, StudyTable, UsageError
-from fusionkit.evaluation.comparing import compared
+from fusionkit.evaluation.comparing import compared, few_scenes
 from fusionkit.evaluation.statistics import holm
 
 from .studies import HOSTILE, ROWS, change_lines, write_study
@@ -119,6 +119,7 @@ def test_too_few_scenes_are_warned_of(tmp_path, metrics):
     assert said[0].startswith("Too few scenes: of 5 comparisons none can stand out with 3")
     assert said[1].startswith("With fewer than 10 scenes (3)")
     assert found.marked == frozenset()
+    assert few_scenes(3, 1)[0].startswith("Too few scenes: of 1 comparison none can stand out ")
 
 
 @pytest.mark.parametrize("margin", [0, -0.1, {"en": 0}, {"eh": 1.0}])
