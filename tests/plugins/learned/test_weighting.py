@@ -17,6 +17,7 @@ from torch import Tensor
 import fusionkit
 from fusionkit.ops import patching
 from fusionkit.testing import make_run
+from fusionkit.testing.doubles import WeightedMean, WhiteGaussian
 
 from ..weightings.common import build, registry
 from .tiny import images, network, weights_file
@@ -113,6 +114,19 @@ def test_gains_of_the_prior_are_a_factor_of_the_weights(K: int, tmp_path) -> Non
     assert (found - expected / expected.sum(0)).abs().max() < 1e-9
     assert (found - weigh(alone, sources)).abs().max() > 1e-3
     assert run.nfe > 0
+
+
+def test_gains_are_those_of_another_plugin_which_has_to_be_there() -> None:
+    with pytest.raises(fusionkit.UsageError, match=r"--weighting.dig 2: .* compose a pipeline"):
+        build("learned", "learned", dig=2.0)
+    with pytest.raises(fusionkit.UsageError, match="unknown weighting 'dig:dig'"):
+        fusionkit.compose(
+            weighting={"name": "learned", "dig": 2.0},
+            estimator=WhiteGaussian(),
+            objective=WeightedMean(0.0),
+            registry=registry("learned"),
+            device="cpu",
+        )
 
 
 def test_patches_of_large_images_agree_with_the_whole(monkeypatch) -> None:
