@@ -68,7 +68,7 @@ def test_the_command_writes_tables(tmp_path: Path, capsys: pytest.CaptureFixture
     assert ("x2", "gaussian, joint") in rows
     text = (out / "degraded.md").read_text()
     assert "| gaussian, alone |" in text
-    assert "\n1 pair of 48 pixels; " in text
+    assert "\n1 pair of 48 x 48 pixels; " in text
     assert text.strip() in capsys.readouterr().out
     assert all(one["psnr"] > 10 and 0 < one["ssim"] <= 1 for one in told["outcomes"])
     nfe = {one["nfe"] for one in told["outcomes"] if one["row"] == "gaussian, alone"}
