@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 class Made:
     """What is fused, as it is stored, and what the record says of how it was prepared.
 
-    ``pipeline`` is what it was fused by, with preparations that the scene asks for; ``fused`` is
-    that of the last patch, where it was fused in patches.
+    ``pipeline`` is what it was fused by, with preparations that the scene asks for; ``fused`` has
+    no pixels where it was fused in patches.
     """
 
     pipeline: Pipeline
@@ -70,8 +70,8 @@ def patch_by_patch(scene: Scene, pipeline: Pipeline) -> Made:
     threads = torch.get_num_threads()
     fused: Fused | None = None
     for patch, fused in by_patches(pipeline, read, _shape(scene), least):
-        image = _unit(fused)[0]
-        storage.put(pixels, patch.place, plan, image, _weights(fused), threads)
+        storage.put(pixels, patch.place, plan, _unit(fused)[0], _weights(fused), threads)
+        fused = fused.without_pixels()  # or they would stay beside those of the next patch
     assert fused is not None
     return Made(pipeline, fused, storage.finished(pixels), storage)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -94,6 +94,10 @@ class Fused:
     cached: float = 0.0
     tiled: int = 0
     retries: int = 0
+
+    def without_pixels(self) -> Fused:
+        """Return the same with an empty image, and empty weights."""
+        return replace(self, image=self.image.new_empty(0), weights=self.weights.new_empty(0))
 
 
 def needed_levels(weighting: Part, objective: Part) -> str:

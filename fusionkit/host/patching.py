@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..contract.run import Step
 from ..ops import distinct, patches
-from ..ops.patching import AREA, Patch
+from ..ops.patching import Patch
 from ..sampling.flags import Flags
 from ..sampling.guide import SampledStep
 from ..sampling.run import Run
@@ -18,6 +18,9 @@ from .parts import Fused
 
 if TYPE_CHECKING:
     from .pipeline import Pipeline
+
+MANY = 2**22
+"""How many pixels of all sources are worth giving memory back for, patch by patch."""
 
 
 def by_patches(
@@ -61,7 +64,7 @@ def by_patches(
         image, weights = (each[..., *patch.inside] for each in (done.corrected, done.weights))
         image = in_channels(image, C)
         yield patch, Fused(image, weights, 0.0, run.steps, pipeline.target_only)
-        many = sources.numel() > AREA
+        many = sources.numel() > MANY
         del sources, run, done, image, weights
         if many:  # of few, asking for the pages anew takes more than it is worth
             give_back_memory()
@@ -79,6 +82,7 @@ def whole_of_patches(pipeline: Pipeline, run: Run, flags: Flags) -> SampledStep:
     for patch, done in by_patches(pipeline, read, sources.shape, distinct(run.least), flags):
         weights[..., *patch.place] = done.weights
         image[..., *patch.place] = done.image
+        del done  # or its pixels would stay beside those of the next patch
     return SampledStep(Step(run, 0, None, None), weights, image.expand(run.sources.shape[1:]))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ CHROMA_RULES = ("auto", "weights", "distance", "none")
 
 _LEAST_WEIGHT = 1e-9  # of a source that shows the scene, beside those that do not
 _MOST_GAIN = 8.0  # of the colour of a darker frame
+_AT_ONCE = 4  # images, where sources are taken one after another
 _SAY_OF_ALL = 0.1  # of a frame that does not count where the fused luma comes from
 
 
@@ -147,7 +149,19 @@ class ColourPlan:
         """Return the plan for these rows and columns of the whole image alone."""
         offsets = self.offsets.part(place)
         shown = None if self.shown is None else self.shown[:, *place]
-        return replace(self, luma=self.luma[:, *place], offsets=offsets, shown=shown)
+        # Only some rules look at luma, which may have to be made.
+        luma = self.luma.part(place) if isinstance(self.luma, Lumas) else self.luma[:, *place]
+        return replace(self, luma=luma, offsets=offsets, shown=shown)
+
+    @property
+    def by_weights(self) -> bool:
+        """Whether the weights alone say how much of each source's chroma is taken."""
+        return len(self.offsets) > 1 and not self.exposures and self.chroma != "distance"
+
+    @property
+    def at_once(self) -> int:
+        """About how many images of the size of the result it works with at once."""
+        return min(len(self.offsets), _AT_ONCE) if self.by_weights else max(1, len(self.offsets))
 
     def record(self) -> dict[str, Any]:
         """Colour decisions for the run record, JSON-able; sources count from 1."""
@@ -164,13 +178,25 @@ class ColourPlan:
         self, fused: NDArray[np.float64], weights: NDArray[Any] | None
     ) -> NDArray[np.float64]:
         """Combine the sources' chroma offsets for the fused luma; (H, W, 3)."""
+        if self.by_weights:
+            return self._offset_by_weights(weights)
         offsets = _stacked(list(self.offsets.values()))
         shares = self._shares(offsets, weights)
         if self.exposures:
-            luma = np.asarray(self.luma)[list(self.offsets)].astype(np.float64)
-            shares = shares * np.minimum(fused / np.maximum(luma, DARK), _MOST_GAIN)
+            shares = shares * np.minimum(fused / np.maximum(self._own_luma, DARK), _MOST_GAIN)
         combined: NDArray[np.float64] = (shares[..., np.newaxis] * offsets).sum(axis=0)
         return combined
+
+    def _offset_by_weights(self, weights: NDArray[Any] | None) -> NDArray[np.float64]:
+        combined = np.zeros((3, *self.luma.shape[1:]))
+        for share, offset in zip(self._weighed(weights), self.offsets.values(), strict=True):
+            combined += share * np.moveaxis(offset, -1, 0)
+        return np.moveaxis(combined, 0, -1)
+
+    @cached_property
+    def _own_luma(self) -> NDArray[np.float64]:
+        """Luma of the sources that give chroma."""
+        return np.asarray(self.luma)[list(self.offsets)].astype(np.float64)
 
     def _shares(
         self, offsets: NDArray[np.float64], weights: NDArray[Any] | None
@@ -180,7 +206,7 @@ class ColourPlan:
         if len(givers) == 1:
             return np.ones(offsets.shape[:3])
         if self.exposures or self.chroma == "distance":
-            luma = np.asarray(self.luma)[givers].astype(np.float64)
+            luma = self._own_luma
             say = headroom(luma[..., np.newaxis] + offsets)
             if self.shown is not None:
                 say = say * self.shown[givers]
@@ -188,15 +214,19 @@ class ColourPlan:
             return _normalised(say * np.stack([chroma_distance(offset) for offset in offsets]))
         if self.chroma == "distance":
             return _normalised(say * np.maximum(luma, DARK) ** 2)
+        weighed = self._weighed(weights)
+        # The same light, brighter: all tell the same colour, the brightest with the least noise.
+        return _normalised(say * np.maximum(luma, DARK) ** 2 * (weighed + _SAY_OF_ALL))
+
+    def _weighed(self, weights: NDArray[Any] | None) -> NDArray[np.float64]:
+        """Return the weights of the sources that give chroma, of sum 1; (K, H, W)."""
         if weights is None or weights.shape != self.luma.shape:
             raise ValueError(f"chroma by weights needs weights of shape {self.luma.shape}")
+        givers = list(self.offsets)
         weighed = weights[givers].astype(np.float64)
         if self.shown is not None:
             weighed = np.maximum(weighed, _LEAST_WEIGHT) * self.shown[givers]
-        if not self.exposures:
-            return _normalised(weighed)
-        # The same light, brighter: all tell the same colour, the brightest with the least noise.
-        return _normalised(say * np.maximum(luma, DARK) ** 2 * (_normalised(weighed) + _SAY_OF_ALL))
+        return _normalised(weighed)
 
 
 def plan_colour(

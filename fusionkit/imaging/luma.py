@@ -6,7 +6,8 @@ Luma is BT.601 full range, Y = 0.299 R + 0.587 G + 0.114 B (Rec. ITU-R BT.601-7,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from copy import copy
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,26 @@ class Lumas:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         whole = self[:, :] if self._whole is None else self._whole
         return np.array(whole, dtype, copy=copy)
+
+    def part(self, place: Place) -> Lumas:
+        """Return luma of some rows and columns; nothing is made of it before it is asked for."""
+        rows, columns = (
+            range(side)[part] for side, part in zip(self.shape[1:], place, strict=True)
+        )
+
+        def within(
+            read: Callable[[Place], NDArray[np.float32]], place: Place
+        ) -> NDArray[np.float32]:
+            down, across = rows[place[0]], columns[place[1]]
+            return read((slice(down.start, down.stop), slice(across.start, across.stop)))
+
+        made = copy(self)
+        made.shape = (len(self), len(rows), len(columns))
+        made._whole = None if self._whole is None else self._whole[:, *place]
+        made._read = [partial(within, read) for read in self._read]
+        made._least = {}
+        made.__dict__.pop("least", None)
+        return made
 
     def rows_of(self, source: int) -> Callable[[slice], NDArray[np.float32]]:
         """Return what makes some rows of a source."""

@@ -109,7 +109,7 @@ class Storage:
             unit = plan.part(where).attach(luma[rows], weights[:, rows])
             pixels[where] = self._depth(unit)
 
-        on_threads(put_rows, bands(height, width * max(1, len(plan.offsets))), threads)
+        on_threads(put_rows, bands(height, width * plan.at_once), threads)
 
     def planes(self, planes: NDArray[Any]) -> NDArray[Any]:
         """Return fused channels, (C, H, W), as they are stored."""

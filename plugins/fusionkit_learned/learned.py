@@ -13,7 +13,7 @@ from fusionkit import Run, StartedWeighting, Step, UsageError, Weighting, mirror
 from fusionkit.ops import in_patches, patches
 
 from .gains import FACTOR, gains_of, sigmas_of
-from .network import MULTIPLE_OF, fusion_weights
+from .network import MULTIPLE_OF, to_fusion_weights
 from .weights_file import network_from, read_file
 
 SHIPPED = {
@@ -139,7 +139,7 @@ class Learned:
     def _weights(self, sources: Tensor, gains: Tensor | None) -> Tensor:
         luma = sources if sources.shape[-3] == 1 else sources.mean(-3, keepdim=True)
         luma = luma.to(self._dtype)
-        return fusion_weights(self._scores(luma, gains), self.sharpness).to(sources.dtype)
+        return to_fusion_weights(self._scores(luma, gains), self.sharpness).to(sources.dtype)
 
     def _scores(self, luma: Tensor, gains: Tensor | None = None) -> Tensor:
         """Return the scores of images of any size, mirrored past their right and lower border."""
@@ -147,8 +147,11 @@ class Learned:
         sides = [-(-side // MULTIPLE_OF) * MULTIPLE_OF for side in (height, width)]
         if gains is not None:
             gains = _mirrored(gains, [side // FACTOR for side in sides]).to(luma.dtype)
-        scores: Tensor = self._network(_mirrored(luma, sides), gains)
-        return scores[..., :height, :width]
+        scores = torch.empty_like(luma, memory_format=torch.contiguous_format)
+        found = self._network.scores(_mirrored(luma, sides), gains)
+        for one, score in zip(scores.unbind(), found, strict=True):
+            one.copy_(score[..., :height, :width])
+        return scores
 
 
 def _mirrored(maps: Tensor, sides: Sequence[int]) -> Tensor:

@@ -84,6 +84,10 @@ class Network(nn.Module):
         gains
             (K, B, L, H/2, W/2), the sources' information gains at L levels.
         """
+        return torch.stack(list(self.scores(sources, gains)))
+
+    def scores(self, sources: Tensor, gains: Tensor | None = None) -> Iterator[Tensor]:
+        """Yield those of one source after another, (B, 1, H, W); arguments as of a call."""
         # Source after source: their maps together would be too large for the caches, and for the
         # memory that a process keeps.
         each = [self.stem(shown) for shown in planes(sources, gains)]
@@ -95,7 +99,7 @@ class Network(nn.Module):
             pairs = zip(taken(each), taken(kept.pop()), strict=True)
             each = self.up[n - 1]([self._grown(n, x, finer) for x, finer in pairs])
         pairs = zip(taken(each), taken(kept.pop()), strict=True)
-        return torch.stack([self._score(x, finest) for x, finest in pairs])
+        yield from (self._score(x, finest) for x, finest in pairs)
 
     def _grown(self, n: int, x: Tensor, finer: Tensor) -> Tensor:
         # After the mixing of channels, so that fewer of them are interpolated.
@@ -120,6 +124,12 @@ def fusion_weights(scores: Tensor, sharpness: float = 1.0) -> Tensor:
     # By its parts: torch's own rounds otherwise where a thread's share of the image ends.
     share = (sharpness * (scores - scores.detach().amax(0))).exp()
     return share / share.sum(0)
+
+
+def to_fusion_weights(scores: Tensor, sharpness: float = 1.0) -> Tensor:
+    """Return the same as :func:`fusion_weights` in the memory of the scores; without gradients."""
+    share = scores.sub_(scores.amax(0)).mul_(sharpness).exp_()
+    return share.div_(share.sum(0))
 
 
 class _Convolution(nn.Conv2d):

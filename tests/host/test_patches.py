@@ -66,7 +66,7 @@ def test_patches_make_up_an_image(size: tuple[int, int], reach: int) -> None:
 
 def test_patches_are_smaller_of_more_images_but_not_tiny() -> None:
     sides = []
-    for images in (2, 8, 20, 1000):
+    for images in (2, 8, 40, 1000):
         first = next(patches(6000, 6000, images, 0))
         sides.append(first.place[0].stop)
     assert sides == sorted(sides, reverse=True)
@@ -77,6 +77,18 @@ def test_patches_are_smaller_of_more_images_but_not_tiny() -> None:
     for images in (2, 8, 20, 1000):
         seen = next(iter(list(patches(6000, 6000, images, 64))[8:])).seen
         assert not in_patches(*(part.stop - part.start for part in seen), images)
+
+
+def test_around_patches_of_tall_stacks_hardly_more_is_looked_at() -> None:
+    def looked_at(images: int) -> float:
+        """Return how many pixels are looked at for each of 24 million."""
+        seen = [patch.seen for patch in patches(4000, 6000, images, 64)]
+        sizes = [[part.stop - part.start for part in place] for place in seen]
+        return sum(height * width for height, width in sizes) / (4000 * 6000)
+
+    assert 1.2 < looked_at(2) < 1.45
+    assert looked_at(20) < 1.05 * looked_at(2)
+    assert looked_at(40) < 1.2 * looked_at(2)
 
 
 def test_only_what_is_local_is_fused_in_patches() -> None:

@@ -481,6 +481,36 @@ def test_luma_is_the_same_made_when_it_is_asked_for(make, rng, monkeypatch, kept
     assert np.array_equal(made.least, whole.min((1, 2)))
 
 
+@pytest.mark.parametrize("kept", [0, 2**26])
+def test_luma_of_a_part_is_made_when_it_is_asked_for(photos, monkeypatch, kept):
+    monkeypatch.setattr("fusionkit.imaging.luma.KEPT", kept)
+    lumas = Lumas([picture(photo) for photo in photos])
+    whole, read = np.asarray(lumas), []
+    lumas._read = [lambda place, each=each: read.append(1) or each(place) for each in lumas._read]
+    part = lumas.part((slice(5, 40), slice(None)))
+    again = part.part((slice(None, 9), slice(-7, None)))
+    assert not read
+    assert part.shape == (3, 35, 80)
+    assert again.shape == (3, 9, 7)
+    assert np.array_equal(part, whole[:, 5:40])
+    assert np.array_equal(part[1], whole[1, 5:40])
+    assert np.array_equal(again, whole[:, 5:14, 73:])
+    assert bool(read) == (kept == 0)
+    assert np.array_equal(again.least, whole[:, 5:14, 73:].min((1, 2)))
+    assert np.array_equal(lumas.least, whole.min((1, 2)))
+
+
+def test_shares_of_colour_are_summed_source_by_source(photos, rng):
+    many = [np.roll(photos[0], 5 * turn, 1) for turn in range(7)] + [photos[2]]
+    plan = plan_colour([picture(photo) for photo in many])
+    assert plan.by_weights
+    weights = rng.random(plan.luma.shape)
+    shares = weights[:7] / weights[:7].sum(0)
+    together = (shares[..., None] * np.stack(list(plan.offsets.values()))).sum(0)
+    luma = rng.random(plan.luma.shape[1:])
+    assert np.array_equal(plan.attach(luma, weights), into_gamut(luma, together))
+
+
 def test_colour_is_made_for_the_rows_that_are_asked_for(photos):
     shown = np.ones((len(photos), *photos[0].shape[:2]), bool)
     shown[0, :7, :9] = False

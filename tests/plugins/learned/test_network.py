@@ -8,7 +8,7 @@ import pytest
 import scipy.ndimage
 import skimage.data
 import torch
-from fusionkit_learned.network import Network, fusion_weights
+from fusionkit_learned.network import Network, fusion_weights, to_fusion_weights
 from fusionkit_learned.planes import PLANES, _halved, log_contrast, planes
 from torch.nn.functional import avg_pool2d, pixel_shuffle
 from torch.utils.flop_counter import FlopCounterMode
@@ -27,6 +27,15 @@ def test_it_is_as_small_and_quick_as_promised() -> None:
 def test_untrained_all_sources_count_alike() -> None:
     scores = Network().double()(images(3, 1, 1, 32, 32))
     assert (fusion_weights(scores) - 1 / 3).abs().max() == 0
+
+
+def test_weights_take_the_memory_of_the_scores() -> None:
+    scores = images(5, 2, 1, 17, 40).float() * 9
+    for sharpness in (0.0, 1.0, 2.5):
+        mine = scores.clone()
+        weights = to_fusion_weights(mine, sharpness)
+        assert weights.data_ptr() == mine.data_ptr()
+        assert torch.equal(weights, fusion_weights(scores, sharpness))
 
 
 @pytest.mark.parametrize("K", [1, 2, 3, 4, 5, 6])
