@@ -7,29 +7,26 @@ and h the blur of the nearer layer in b, all in linear light,
 
     b = h * (S a) + (1 - h * S) r,    so    r = (b - h * (S a)) / (1 - h * S)
 
-is what lies behind, sharp. For a pair of sources, in either order, the blurs are those that fit
-best where one source alone is sharp, of Gaussians and discs; S is moved along its own normal by
-what makes both sources, put together again from a and r, most like what they are; and r is taken
-where that leaves little of what the two differ by. Two sources at a time, since few outlines have
-more than two layers at hand.
+is what lies behind, sharp. For a pair of sources, the blurs are those that fit best where one
+source alone is sharp, of Gaussians and discs. S is moved along its own normal by what makes both
+sources, put together again from a and r, most like what they are: by whole pixels in images of
+half the size, with either source as the nearer layer, then by less with the one that fits better.
+r is taken where that leaves little of what the two differ by. Two sources at a time, since few
+outlines have more than two layers at hand.
 """
 
 from __future__ import annotations
 
-import math
 from itertools import combinations
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d
+from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
-from fusionkit import box_mean, image_mean
+from fusionkit import box_mean
+from fusionkit.ops import in_patches, patches
 
-from .differences import cosine_transform, inverse_cosine_transform
-
-DEVIATIONS = tuple(0.5 * 2 ** (n / 4) for n in range(17))
-"""Standard deviations of blur that are tried, in pixels along each axis: 0.5 to 8."""
+from .blurs import Blur, Blurring, blur_told
 
 LEFT = 0.05
 """No more may be left unexplained, as a share of the squared difference of two sources."""
@@ -37,8 +34,14 @@ LEFT = 0.05
 SEEN_THROUGH = 0.35
 """What is covered by more than the rest of this is not divided by, but filled from beside it."""
 
-MOVES = ((-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0), (-1.0, -0.5, 0.0, 0.5, 1.0))
-"""By how many pixels an outline is moved, first and then; by less where the blur is below 3."""
+COARSE = -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0
+"""By how many pixels an outline is moved, at half the size."""
+
+FINE = (-1.0, -0.5, 0.0, 0.5, 1.0), (-0.5, -0.25, 0.0, 0.25, 0.5)
+"""Then at full size, first and last."""
+
+WIDE = 3.0
+"""Outlines are moved by less where the blur has a deviation of fewer pixels."""
 
 AROUND_IT = 5
 """Side in pixels of the window whose darkest and brightest values bound what is restored."""
@@ -48,12 +51,9 @@ AROUND = 2.0
 
 TINY = 1e-6
 
-
-class Blur(NamedTuple):
-    """The blur of a layer: standard deviation (N, 1, 1, 1), and 1 for a disc, 0 for a Gaussian."""
-
-    deviation: Tensor
-    disc: Tensor
+REACH, IMAGES = 64, 8
+"""Pixels around a patch of a large image that are looked at, and by how many images of them
+memory is reckoned."""
 
 
 def restored_outlines(sources: Tensor, weights: Tensor, fused: Tensor) -> Tensor:
@@ -83,21 +83,167 @@ def _restored(sources: Tensor, weights: Tensor, fused: Tensor) -> Tensor:
     light = _linear(sources)
     chosen = weights.argmax(0)
     result, least = fused, torch.full_like(weights[0], LEFT)
-    for pair in combinations(range(len(sources)), 2):
-        own = [(chosen == source).to(sources) for source in pair]
-        # Pixels near the other's, where blurs are told.
-        near = box_mean(box_mean(own[0], 41), 41) * box_mean(box_mean(own[1], 41), 41) > 1e-3
-        a, b = (light[source] for source in pair)
-        blurs = _blur_of(a, b, own[0] * near), _blur_of(b, a, own[1] * near)
-        for front in (0, 1):
-            images = (a, b) if front == 0 else (b, a)
-            found, left = _behind(
-                *images, own[front], own[0] + own[1], blurs[front], blurs[1 - front]
-            )
-            better = left < least
-            result = torch.where(better, _coded(_as_around(found, a, b)), result)
-            least = torch.where(better, left, least)
+    for i, j in combinations(range(len(sources)), 2):
+        own_i, own_j = (chosen == i).to(sources), (chosen == j).to(sources)
+        meeting = _meeting(own_i, own_j)
+        if _nowhere(meeting):
+            continue
+        found, left = _restored_pair(light[i], light[j], own_i, own_j, meeting)
+        better = left < least
+        result = torch.where(better, _coded(_as_around(found, light[i], light[j])), result)
+        least = torch.where(better, left, least)
     return result
+
+
+def _restored_pair(
+    a: Tensor, b: Tensor, own_a: Tensor, own_b: Tensor, meeting: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return a fusion of two sources, restored, and how much that leaves unexplained.
+
+    ``own_a`` and ``own_b`` (1, 1, H, W) are 1 where each is in focus; of :func:`_meeting`.
+    """
+    # Pixels near the other's, where blurs are told.
+    near = box_mean(box_mean(own_a, 41), 41) * box_mean(box_mean(own_b, 41), 41) > 1e-3
+    of_a, of_b = blur_told(a, b, own_a * near), blur_told(b, a, own_b * near)
+    within = torch.minimum(of_a.deviation, of_b.deviation).div(WIDE).clamp(max=1)
+    both = own_a + own_b
+    orders, costs = [], []
+    for order in ((a, b, own_a, *of_a, *of_b), (b, a, own_b, *of_b, *of_a)):
+        near, far, own, *blurs = order
+        half = _halved(near), _halved(far), _halved(both), _halved(meeting)
+        away = _distance(own)
+        halves = _Layers(*half, Blur(blurs[0] / 2, blurs[1]), Blur(blurs[2] / 2, blurs[3]))
+        move, cost = halves.best_move(_halved(away) / 2, [within * move / 2 for move in COARSE])
+        grown = interpolate(2 * move, scale_factor=2, mode="bilinear")
+        away = away + grown[..., : away.shape[-2], : away.shape[-1]]
+        orders.append((near, far, away, *blurs))
+        costs.append(cost.mean())
+    # Which of two planes of focus is nearer is the same all over the image.
+    first = costs[0] <= costs[1]
+    near, far, away, *blurs = (torch.where(first, x, y) for x, y in zip(*orders, strict=True))
+    layers = _Layers(near, far, both, meeting, Blur(*blurs[:2]), Blur(*blurs[2:]))
+    return _finely(layers, away, within)
+
+
+def _finely(layers: _Layers, away: Tensor, within: Tensor) -> tuple[Tensor, Tensor]:
+    """Return layers restored, their outline moved where it fits best; large ones in patches."""
+    height, width = away.shape[-2:]
+    if not in_patches(height, width, IMAGES):
+        for moves in FINE:
+            away = away + layers.best_move(away, [within * move for move in moves])[0]
+        return layers.restored(away)
+    found, left = layers.near.clone(), torch.full_like(away, torch.inf)
+    for patch in patches(height, width, IMAGES, REACH):
+        part = layers.part(patch.seen)
+        if _nowhere(part.meeting):
+            continue
+        parts = _finely(part, away[..., *patch.seen], within)
+        for whole, seen in zip((found, left), parts, strict=True):
+            whole[..., *patch.place] = seen[..., *patch.inside]
+    return found, left
+
+
+class _Layers:
+    """A nearer layer that is sharp in one source, and what lies behind it, sharp in another.
+
+    Parameters
+    ----------
+    near, far
+        The light of the two sources, (1, C, H, W).
+    both
+        (1, 1, H, W), 1 where either is in focus.
+    meeting
+        (1, 1, H, W), 1 near their common outline.
+    of_near, of_far
+        The blur of each layer in the other's source.
+    """
+
+    def __init__(
+        self,
+        near: Tensor,
+        far: Tensor,
+        both: Tensor,
+        meeting: Tensor,
+        of_near: Blur,
+        of_far: Blur,
+    ) -> None:
+        self.near, self.far, self.both, self.meeting = near, far, both, meeting
+        self.of_near, self.of_far = of_near, of_far
+        self.told = torch.isfinite(of_near.deviation + of_far.deviation)
+        self.blurred_near, self.blurred_far = (Blurring(x, near) for x in (of_near, of_far))
+
+    def part(self, place: tuple[slice, slice]) -> _Layers:
+        """Return a part of them."""
+        images = self.near, self.far, self.both, self.meeting
+        near, far, both, meeting = (image[..., *place] for image in images)
+        return _Layers(near, far, both, meeting, self.of_near, self.of_far)
+
+    def best_move(self, away: Tensor, moves: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return how far the outline is to be moved outwards, and what that leaves around it.
+
+        ``away`` (1, 1, H, W) is how far inside the nearer layer a pixel is.
+        """
+        costs = torch.stack([self._cost(away + move) for move in moves])
+        least, best = costs.min(0, keepdim=True)
+        move = torch.stack(moves).expand_as(costs).gather(0, best)[0]
+        # Places where it matters decide for those around them where it does not.
+        sure = costs[len(moves) // 2] - least[0] + 1e-12
+        return _around(move * sure) / _around(sure), least[0]
+
+    def restored(self, away: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the fusion, and what it leaves unexplained, infinite where it is not to be."""
+        cover = self._cover(away)
+        image, error = self._put_together(cover)
+        scale = self._scale(image)
+        apart = (self.near - self.far).square().mean(1, keepdim=True)
+        left = (_around(error * scale) + TINY / 10) / (_around(apart * scale) + TINY)
+        blur = Blur(self.of_near.deviation.clamp(min=1.5), self.of_near.disc)
+        spread = Blurring(blur, cover)(cover)
+        beside = (spread > 0.02) & (spread < 0.98) & (self.meeting > 0) & self.told
+        return image, torch.where(beside, left, torch.inf)
+
+    def _cost(self, away: Tensor) -> Tensor:
+        image, error = self._put_together(self._cover(away))
+        return _around(error * self._scale(image))
+
+    def _cover(self, away: Tensor) -> Tensor:
+        """Return where the nearer layer is, its edge a pixel wide."""
+        return (away + 0.5).clamp(0, 1) * self.both
+
+    def _scale(self, image: Tensor) -> Tensor:
+        return self.both / (image.mean(1, keepdim=True) + 0.02)
+
+    def _put_together(self, cover: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the fusion, and how far the sources made of it are from what they are, squared."""
+        a, b = self.near, self.far
+        spread = self.blurred_near(torch.cat([cover, cover * a], 1))
+        through = 1 - spread[:, :1]
+        clear = ((b - spread[:, 1:]) / through.clamp(min=SEEN_THROUGH)).clamp(0, 1)
+        share = (self.both - cover) * (through / SEEN_THROUGH).clamp(0, 1)
+        shown = torch.cat([share, share * clear], 1)
+        close, wide = (box_mean(box_mean(shown, window), window) for window in (5, 21))
+        beside = torch.where(
+            close[:, :1] > 1e-3,
+            close[:, 1:] / close[:, :1].clamp(min=1e-4),
+            wide[:, 1:] / wide[:, :1].clamp(min=TINY),
+        )
+        behind = share * clear + (1 - share) * beside
+        first = cover * a + (1 - cover) * self.blurred_far(behind)
+        second = spread[:, 1:] + through * behind
+        error = ((first - a).square() + (second - b).square()).mean(1, keepdim=True)
+        return cover * a + (1 - cover) * behind, error
+
+
+def _meeting(own_a: Tensor, own_b: Tensor) -> Tensor:
+    """Return 1 within 16 pixels of where two regions touch, away from any third, else 0."""
+    alone = box_mean(box_mean(own_a + own_b, 7), 7) > 0.995
+    touching = alone & (box_mean(own_a, 3) * box_mean(own_b, 3) > 0)
+    return (alone & (box_mean(touching.to(own_a), 33) > 1e-4)).to(own_a)
+
+
+def _nowhere(region: Tensor) -> bool:
+    """Whether a region is empty, if it takes no reading from a device to know."""
+    return region.device.type == "cpu" and not bool(region.any())
 
 
 def _as_around(found: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -110,123 +256,20 @@ def _as_around(found: Tensor, a: Tensor, b: Tensor) -> Tensor:
     return torch.minimum(torch.maximum(found, darkest), brightest)
 
 
-def _behind(
-    a: Tensor, b: Tensor, own: Tensor, both: Tensor, of_near: Blur, of_far: Blur
-) -> tuple[Tensor, Tensor]:
-    """Return the fusion if a shows the nearer layer, and how much that leaves unexplained."""
-    within = torch.minimum(of_near.deviation, of_far.deviation).div(3).clamp(max=1)
-    away = _distance(own)
-    for moves in MOVES:
-        costs, gains = [], away.new_tensor(moves).view(-1, 1, 1, 1, 1) * within
-        for move in gains:
-            image, error = _put_together(_moved(away, move, both), both, a, b, of_near, of_far)
-            costs.append(_around(error * both / (image.mean(1, keepdim=True) + 0.02)))
-        cost = torch.stack(costs)
-        best = cost.argmin(0, keepdim=True)
-        move = gains.expand_as(cost).gather(0, best)[0]
-        # Places where it matters decide for those around them where it does not.
-        sure = cost[len(moves) // 2] - cost.amin(0) + 1e-12
-        away = away + _around(move * sure) / _around(sure)
-    cover = _moved(away, 0, both)
-    image, error = _put_together(cover, both, a, b, of_near, of_far)
-    scale = both / (image.mean(1, keepdim=True) + 0.02)
-    apart = (a - b).square().mean(1, keepdim=True)
-    left = (_around(error * scale) + TINY / 10) / (_around(apart * scale) + TINY)
-    spread = _blurred(cover, Blur(of_near.deviation.clamp(min=1.5), of_near.disc))
-    beside = (spread > 0.02) & (spread < 0.98) & (both > 0)
-    # Away from third layers, and where both blurs were told.
-    beside &= box_mean(box_mean(both, 7), 7) > 0.995
-    told = torch.isfinite(of_near.deviation + of_far.deviation)
-    return image, torch.where(beside & told, left, torch.inf)
-
-
-def _put_together(
-    cover: Tensor, both: Tensor, a: Tensor, b: Tensor, of_near: Blur, of_far: Blur
-) -> tuple[Tensor, Tensor]:
-    """Return the fusion, and how far two sources made of it are from what they are, squared."""
-    spread = _blurred(torch.cat([cover, cover * a], 1), of_near)
-    through = 1 - spread[:, :1]
-    clear = ((b - spread[:, 1:]) / through.clamp(min=SEEN_THROUGH)).clamp(0, 1)
-    share = (both - cover) * (through / SEEN_THROUGH).clamp(0, 1)
-    shown = torch.cat([share, share * clear], 1)
-    close, wide = (box_mean(box_mean(shown, window), window) for window in (5, 21))
-    beside = torch.where(
-        close[:, :1] > 1e-3,
-        close[:, 1:] / close[:, :1].clamp(min=1e-4),
-        wide[:, 1:] / wide[:, :1].clamp(min=TINY),
-    )
-    behind = share * clear + (1 - share) * beside
-    first = cover * a + (1 - cover) * _blurred(behind, of_far)
-    second = spread[:, 1:] + through * behind
-    error = ((first - a).square() + (second - b).square()).mean(1, keepdim=True)
-    return cover * a + (1 - cover) * behind, error
-
-
-def _blur_of(sharp: Tensor, blurred: Tensor, where: Tensor) -> Blur:
-    """Return the blur that makes one image most like another in a region (B, 1, H, W)."""
-    seen = _spectrum(torch.cat([where, where * sharp], 1))
-    size = image_mean(where, (1, 2, 3), keepdim=True)
-    errors, blurs = [], []
-    for tried in DEVIATIONS:
-        for kind in (0.0, 1.0):
-            blur = Blur(size.new_full(size.shape, tried), size.new_full(size.shape, kind))
-            found = _image(seen * _gain(seen, blur))
-            inside = where * (found[:, :1] > 0.97)
-            error = inside * (found[:, 1:] / found[:, :1].clamp(min=0.5) - blurred).square()
-            count = image_mean(inside, (1, 2, 3), keepdim=True)
-            mean = image_mean(error, (1, 2, 3), keepdim=True) / (count + 1e-9)
-            errors.append(torch.where(count > 0.05 * size, mean, torch.inf))
-            blurs.append(blur)
-    least, best = torch.stack(errors).min(0)
-    place = best[None]
-    deviation = torch.stack([blur.deviation for blur in blurs]).gather(0, place)[0]
-    disc = torch.stack([blur.disc for blur in blurs]).gather(0, place)[0]
-    return Blur(deviation.masked_fill(torch.isinf(least), torch.inf), disc)
-
-
 def _distance(own: Tensor) -> Tensor:
     """Return how far inside a region a pixel is, in pixels, up to about four of either sign."""
-    deviation = own.new_full((len(own), 1, 1, 1), AROUND)
-    share = _blurred(own, Blur(deviation, torch.zeros_like(deviation)))
+    deviation = own.new_full((1, 1, 1, 1), AROUND)
+    share = Blurring(Blur(deviation, torch.zeros_like(deviation)), own)(own)
     distance: Tensor = AROUND * torch.special.ndtri(share.clamp(0.02, 0.98))
     return distance
 
 
-def _moved(away: Tensor, by: Tensor | float, both: Tensor) -> Tensor:
-    """Return the cover of a region whose outline is moved outwards, its edge a pixel wide."""
-    return (away + by + 0.5).clamp(0, 1) * both
+def _halved(images: Tensor) -> Tensor:
+    return avg_pool2d(images, 2, ceil_mode=True, count_include_pad=False)
 
 
 def _around(maps: Tensor) -> Tensor:
     return box_mean(box_mean(maps, 13), 13)
-
-
-def _blurred(images: Tensor, blur: Blur) -> Tensor:
-    spectrum = _spectrum(images)
-    return _image(spectrum * _gain(spectrum, blur))
-
-
-def _gain(like: Tensor, blur: Blur) -> Tensor:
-    """Return what blurs multiply the cosine transform of an image by, (N, 1, H, W)."""
-    down, along = (
-        math.pi / side * torch.arange(side, dtype=like.dtype, device=like.device)
-        for side in like.shape[-2:]
-    )
-    squared = down[:, None].square() + along.square()
-    # Where no blur was told, some number: what comes of it is not taken.
-    deviation = blur.deviation.nan_to_num(posinf=1.0)
-    gaussian = (-0.5 * deviation.square() * squared).exp()
-    at = (2 * deviation * squared.sqrt()).clamp(min=1e-3)
-    disc = 2 * torch.special.bessel_j1(at) / at
-    return torch.where(blur.disc > 0, disc, gaussian)
-
-
-def _spectrum(images: Tensor) -> Tensor:
-    return cosine_transform(cosine_transform(images).mT).mT
-
-
-def _image(spectrum: Tensor) -> Tensor:
-    return inverse_cosine_transform(inverse_cosine_transform(spectrum.mT).mT)
 
 
 def _linear(coded: Tensor) -> Tensor:
