@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from fusionkit_objectives import blurs
+from fusionkit_objectives import blurs, outlines
 from fusionkit_objectives.outlines import restored_outlines
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
@@ -13,6 +13,7 @@ from scipy.signal import oaconvolve
 from torch import Tensor
 
 from fusionkit import fuse
+from fusionkit.ops import patching
 
 SIDE = 160
 
@@ -138,6 +139,57 @@ def test_threads_change_no_bit() -> None:
     finally:
         torch.set_num_threads(before)
     assert torch.equal(*found)
+
+
+def test_large_images_are_restored_in_patches(monkeypatch: pytest.MonkeyPatch) -> None:
+    sources, weights, truth = scene(gaussian, 2.0)
+    chosen = (weights * sources).sum(0)
+    whole = restored_outlines(sources, weights, chosen)
+    monkeypatch.setattr(patching, "LARGEST", 64)
+    monkeypatch.setattr(patching, "SMALLEST", 64)
+    monkeypatch.setattr(outlines, "REACH", 32)
+    parts = restored_outlines(sources, weights, chosen)
+    assert not torch.equal(parts, whole)  # patches it was
+    assert error(parts, truth) > error(whole, truth) - 0.3
+    assert ((parts - whole).abs() > 0.02).float().mean() < 0.004
+
+
+def test_of_many_sources_only_those_that_meet_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    image = torch.tensor(texture(5) * 2 - 1).float()
+    sources = torch.stack([image.roll(n, -1) for n in range(4)])[:, None, None]
+    weights = torch.zeros_like(sources)
+    for n in range(4):  # bands of 40 pixels
+        weights[n, ..., 40 * n : 40 * n + 40] = 1
+    pairs = []
+    monkeypatch.setattr(
+        outlines, "_restored_pair", lambda a, b, *rest: pairs.append((a, b)) or (a, a[:, :1] * 0)
+    )
+    restored_outlines(sources, weights, (weights * sources).sum(0))
+    assert len(pairs) == 3
+    light = [outlines._linear(source) for source in sources]
+    for n, pair in enumerate(pairs):
+        assert torch.equal(pair[0], light[n])
+        assert torch.equal(pair[1], light[n + 1])
+
+
+@pytest.mark.parametrize("deviation", [1.7, 3.0, 5.5])
+@pytest.mark.parametrize("kernel", BLURS)
+def test_which_blur_it_was_is_told(kernel: str, deviation: float) -> None:
+    image = texture(6)
+    blurred = torch.tensor(BLURS[kernel](image, deviation))[None, None].float()
+    sharp = torch.tensor(image)[None, None].float()
+    told = blurs.blur_told(sharp, blurred, torch.ones_like(sharp))
+    assert float(told.deviation) == pytest.approx(deviation, rel=0.05)
+    assert float(told.disc) == (kernel == "disc")
+
+
+def test_no_blur_is_told_of_a_region_that_is_too_narrow() -> None:
+    sharp = torch.tensor(texture(6))[None, None].float()
+    where = torch.zeros_like(sharp)
+    where[..., 80] = 1
+    assert torch.isinf(blurs.blur_told(sharp, sharp, where).deviation)
 
 
 def test_nothing_is_read_back(monkeypatch: pytest.MonkeyPatch) -> None:
