@@ -88,10 +88,16 @@ class GradientsOptions:
         minimum=0,
         maximum=1,
     )
+    cold: float = option(
+        0.0,
+        "What share of it a target keeps that is darker than its surround; 0 for none.",
+        minimum=0,
+        maximum=1,
+    )
     outlines: bool = option(
         False,
         "Restore what lies beside outlines in a focus stack, where no source is sharp: "
-        "15 seconds a megapixel for two sources, as much again for each further pair.",
+        "some seconds a megapixel for each pair of sources that meet there.",
     )
 
     def __post_init__(self) -> None:

@@ -54,6 +54,8 @@ class Gradients:
     targets
         What share of its contrast a hot target of one source keeps, see
         :func:`.targets.kept_targets`; 0 for none.
+    cold
+        The same of a target that is darker than its surround.
     outlines
         Whether what lies beside outlines is restored in a focus stack, see
         :func:`.outlines.restored_outlines`.
@@ -68,8 +70,10 @@ class Gradients:
         gain: float = 0.0,
         outlines: bool = False,
         targets: float = 0.0,
+        cold: float = 0.0,
     ) -> None:
         self.targets = targets
+        self.cold = cold
         self.hidden = hidden
         self.gain = gain
         self.outlines = outlines
@@ -91,7 +95,8 @@ def _reach(objective: Gradients) -> int | None:
     What b or a gradient at one place adds to T falls to 1 / e every sqrt(psi) pixels.
     """
     local = objective.levels == "none" and objective.base == "weights"
-    if not local or objective.hidden or objective.outlines or objective.targets:
+    far = objective.hidden or objective.outlines or objective.targets or objective.cold
+    if far or not local:
         return None
     pixels = math.ceil(FALLEN * math.sqrt(objective.psi))
     return pixels if pixels <= FARTHEST else None
@@ -130,7 +135,9 @@ class _StartedGradients(StartedTarget):
         lacking.below.sub_(own.below)
         difference = solve_screened(gradient_transposed(lacking).mul_(psi), 1.0, psi)
         target = difference.add_(base)
-        if self.objective.targets > 0:
+        if self.objective.cold > 0:
+            target = -kept_targets(-target, -sources, weights, self.objective.cold)
+        if self.objective.targets > 0:  # last: where the sources contradict each other, it holds
             target = kept_targets(target, sources, weights, self.objective.targets)
         if self.objective.gain > 0:
             least = distinct(self.run.least)

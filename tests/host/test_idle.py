@@ -60,6 +60,7 @@ OPTIONS: dict[str, Any] = {
     "objective.hidden": 0.2,
     "objective.gain": 1.01,
     "objective.targets": 1.0,
+    "objective.cold": 1.0,
 }
 """Another value of every option than a recipe has."""
 

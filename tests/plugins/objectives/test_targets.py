@@ -114,3 +114,17 @@ def test_the_objective_keeps_targets_below_its_gain() -> None:
     )
     assert torch.equal(kept, kept_targets(plain, sources, weights, 0.9))
     assert contrast(kept) > contrast(plain) + 0.3
+
+
+def test_a_cold_target_is_kept_as_a_hot_one_is() -> None:
+    sources, weights = scene(), some_weights(2, 1, H, W)
+    hot = Gradients(psi=1000.0, base="mean", targets=0.9).start(run_of(sources)).initial(weights)
+    cold = Gradients(psi=1000.0, base="mean", cold=0.9).start(run_of(-sources)).initial(weights)
+    assert torch.allclose(cold, -hot, atol=1e-5)
+
+
+def test_where_one_is_hot_and_cold_the_hot_one_is_kept() -> None:
+    sources, weights = scene(), some_weights(2, 1, H, W)  # the visible man is dark
+    objective = Gradients(psi=1000.0, base="mean", targets=0.9, cold=0.9)
+    both = objective.start(run_of(sources)).initial(weights)
+    assert contrast(both) == pytest.approx(0.9 * 0.9, rel=0.12)
