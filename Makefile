@@ -8,6 +8,9 @@ BIN := .venv/bin
 N ?= 50000
 WORKERS ?= 2
 READY := .venv/ready
+BUILD := $(BIN)/pyproject-build
+# A module is compiled when it is first imported; most of them never are.
+PIP := $(BIN)/python -m pip install --quiet --no-compile
 
 # Where bytecode is not kept, every process of the tests compiles the tests and us anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -16,11 +19,15 @@ unexport PYTHONDONTWRITEBYTECODE
 
 setup: $(READY)
 
-$(READY): pyproject.toml benchmarks/pyproject.toml training/pyproject.toml constraints.txt
+# What builds the packages comes first: make dist does not wait for the rest.
+$(BUILD):
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,docs]' --editable ./benchmarks --editable ./training
+	$(PIP) --constraint constraints.txt build
+
+$(READY): pyproject.toml benchmarks/pyproject.toml training/pyproject.toml constraints.txt | $(BUILD)
+	$(PIP) --constraint constraints.txt --editable '.[dev,docs]' --editable ./benchmarks --editable ./training
 	# An oracle of the tests; its metadata ask for torchvision, which its denoisers do not need.
-	$(BIN)/python -m pip install --quiet --no-deps azula==0.11.1 einops==0.8.2
+	$(PIP) --no-deps azula==0.11.1 einops==0.8.2
 	touch $@
 
 demo: $(READY)
@@ -47,7 +54,7 @@ fuzz: $(READY)
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --clean
 
-dist: $(READY)
+dist: $(BUILD)
 	rm -rf dist
 	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m build
 
