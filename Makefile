@@ -9,8 +9,7 @@ N ?= 50000
 WORKERS ?= 2
 READY := .venv/ready
 BUILD := $(BIN)/pyproject-build
-# A module is compiled when it is first imported; most of them never are.
-PIP := $(BIN)/python -m pip install --quiet --no-compile
+PIP := $(BIN)/python -m pip install --quiet
 
 # Where bytecode is not kept, every process of the tests compiles the tests and us anew.
 unexport PYTHONDONTWRITEBYTECODE

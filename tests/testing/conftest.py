@@ -2,7 +2,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import torch
 
 from fusionkit import Component, Kind, NoOptions, PluginInfo, Provided
 from fusionkit.testing import run_checks
@@ -11,6 +10,8 @@ from fusionkit.testing import run_checks
 @pytest.fixture(scope="package", autouse=True)
 def one_thread() -> Iterator[None]:
     """Compute on one thread: for images this small, threads wait longer than they work."""
+    import torch  # not above: pytest reads this file first, also where it only hands out tests
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
