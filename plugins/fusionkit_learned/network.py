@@ -24,6 +24,9 @@ WIDTHS = (16, 32, 48, 48, 48)
 MULTIPLE_OF = 32
 """What height and width must be multiples of."""
 
+SCATTERED = 2**26
+"""Bytes of the finest maps up to which each source's may lie anywhere."""
+
 ONEDNN = bool(mkldnn.is_available())  # type: ignore[no-untyped-call]
 """Whether PyTorch has it here."""
 
@@ -90,7 +93,7 @@ class Network(nn.Module):
         """Yield those of one source after another, (B, 1, H, W); arguments as of a call."""
         # Source after source: their maps together would be too large for the caches, and for the
         # memory that a process keeps.
-        each = [self.stem(shown) for shown in planes(sources, gains)]
+        each = together((self.stem(shown) for shown in planes(sources, gains)), len(sources))
         kept = []
         for shrink, block in zip(self.shrink, self.down, strict=True):
             kept.append(each)
@@ -110,6 +113,30 @@ class Network(nn.Module):
         x = self._grown(0, x, finest)
         x = self.finest(x.relu()).add_(x)
         return interpolate(self.head(x.relu_()), scale_factor=2, mode="bilinear")
+
+
+def together(each: Iterator[Tensor], count: int) -> list[Tensor]:
+    """Return maps, of tall stacks in one piece of memory.
+
+    Many pieces that are kept leave holes between them, where other maps lay for a while: a tenth of
+    what the network holds.
+    """
+    kept: list[Tensor] = []
+    for n, one in enumerate(each):
+        if one.requires_grad or count * one.nbytes <= SCATTERED:
+            kept.append(one)
+            continue
+        if not kept:
+            beside = one.is_contiguous(memory_format=torch.channels_last)
+            whole = torch.empty(
+                (count * len(one), *one.shape[1:]),
+                dtype=one.dtype,
+                device=one.device,
+                memory_format=torch.channels_last if beside else torch.contiguous_format,
+            )
+            kept = [*whole.split(len(one))]
+        kept[n].copy_(one)
+    return kept
 
 
 def taken(each: list[Tensor]) -> Iterator[Tensor]:

@@ -8,7 +8,8 @@ import pytest
 import scipy.ndimage
 import skimage.data
 import torch
-from fusionkit_learned.network import Network, fusion_weights, to_fusion_weights
+from fusionkit_learned import network as module
+from fusionkit_learned.network import Network, fusion_weights, to_fusion_weights, together
 from fusionkit_learned.planes import PLANES, _halved, log_contrast, planes
 from torch.nn.functional import avg_pool2d, pixel_shuffle
 from torch.utils.flop_counter import FlopCounterMode
@@ -36,6 +37,20 @@ def test_weights_take_the_memory_of_the_scores() -> None:
         weights = to_fusion_weights(mine, sharpness)
         assert weights.data_ptr() == mine.data_ptr()
         assert torch.equal(weights, fusion_weights(scores, sharpness))
+
+
+def test_finest_maps_of_tall_stacks_lie_in_one_piece_of_memory(monkeypatch) -> None:
+    made, sources = network().float(), images(5, 2, 1, 32, 64).float()
+    with torch.no_grad():
+        apart = made(sources)
+        monkeypatch.setattr(module, "SCATTERED", 0)
+        kept = together((made.stem(shown) for shown in planes(sources)), 5)
+        assert torch.equal(made(sources), apart)
+        assert len({each.untyped_storage().data_ptr() for each in kept}) == 1
+        for each, shown in zip(kept, planes(sources), strict=True):
+            assert torch.equal(each, made.stem(shown))
+    made.requires_grad_(True)(sources).square().sum().backward()  # training keeps what it learns from
+    assert made.stem.weight.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("K", [1, 2, 3, 4, 5, 6])
