@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-AREA = 9 * 2**20
+AREA = 2**23
 """About how many pixels of all sources and images a patch has, beside what lies around: with that,
-some 700 megabytes in the network of ``learned``."""
+some 600 megabytes in the network of ``learned``."""
 
 LARGEST, SMALLEST = 704, 320
 """Sides of patches: no larger, since maps of more than 32 MB come from the system anew each time,

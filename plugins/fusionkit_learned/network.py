@@ -134,7 +134,7 @@ def together(each: Iterator[Tensor], count: int) -> list[Tensor]:
                 device=one.device,
                 memory_format=torch.channels_last if beside else torch.contiguous_format,
             )
-            kept = [*whole.split(len(one))]
+            kept = [*torch.split(whole, len(one))]
         kept[n].copy_(one)
     return kept
 

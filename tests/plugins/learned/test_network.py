@@ -49,7 +49,7 @@ def test_finest_maps_of_tall_stacks_lie_in_one_piece_of_memory(monkeypatch) -> N
         assert len({each.untyped_storage().data_ptr() for each in kept}) == 1
         for each, shown in zip(kept, planes(sources), strict=True):
             assert torch.equal(each, made.stem(shown))
-    made.requires_grad_(True)(sources).square().sum().backward()  # training keeps what it learns from
+    made.requires_grad_(True)(sources).square().sum().backward()  # as in training
     assert made.stem.weight.grad.abs().sum() > 0
 
 
