@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
-from fusionkit import box_mean
-from fusionkit.ops import in_patches, patches
+from fusionkit import box_mean, image_mean
+from fusionkit.ops import in_patches, patches, raised
 
 from .blurs import Blur, Blurring, blur_told
 
@@ -117,7 +117,7 @@ def _restored_pair(
         grown = interpolate(2 * move, scale_factor=2, mode="bilinear")
         away = away + grown[..., : away.shape[-2], : away.shape[-1]]
         orders.append((near, far, away, *blurs))
-        costs.append(cost.mean())
+        costs.append(image_mean(cost, (0, 1, 2, 3)))
     # Which of two planes of focus is nearer is the same all over the image.
     first = costs[0] <= costs[1]
     near, far, away, *blurs = (torch.where(first, x, y) for x, y in zip(*orders, strict=True))
@@ -279,12 +279,12 @@ def _around(maps: Tensor) -> Tensor:
 def _linear(coded: Tensor) -> Tensor:
     """Return light in [0, 1] of values in [-1, 1] (IEC 61966-2-1)."""
     value = (coded / 2 + 0.5).clamp(0, 1)
-    return torch.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    return torch.where(value <= 0.04045, value / 12.92, raised((value + 0.055) / 1.055, 2.4))
 
 
 def _coded(light: Tensor) -> Tensor:
     light = light.clamp(0, 1)
     value = torch.where(
-        light <= 0.0031308, 12.92 * light, 1.055 * light.clamp(min=TINY) ** (1 / 2.4) - 0.055
+        light <= 0.0031308, 12.92 * light, 1.055 * raised(light.clamp(min=TINY), 1 / 2.4) - 0.055
     )
     return 2 * value - 1

@@ -128,12 +128,13 @@ def test_order_of_sources_and_place_in_a_batch_change_nothing() -> None:
 
 
 def test_threads_change_no_bit() -> None:
-    sources, weights, _ = part_of(scene(disc, 3.0))
+    # Of a size that torch divides among threads, and no multiple of what it takes at once.
+    sources, weights, _ = (each.tile(2, 2)[..., :-1, :-1] for each in scene(disc, 3.0))
     chosen = (weights * sources).sum(0)
     before = torch.get_num_threads()
     try:
         found = []
-        for threads in (1, 2):
+        for threads in (1, 3):
             torch.set_num_threads(threads)
             found.append(restored_outlines(sources, weights, chosen))
     finally:
