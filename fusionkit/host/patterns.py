@@ -63,7 +63,7 @@ def _matches(pattern: str) -> Iterator[str]:
         yield from glob.iglob(pattern)
         return
     place = parts.index(_ANY_DEPTH)
-    before, after = parts[:place], parts[place + 1 :]
+    before, after = parts[:place], _after_any_depth(parts[place + 1 :])
     begin = os.path.join(os.sep.join(before) or os.sep, "") if before else ""
     for start in sorted(glob.iglob(begin)) if glob.has_magic(begin) else [begin]:
         for folder in _walked(start):
@@ -72,6 +72,13 @@ def _matches(pattern: str) -> Iterator[str]:
                 yield from _matches(here + os.sep.join(after))
             else:
                 yield from filter(None, (folder, *glob.iglob(f"{here}*")))
+
+
+def _after_any_depth(parts: list[str]) -> list[str]:
+    """Return what follows ``**``, without more of the same, and without doubled separators."""
+    last = len(parts) - 1
+    first = (n for n, part in enumerate(parts) if part != _ANY_DEPTH and (part or n == last))
+    return parts[next(first, len(parts)) :]
 
 
 def _walked(folder: str) -> Iterator[str]:

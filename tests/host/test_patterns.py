@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fusionkit import UsageError
+from fusionkit.host import patterns
 from fusionkit.host.patterns import expanded
 
 from .test_batch import put, put_diamond, put_result
@@ -40,6 +41,7 @@ def test_patterns_that_no_shell_expanded(tmp_path: Path, monkeypatch: pytest.Mon
 PATTERNS = [
     "*", "*/", "**", "**/", "**/*", "**/*.png", "in/**", "in/**/a.png", "**/in/**/*.png",
     "i*/**/*.png", "**/**/a.png", "**/x[[]1]/*", "**/.hidden*", ".hid*/**/a.png", "?*/in/**/",
+    "**//*.png", "in/**/**", "**/**/**/in/", "in//**//in/*.png",
 ]  # fmt: skip
 
 
@@ -50,6 +52,13 @@ def test_without_links_it_is_as_in_python(tree: Path, pattern: str, absolute: bo
     found = expanded([asked])
     assert len(found) == len(set(found))
     assert set(found) == {str(Path(match)) for match in glob.glob(asked, recursive=True)}
+
+
+def test_any_depth_said_again_is_walked_once(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    walked, walk = [], patterns._walked
+    monkeypatch.setattr(patterns, "_walked", lambda folder: walked.append(folder) or walk(folder))
+    assert len(expanded(["/".join(["**"] * 30 + ["a.png"])])) == 3
+    assert walked == [""]
 
 
 def test_folders_that_hold_links_to_one_another_end(tree: Path) -> None:
