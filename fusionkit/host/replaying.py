@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..contract.estimator import ESTIMATOR
+from .parts import Part
 from .pipeline import Pipeline
 from .rehearsing import asks
 
@@ -30,7 +31,7 @@ def other_weights(pipeline: Pipeline, recorded: Mapping[str, str]) -> list[str]:
         part = parts.get(name)
         if part is None or part.provided is None:
             continue
-        now = getattr(part.built, "weights_sha256", None)
+        now = _weights_of(part)
         if now != then and (name != ESTIMATOR.group or asks(pipeline)):
             which = f"SHA-256 {now[:12]}, not {then[:12]}" if now else f"none, not {then[:12]}"
             found.append(
@@ -38,3 +39,13 @@ def other_weights(pipeline: Pipeline, recorded: Mapping[str, str]) -> list[str]:
                 f"({which}): the image will differ"
             )
     return found
+
+
+def _weights_of(part: Part) -> str | None:
+    """Return the SHA-256 of a part's weights; of what its options name, where it has none.
+
+    Records had those under the part's own name before they named what options name.
+    """
+    each = (part, *part.stand_ins.values())
+    weights = (getattr(one.built, "weights_sha256", None) for one in each)
+    return next(filter(None, weights), None)

@@ -504,6 +504,22 @@ def test_a_replay_warns_of_other_weights_of_the_prior(a_plugin: str) -> None:
     assert said(weighting={"prior": "gaussian"}) == []  # chosen anew
 
 
+def test_a_replay_knows_records_that_gave_the_weights_of_the_prior_to_dig(a_plugin: str) -> None:
+    registry = load_plugins(inline=[a_plugin])
+    weighting = {"name": "dig", "prior": "shrinks"}
+    recipe = compose(weighting=weighting, registry=registry).as_recipe()
+
+    def said(digest: str) -> list[str]:
+        components = {"weighting": {"name": "dig:dig", "weights_sha256": digest}}
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            compose(recipe={"recipe": recipe, "components": components}, registry=registry)
+        return [str(each.message) for each in caught]
+
+    assert said("ab" * 32) == []
+    assert "(SHA-256 abababababab, not cdcdcdcdcdcd)" in "".join(said("cd" * 32))
+
+
 def test_what_is_no_prior_is_said(a_plugin: str) -> None:
     registry = load_plugins(inline=[a_plugin])
     with pytest.raises(PluginError, match=r"noise estimator nothing .* built a int"):
