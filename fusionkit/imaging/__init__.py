@@ -4,7 +4,8 @@ from fusionkit.imaging._encode import FORMATS
 from fusionkit.imaging._pillow import holds_temperatures
 from fusionkit.imaging._sniff import EXTENSIONS, SUPPORTED
 from fusionkit.imaging.alpha import common_alpha
-from fusionkit.imaging.colour import CHROMA_RULES, ColourPlan, chroma_offset, plan_colour
+from fusionkit.imaging.chroma import chroma_offset
+from fusionkit.imaging.colour import CHROMA_RULES, ColourPlan, plan_colour
 from fusionkit.imaging.files import atomic_write, check_destination, write_text
 from fusionkit.imaging.geometry import check_same_size, on_one_grid, orientation_notes
 from fusionkit.imaging.grid import Grid, check_comparable, grid_of, sampled

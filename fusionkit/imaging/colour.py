@@ -1,12 +1,8 @@
-"""What is fused and how colour comes back: fuse luma, then re-attach chroma inside the gamut.
-
-Chroma is carried as the offset d = RGB - Y, whose own luma is zero, so that Yf + g d has
-luma Yf for every g. A colour that would leave [0, 1] is desaturated (g < 1), never clipped.
-"""
+"""What is fused and how colour comes back: fuse luma, then re-attach chroma inside the gamut."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -16,9 +12,10 @@ from numpy.typing import NDArray
 
 from fusionkit.contract.preparation import Sources
 from fusionkit.errors import ImageError, UsageError
+from fusionkit.imaging.chroma import Offsets, chroma_distance, into_gamut
 from fusionkit.imaging.exposures import DARK, are_exposures, headroom
 from fusionkit.imaging.geometry import check_same_size
-from fusionkit.imaging.luma import WHOLE, Lumas, Place, luma_of
+from fusionkit.imaging.luma import Lumas, Place
 from fusionkit.imaging.masks import filled
 from fusionkit.imaging.picture import Picture
 from fusionkit.imaging.profiles import described, icc_channels
@@ -30,42 +27,6 @@ _LEAST_WEIGHT = 1e-9  # of a source that shows the scene, beside those that do n
 _MOST_GAIN = 8.0  # of the colour of a darker frame
 _AT_ONCE = 4  # images, where sources are taken one after another
 _SAY_OF_ALL = 0.1  # of a frame that does not count where the fused luma comes from
-
-
-@dataclass(frozen=True, eq=False)
-class Offsets(Mapping[int, NDArray[np.float32]]):
-    """RGB - Y of sources, (H, W, 3) float32 each, made when asked for: all would fill the memory.
-
-    Attributes
-    ----------
-    colours
-        What returns some rows and columns of a source in colour, (h, w, 3) in [0, 1].
-    shown
-        As of :class:`ColourPlan`, of that place.
-    place
-        Which are meant.
-    """
-
-    colours: Mapping[int, Callable[[Place], NDArray[np.float32]]]
-    shown: NDArray[np.bool_] | None = None
-    place: Place = WHOLE
-
-    def __getitem__(self, source: int) -> NDArray[np.float32]:
-        offset = chroma_offset(self.colours[source](self.place))
-        if self.shown is not None:
-            offset[~self.shown[source]] = 0
-        return offset
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.colours)
-
-    def __len__(self) -> int:
-        return len(self.colours)
-
-    def part(self, place: Place) -> Offsets:
-        """Return those of some rows and columns of the whole image."""
-        shown = None if self.shown is None else self.shown[:, *place]
-        return Offsets(self.colours, shown, place)
 
 
 @dataclass(frozen=True, eq=False)
@@ -311,20 +272,6 @@ def _shared_icc(pictures: Sequence[Picture], channels: int) -> bytes | None:
     return profile if profile and icc_channels(profile) == channels else None
 
 
-def chroma_offset(rgb: NDArray[Any]) -> NDArray[np.float32]:
-    """RGB - Y of (H, W, 3), on the scale of the input.
-
-    It lies in memory channel by channel, as does all that is made of it: numpy takes several
-    times as long where the innermost axis has three places.
-    """
-    channels = np.moveaxis(rgb, -1, 0)
-    luma = luma_of(rgb)
-    planes = np.empty(channels.shape, np.float32)
-    for plane, channel in zip(planes, channels, strict=True):
-        np.subtract(channel, luma, out=plane, casting="same_kind")
-    return np.moveaxis(planes, 0, -1)
-
-
 def _stacked(offsets: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
     """Return K offsets as (K, H, W, 3), in memory channel by channel as well."""
     planes = np.stack([np.moveaxis(offset, -1, 0) for offset in offsets], dtype=np.float64)
@@ -339,42 +286,3 @@ def _normalised(say: NDArray[np.float64]) -> NDArray[np.float64]:
         say /= total
         return say
     return np.where(nobody, 1 / len(say), say / np.where(nobody, 1.0, total))
-
-
-def chroma_distance(offset: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distance from neutral in the CbCr plane of BT.601; (H, W, 3) offsets to (H, W)."""
-    distance: NDArray[np.float64] = np.hypot(offset[..., 2] / 1.772, offset[..., 0] / 1.402)
-    return distance
-
-
-def into_gamut(luma: NDArray[np.float64], offset: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Add as much of the chroma as the gamut holds at this luma.
-
-    Parameters
-    ----------
-    luma : array of float64, (H, W)
-        In [0, 1].
-    offset : array of float64, (H, W, 3)
-        RGB - Y, of luma zero.
-
-    Returns
-    -------
-    array of float64, (H, W, 3)
-        luma + g offset in [0, 1], with the largest g in [0, 1] at each pixel.
-    """
-    planes = np.moveaxis(offset, -1, 0)
-    gain = np.ones_like(luma)
-    with np.errstate(invalid="ignore"):
-        for channel in planes:
-            room = np.abs(np.subtract(channel > 0, luma))  # to 1 for what is added, or to 0
-            size = np.abs(channel)
-            np.maximum(size, room, out=size)
-            # No offset where there is no room is 0 / 0, which fmin leaves out.
-            np.fmin(gain, np.divide(room, size, out=room), out=gain)
-    result = np.empty(planes.shape)
-    for added, channel in zip(result, planes, strict=True):
-        np.multiply(gain, channel, out=added)
-        added += luma
-    # Rounding only: the gain keeps every channel inside up to the last bit.
-    np.clip(result, 0.0, 1.0, out=result)
-    return np.moveaxis(result, 0, -1)

@@ -22,7 +22,7 @@ from fusionkit.imaging import (
     read_picture,
     values,
 )
-from fusionkit.imaging.colour import chroma_distance, into_gamut
+from fusionkit.imaging.chroma import chroma_distance, into_gamut
 from fusionkit.imaging.exposures import headroom
 from fusionkit.imaging.luma import Lumas, luma_of
 from fusionkit.imaging.storing import Storage
