@@ -29,6 +29,7 @@ _MILLIMETRES = {
     "um": 1e-3, "micron": 1e-3, "microns": 1e-3, "micrometer": 1e-3, "inch": 25.4, "in": 25.4,
 }  # fmt: skip
 _NO_UNITS = ("", "pixel", "pixels", "reference frame")  # by which nothing is said of lengths
+_LEAST, _MOST = 1e-12, 1e12  # millimetres of a pixel; other files hold them in single precision
 _NOTE = "what it says beside pixels and their distances is not carried to results"
 
 
@@ -140,7 +141,7 @@ class _Length:
             size = float(self.text or "") * scale
         except ValueError:
             return math.nan
-        return size if 0 < size < math.inf else math.nan
+        return size if _LEAST < size < _MOST else math.nan
 
     def __str__(self) -> str:
         return f"{self.name} {f'{self.text} {self.unit}'[:40].strip()!r}"

@@ -147,6 +147,9 @@ NAN = float("nan")
         (SPACING | {"PhysicalSizeX": -1.0, "PhysicalSizeY": "wide"}, (NAN, NAN, 0.5e-3),
          "its PhysicalSizeX '-1.0 µm' and PhysicalSizeY 'wide µm' are no distances: they are left "
          "out"),
+        (SPACING | {"PhysicalSizeX": 1e-40, "PhysicalSizeY": 1e300}, (NAN, NAN, 0.5e-3),
+         "its PhysicalSizeX '1e-40 µm' and PhysicalSizeY '1e+300 µm' are no distances: they are "
+         "left out"),
         (SPACING | {"PhysicalSizeZUnit": "pixel"}, (0.065e-3, 0.13e-3, NAN),
          "it does not say PhysicalSizeZ"),
         (SPACING | {"PhysicalSizeZUnit": "ell"}, (0.065e-3, 0.13e-3, NAN),
