@@ -209,7 +209,12 @@ def _stand_ins(choice: Choice, built: Any, registry: Registry | None) -> dict[st
     if registry is None:
         return {}
     found = stand_ins(choice.provided, choice.as_table(), registry)
-    made: Mapping[str, Any] = getattr(built, "stand_ins", {})
+    made = getattr(built, "stand_ins", {})
+    if not isinstance(made, Mapping):
+        raise PluginError(
+            f"{choice.provided.label}: stand_ins is a {type(made).__name__}, not a mapping of "
+            "options to what was built of them"
+        )
     return {
         option: Part(made.get(option), other.label, {"name": other.qualified}, other)
         for option, other in found.items()

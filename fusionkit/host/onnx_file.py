@@ -40,11 +40,11 @@ def open_onnx(file: Path, called: str, *, whole: bool = False) -> Any:
         import onnxruntime
     except ModuleNotFoundError:
         raise UsageError(f"networks in ONNX files need onnxruntime: {INSTALL}") from None
-    if file.is_dir():
+    if os.path.isdir(file):  # for file.is_dir() a name that is too long is an error of its own
         inside = sorted(file.glob("*.onnx"))
         such = f", such as {inside[0]}" if inside else ""
         raise UsageError(f"{called}: is a folder: give the ONNX file itself{such}")
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise UsageError(f"{called}: there is no such file")
     how = onnxruntime.SessionOptions()
     how.intra_op_num_threads = how.inter_op_num_threads = 1

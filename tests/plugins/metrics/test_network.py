@@ -193,6 +193,7 @@ def folder_of(path: Path) -> Path:
 NO_NETWORKS = {
     "no ONNX": (nothing, "protobuf"),
     "no file": (lambda path: path, "there is no such file"),
+    "a long name": (lambda path: path / ("a" * 300), "there is no such file"),
     "a folder": (folder, "bad.onnx: is a folder: give the ONNX file itself$"),
     "a folder with one": (folder_of, r"file itself, such as .*bad\.onnx.lpips\.onnx$"),
     "weights elsewhere": (outside, "its weights are in another file"),

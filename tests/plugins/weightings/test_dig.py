@@ -520,6 +520,15 @@ def test_a_replay_knows_records_that_gave_the_weights_of_the_prior_to_dig(a_plug
     assert "(SHA-256 abababababab, not cdcdcdcdcdcd)" in "".join(said("cd" * 32))
 
 
+def test_what_was_built_of_options_is_a_mapping(
+    a_plugin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Dig, "stand_ins", ["prior"])
+    registry = load_plugins(inline=[a_plugin])
+    with pytest.raises(PluginError, match=r"weighting dig .*: stand_ins is a list, not a mapping"):
+        compose(weighting={"name": "dig", "prior": "shrinks"}, registry=registry)
+
+
 def test_what_is_no_prior_is_said(a_plugin: str) -> None:
     registry = load_plugins(inline=[a_plugin])
     with pytest.raises(PluginError, match=r"noise estimator nothing .* built a int"):
