@@ -1,4 +1,7 @@
-"""Draw the training curve of the model card: ``python docs/curve.py LOG.csv CURVE.png``."""
+"""Draw the training curve of the model card: ``python docs/curve.py LOG.csv... CURVE.png``.
+
+Several logs are trainings of which each began with the weights of the one before.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,19 @@ import sys
 from matplotlib.figure import Figure
 
 
-def main(log: str, picture: str) -> None:
-    """Read the log that ``fusionkit train compact`` keeps, and draw PSNR against hours."""
-    with open(log, newline="", encoding="utf-8") as file:
-        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-    hours = [row["minutes"] / 60 for row in rows]
+def main(*files: str) -> None:
+    """Read the logs that ``fusionkit train compact`` keeps, and draw PSNR against hours."""
+    *logs, picture = files
+    rows: list[dict[str, float]] = []
+    hours: list[float] = []
+    for log in logs:
+        before = hours[-1] if hours else 0.0
+        with open(log, newline="", encoding="utf-8") as file:
+            found = [
+                {key: float(value) for key, value in row.items()} for row in csv.DictReader(file)
+            ]
+        rows += found
+        hours += [before + row["minutes"] / 60 for row in found]
     figure = Figure(figsize=(7, 3.6), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     for sigma, colour in ((15, "#1b6ca8"), (25, "#2a9d5c"), (50, "#c8553d")):
