@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .unet2d import UNet2DEstimator
 
 COMPACT = Path(__file__).with_name("compact.safetensors")
-COMPACT_SHA256 = "23a165092003221005a4cc6a8cd1742adef485fde27e6f0a2eb37bab0cf94de5"
+COMPACT_SHA256 = "750f9c8d3beb2396c80c1bafec82b1dbc3154a6beae0b8acee3b5154539e0a2b"
 
 
 @dataclass(frozen=True)
