@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fusionkit.errors import one_line
+
 from ._common import built_otherwise
 from ._drive import TOLERANCE
 from ._randomness import global_seed, torch_state
@@ -259,7 +261,7 @@ def runs_on_meta_device(subject: Subject) -> None:
     try:
         x0 = estimate(subject, estimator, x.to("meta"), sigma.to("meta"))
     except RuntimeError as error:  # NotImplementedError, which meta raises, is one
-        reason = str(error).splitlines()[0]
+        reason = one_line(error)
         subject.require(
             False, f"it must not read values back to the host, but on the meta device: {reason}"
         )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fusionkit.contract.observation import StartedObservation
-from fusionkit.errors import UsageError
+from fusionkit.errors import UsageError, one_line
 
 from ._common import built_otherwise
 from ._drive import TOLERANCE
@@ -167,7 +167,7 @@ def runs_on_meta_device(subject: Subject) -> None:
         y = observed(subject, observation, c)
         restored = observation.prox(observation.adjoint(y), y, 1.0)
     except RuntimeError as error:  # NotImplementedError, which meta raises, is one
-        reason = str(error).splitlines()[0]
+        reason = one_line(error)
         subject.require(
             False, f"it must not read values back to the host, but on the meta device: {reason}"
         )

@@ -68,6 +68,12 @@ class RandomlyInitialised(WhiteGaussian):
         return super().denoise(x, sigma) * self.scale.to(x)
 
 
+def fails_without_values(f: Any, x: Tensor, sigma: Tensor) -> Tensor:
+    if x.is_meta:
+        raise NotImplementedError
+    return f(x, sigma)
+
+
 BROKEN: dict[str, tuple[Callable[[], Any], str, str]] = {
     "half a channel": (lambda: white(channels=0.5), "channels_and_multiple", "any, not 0.5"),
     "no channel": (lambda: white(channels=0), "channels_and_multiple", "at least 1, or None"),
@@ -131,6 +137,11 @@ BROKEN: dict[str, tuple[Callable[[], Any], str, str]] = {
         lambda: white(lambda f, x, s: f(x, s) * (1 if float(s[0]) >= 0 else 0)),
         "runs_on_meta_device",
         "on the meta device",
+    ),
+    "says nothing": (
+        lambda: white(fails_without_values),
+        "runs_on_meta_device",
+        "on the meta device: NotImplementedError",
     ),
     "computes elsewhere": (
         lambda: white(lambda f, x, s: torch.zeros(x.shape, dtype=x.dtype)),

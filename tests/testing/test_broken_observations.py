@@ -64,6 +64,12 @@ class Counting(Halved):
         return super().A(c) * (1 + 1e-3 * self.calls)
 
 
+def fails_without_values(self: Any, c: Tensor) -> Tensor:
+    if c.is_meta:
+        raise NotImplementedError
+    return avg_pool2d(c, 2)
+
+
 BROKEN: dict[str, tuple[Callable[[], Any], str, str]] = {
     "negative noise": (lambda: halved(sigma=-1.0), "declares_its_noise", "at least 0, not -1.0"),
     "noise for each channel": (
@@ -153,6 +159,11 @@ BROKEN: dict[str, tuple[Callable[[], Any], str, str]] = {
         lambda: halved(A=lambda self, c: avg_pool2d(c, 2) * (1.0 if float(c.sum()) < 1e9 else 0)),
         "runs_on_meta_device",
         "on the meta device",
+    ),
+    "says nothing": (
+        lambda: halved(A=fails_without_values),
+        "runs_on_meta_device",
+        "on the meta device: NotImplementedError",
     ),
     "not an observation": (object, "builds", "lacks start"),
     "starts what is none": (
